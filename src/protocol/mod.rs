@@ -1,0 +1,42 @@
+//! `roomd.v1`: what members and the signalling server say to each other.
+//!
+//! JSON over WebSocket, one object in each text frame.
+//! `docs/protocol.md` is the description in prose; [`message`] holds the types, and
+//! `tests/samples/` one file for each message that must read, and write back the same.
+//!
+//! Invariant: nothing in here opens, sends or waits. These are words, not deeds.
+
+mod ice;
+mod id;
+mod message;
+
+pub use ice::IceServer;
+pub use id::{Generation, IdError, LinkId, MemberId, NodeId, RoomName, Secret, SessionId};
+pub use message::{
+    Again, Answer, Bye, Candidate, Caps, Client, Codec, Ending, ErrorCode, Hello, Join, Keep, Kind,
+    Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Problem, Reason, Resume, Role,
+    Room, RoomLink, RoomMember, Server, Show, Welcome,
+};
+
+/// The WebSocket sub-protocol that both ends name in the handshake.
+pub const SUBPROTOCOL: &str = "roomd.v1";
+
+/// The version that `hello` offers and `welcome` confirms.
+pub const VERSION: u32 = 1;
+
+/// The largest frame, in bytes, that a server or a member accepts.
+///
+/// Chromium 156 writes 5.5 kB for one audio, one video and one data section, and 20.7 kB for four pairs.
+pub const LARGEST_FRAME: usize = 64 * 1024;
+
+/// The largest session description, in bytes.
+pub const LARGEST_SDP: usize = 48 * 1024;
+
+/// The longest ICE candidate line, in bytes.
+pub const LARGEST_CANDIDATE: usize = 1024;
+
+/// The longest display name, in characters.
+pub const LONGEST_NAME: usize = 64;
+
+/// Most candidates that one side may send, and the other keeps, for one generation.
+pub const MOST_CANDIDATES: usize = 64;

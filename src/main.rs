@@ -1,1 +1,3 @@
-fn main(){}
+//! Calls the command line and turns its result into an exit status.
+
+fn main() {}

@@ -32,9 +32,17 @@ pub enum IdError {
 fn check(what: &'static str, least: usize, most: usize, text: &str) -> Result<(), IdError> {
     let found = text.chars().count();
     if found < least || found > most {
-        return Err(IdError::Length { what, least, most, found });
+        return Err(IdError::Length {
+            what,
+            least,
+            most,
+            found,
+        });
     }
-    match text.chars().find(|c| !(c.is_ascii_alphanumeric() || ".-_~".contains(*c))) {
+    match text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || ".-_~".contains(*c)))
+    {
         Some(found) => Err(IdError::Character { what, found }),
         None => Ok(()),
     }
@@ -141,7 +149,10 @@ random!(MemberId NodeId LinkId SessionId Secret);
 fn base32(bits: [u8; 16]) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let number = u128::from_be_bytes(bits);
-    (0..26).rev().map(|digit| char::from(ALPHABET[(number >> (digit * 5)) as usize & 31])).collect()
+    (0..26)
+        .rev()
+        .map(|digit| char::from(ALPHABET[(number >> (digit * 5)) as usize & 31]))
+        .collect()
 }
 
 /// How often a link has been negotiated: 1 at first, one more each time it is built again.
@@ -174,12 +185,21 @@ mod tests {
 
     #[test]
     fn an_id_is_checked_where_it_enters() {
-        assert_eq!("atrium.2_b~c-d".parse::<RoomName>().map(|r| r.to_string()), Ok("atrium.2_b~c-d".into()));
+        assert_eq!(
+            "atrium.2_b~c-d".parse::<RoomName>().map(|r| r.to_string()),
+            Ok("atrium.2_b~c-d".into())
+        );
         assert_eq!(
             "a b".parse::<RoomName>(),
-            Err(IdError::Character { what: "a room's name", found: ' ' })
+            Err(IdError::Character {
+                what: "a room's name",
+                found: ' '
+            })
         );
-        assert!(matches!("".parse::<RoomName>(), Err(IdError::Length { found: 0, .. })));
+        assert!(matches!(
+            "".parse::<RoomName>(),
+            Err(IdError::Length { found: 0, .. })
+        ));
         assert!("é".repeat(70).parse::<RoomName>().is_err());
     }
 

@@ -128,7 +128,10 @@ pub struct Media {
 
 impl Default for Media {
     fn default() -> Self {
-        Self { audio: true, video: true }
+        Self {
+            audio: true,
+            video: true,
+        }
     }
 }
 

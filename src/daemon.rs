@@ -1,0 +1,1 @@
+//! Starts every part, joins them by queues, stops them in order.

@@ -1,0 +1,1 @@
+//! Pipeline files: what a camera, an encoder or a screen is made of.

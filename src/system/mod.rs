@@ -1,0 +1,1 @@
+//! What the operating system wants: logs, readiness, signals.

@@ -1,1 +1,5 @@
 //! The only place that knows GStreamer.
+
+mod timebase;
+
+pub use timebase::Timebase;

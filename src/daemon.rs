@@ -1,1 +1,0 @@
-//! Starts every part, joins them by queues, stops them in order.

@@ -43,7 +43,7 @@ impl Backoff {
     }
 }
 
-/// Repeatable chance: SplitMix64 (Steele, Lea and Flood, 2014). Not for secrets.
+/// Repeatable chance: `SplitMix64` (Steele, Lea and Flood, 2014). Not for secrets.
 #[derive(Clone)]
 pub(super) struct Chance(u64);
 

@@ -10,35 +10,32 @@ use crate::protocol::{LARGEST_CANDIDATE, MOST_CANDIDATES};
 /// One candidate, or with `None` the end of them, and the media section it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
-    pub(super) candidate: Option<String>,
+    pub(super) line: Option<String>,
     pub(super) mline: Option<u32>,
     pub(super) mid: Option<String>,
 }
 
 /// The candidates of one generation in one direction.
 ///
-/// Invariant: at most [`MOST_CANDIDATES`] in the whole generation, ends not counted, and never
-/// more than two ends, so that the other side cannot fill our memory or our media's.
+/// Invariant: at most [`MOST_CANDIDATES`] in the whole generation and then one end, which is the
+/// last, so that the other side cannot fill our memory or our media's.
 #[derive(Default)]
 pub(super) struct Candidates {
     waiting: VecDeque<Candidate>,
     taken: usize,
-    ends: usize,
+    ended: bool,
 }
-
-/// webrtcbin and browsers say the end once, or once for each media section; there are two.
-const MOST_ENDS: usize = 2;
 
 impl Candidates {
     /// Takes one in, if it is allowed.
     pub(super) fn push(&mut self, candidate: Candidate) {
-        let (count, most) = match &candidate.candidate {
-            Some(line) if line.len() > LARGEST_CANDIDATE => return,
-            Some(_) => (&mut self.taken, MOST_CANDIDATES),
-            None => (&mut self.ends, MOST_ENDS),
+        let allowed = match &candidate.line {
+            Some(line) => line.len() <= LARGEST_CANDIDATE && self.taken < MOST_CANDIDATES,
+            None => true,
         };
-        if *count < most {
-            *count += 1;
+        if allowed && !self.ended {
+            self.ended = candidate.line.is_none();
+            self.taken += 1;
             self.waiting.push_back(candidate);
         }
     }
@@ -60,7 +57,7 @@ mod tests {
 
     fn candidate(text: Option<&str>) -> Candidate {
         Candidate {
-            candidate: text.map(Into::into),
+            line: text.map(Into::into),
             mline: Some(0),
             mid: None,
         }
@@ -81,7 +78,16 @@ mod tests {
         for _ in 0..5 {
             candidates.push(candidate(None));
         }
-        assert_eq!(candidates.waiting(), MOST_ENDS);
+        assert_eq!(candidates.waiting(), 1, "the end comes once");
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let mut candidates = Candidates::default();
+        candidates.push(candidate(None));
+        candidates.push(candidate(Some("late")));
+        assert_eq!(candidates.pop(), Some(candidate(None)));
+        assert_eq!(candidates.pop(), None);
     }
 
     #[test]

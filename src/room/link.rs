@@ -24,7 +24,7 @@ use super::{
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 /// The pauses when only the picture is missing: building the link again interrupts the sound.
-const DARK_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
+const DARK_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_mins(1));
 
 /// The pause once there is no route.
 const NO_ROUTE_PAUSE: Duration = Duration::from_secs(20);
@@ -34,10 +34,10 @@ const IMPOSTOR_PAUSE: Duration = Duration::from_secs(30);
 
 /// This many failures in [`NO_ROUTE_WITHIN`] mean that there is no route.
 const NO_ROUTE_AFTER: usize = 3;
-const NO_ROUTE_WITHIN: Duration = Duration::from_secs(60);
+const NO_ROUTE_WITHIN: Duration = Duration::from_mins(1);
 
 /// A link that has been well for this long starts again with the shortest pause.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY: Duration = Duration::from_mins(1);
 
 /// How long the server may take to begin the generation that was asked for before it is asked
 /// again. It paces beginnings, at most three seconds for each.

@@ -239,7 +239,7 @@ pub struct Room {
     settings: Settings,
     session: Session,
     members: BTreeMap<MemberId, RoomMember>,
-    room: Option<RoomName>,
+    joined: Option<RoomName>,
     owner: Option<MemberId>,
     links: BTreeMap<LinkId, Link>,
     /// Until when held links wait for the server to adopt them.
@@ -265,7 +265,7 @@ impl Room {
                 ..settings
             },
             members: BTreeMap::new(),
-            room: None,
+            joined: None,
             owner: None,
             links: BTreeMap::new(),
             held_until: None,
@@ -305,7 +305,7 @@ impl Room {
             } => {
                 if let Some(link) = current(&mut self.links, &link, generation) {
                     link.our_candidate(Candidate {
-                        candidate,
+                        line: candidate,
                         mline: Some(mline),
                         mid: None,
                     });
@@ -376,7 +376,7 @@ impl Room {
             state,
             words,
             refused,
-            room: self.room.clone(),
+            room: self.joined.clone(),
             me: self.session.me.clone(),
             owner: self.owner.clone(),
             members: self.members.values().map(member_status).collect(),
@@ -480,10 +480,8 @@ impl Room {
         };
         match problem.code {
             // We believe in a link that the server has ended.
-            ErrorCode::NoLink => {
-                if self.links.get(id).is_some_and(|link| !link.held) {
-                    self.end_links(|link| link.id() == id, Reason::Other);
-                }
+            ErrorCode::NoLink if self.links.get(id).is_some_and(|link| !link.held) => {
+                self.end_links(|link| link.id() == id, Reason::Other);
             }
             ErrorCode::TooBig if problem.re.as_deref() != Some("candidate") => {
                 if let Some(link) = self.links.get_mut(id) {
@@ -508,7 +506,7 @@ impl Room {
         if !self.session.snapshot(now) {
             return;
         }
-        self.room = Some(room.room);
+        self.joined = Some(room.room);
         self.owner = Some(room.owner);
         let mut absent: Vec<MemberId> = self.members.keys().cloned().collect();
         for member in room.members.into_iter().take(MOST_MEMBERS) {
@@ -631,7 +629,7 @@ impl Room {
             return;
         }
         if known == Some(begin.generation) {
-            self.recognise(&begin.link, &begin.peer);
+            self.recognise(now, &begin.link, &begin.peer);
             return;
         }
         self.open(now, begin, None);
@@ -642,7 +640,7 @@ impl Room {
         let known = self.links.get(&adopted.link).map(Link::generation);
         match known {
             Some(known) if known >= adopted.generation => {
-                self.recognise(&adopted.link, &adopted.peer);
+                self.recognise(now, &adopted.link, &adopted.peer);
             }
             // It has failed since we claimed it.
             _ => self.open(now, adopted, Some("the link failed before it was adopted")),
@@ -650,11 +648,13 @@ impl Room {
     }
 
     /// The link that we have is the one that the server means.
-    fn recognise(&mut self, id: &LinkId, peer: &MemberId) {
+    fn recognise(&mut self, now: Instant, id: &LinkId, peer: &MemberId) {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        link.held = false;
+        if std::mem::take(&mut link.held) {
+            link.wire_is_back(now);
+        }
         link.peer = peer.clone();
         if let Some(member) = self.members.get(peer) {
             label(id, link, &member.name, &mut self.outputs);
@@ -715,7 +715,7 @@ impl Room {
             && said.from.as_ref() == Some(&link.peer)
         {
             let candidate = Candidate {
-                candidate: said.candidate,
+                line: said.candidate,
                 mline: said.mline,
                 mid: said.mid.filter(|mid| mid.len() <= 64),
             };

@@ -168,17 +168,12 @@ impl Negotiation {
             outputs.push_back(Output::Send(description));
         }
         if self.sent {
-            while let Some(Candidate {
-                candidate,
-                mline,
-                mid,
-            }) = self.ours.pop()
-            {
+            while let Some(Candidate { line, mline, mid }) = self.ours.pop() {
                 outputs.push_back(Output::Send(Client::Candidate(protocol::Candidate {
                     link: self.link.clone(),
                     generation: self.generation,
                     from: None,
-                    candidate,
+                    candidate: line,
                     mid,
                     mline,
                 })));
@@ -270,16 +265,11 @@ impl Negotiation {
         if !self.handed {
             return;
         }
-        while let Some(Candidate {
-            candidate,
-            mline,
-            mid,
-        }) = self.theirs.pop()
-        {
+        while let Some(Candidate { line, mline, mid }) = self.theirs.pop() {
             outputs.push_back(Output::AddCandidate {
                 link: self.link.clone(),
                 generation: self.generation,
-                candidate,
+                candidate: line,
                 mline,
                 mid,
             });

@@ -36,7 +36,7 @@ const HEALTHY: Duration = Duration::from_secs(10);
 const REFUSED: Duration = Duration::from_secs(30);
 
 /// What the server may ask us to wait, whatever it says.
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+const LONGEST_RETRY: Duration = Duration::from_mins(5);
 
 /// One connection after the other, and the session that outlives them.
 pub(super) struct Session {

@@ -26,8 +26,8 @@ use std::{
 
 use crate::protocol::{
     self, Bye, Caps, Client, Codec, ErrorCode, Generation, IceServer, Keep, Kind, LONGEST_NAME,
-    LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, NodeId, Reason, Role, RoomMember,
-    RoomName, Secret, Server, Welcome,
+    LinkEvent, LinkId, MOST_KEPT, Me, Media, MemberEvent, MemberId, NodeId, Reason, Role,
+    RoomMember, RoomName, Secret, Server, Welcome,
 };
 
 use self::{
@@ -747,6 +747,7 @@ impl Room {
     fn keep(&self) -> Vec<Keep> {
         let living = self.links.iter().filter(|(_, link)| link.lives());
         living
+            .take(MOST_KEPT)
             .map(|(id, link)| Keep {
                 link: id.clone(),
                 generation: link.generation(),
@@ -819,10 +820,14 @@ fn label(id: &LinkId, link: &mut Link, name: &str, outputs: &mut VecDeque<Output
     }
 }
 
-/// A display name as it may be shown: no longer than allowed, and on one line.
+/// A display name as it may be shown: no longer than allowed, on one line, and not nothing.
 fn shown(name: &str) -> String {
     let name = name.chars().filter(|c| !c.is_control());
-    name.take(LONGEST_NAME).collect()
+    let name: String = name.take(LONGEST_NAME).collect();
+    match name.trim() {
+        "" => "?".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn member_status(member: &RoomMember) -> MemberStatus {

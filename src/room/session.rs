@@ -250,6 +250,10 @@ impl Session {
             | ErrorCode::BadToken
             | ErrorCode::NoRoom
             | ErrorCode::Version
+            | ErrorCode::BadJson
+            | ErrorCode::BadType
+            | ErrorCode::BadField
+            | ErrorCode::TooBig
                 if entering =>
             {
                 let retry = retry.map_or(REFUSED, |retry| retry.max(REFUSED));

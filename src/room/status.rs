@@ -175,6 +175,6 @@ pub(super) fn refusal(code: ErrorCode) -> &'static str {
         ErrorCode::Version => {
             "the server speaks another version of the protocol: update one of the two"
         }
-        _ => "the server refused",
+        _ => "the server cannot read what we say: update one of the two, or correct the settings",
     }
 }

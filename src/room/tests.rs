@@ -5,6 +5,8 @@
     reason = "a test needs one instant to count from"
 )]
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::protocol::{Ending, Limits, LinkEvent, Member, Problem, SessionId};
 
@@ -914,7 +916,7 @@ fn nothing_private_is_printed() {
     ] {
         room.handle(now, input);
         while let Some(output) = room.poll() {
-            text.push_str(&format!("{output:?}"));
+            write!(text, "{output:?}").unwrap();
         }
     }
     text.push_str(&serde_json::to_string(&room.status()).unwrap());
@@ -1109,11 +1111,11 @@ impl Node {
         })
     }
 
-    fn candidate(&mut self, link: &str, generation: u32, line: Option<&str>) -> Vec<String> {
+    fn candidate(&mut self, link: &str, generation: u32, text: Option<&str>) -> Vec<String> {
         self.hear(Input::Candidate {
             link: id(link),
             generation: Generation(generation),
-            candidate: line.map(Into::into),
+            candidate: text.map(Into::into),
             mline: 0,
         })
     }
@@ -1123,13 +1125,13 @@ impl Node {
         link: &str,
         generation: u32,
         from: &str,
-        line: Option<&str>,
+        text: Option<&str>,
     ) -> Vec<String> {
         self.message(Server::Candidate(protocol::Candidate {
             link: id(link),
             generation: Generation(generation),
             from: Some(id(from)),
-            candidate: line.map(Into::into),
+            candidate: text.map(Into::into),
             mid: None,
             mline: Some(0),
         }))

@@ -32,9 +32,12 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Misread> {
             "a name, not an address",
             format!("write: listen = \"127.0.0.1:{port}\""),
         )),
-        Some((host, port)) if port.parse::<u16>().is_ok() && host_name(host).is_ok() => Err(
-            Misread::new("a name, not an address", every(port.parse().unwrap_or(PORT))),
-        ),
+        Some((host, port)) if port.parse::<u16>().is_ok() && host_name(host).is_ok() => {
+            Err(Misread::new(
+                "a name, not an address",
+                every(port.parse().unwrap_or(PORT)),
+            ))
+        }
         _ => Err(Misread::new("not an address and a port", every(PORT))),
     }
 }
@@ -138,9 +141,8 @@ pub(super) fn signalling(text: &str) -> Result<SignallingUrl, Misread> {
             "leave out what stands before @, and use `token` or `token-file`",
         ));
     }
-    let (host, port) = host_and_port(authority).ok_or_else(|| {
-        Misread::new("a URL without a usable host and port", example)
-    })?;
+    let (host, port) = host_and_port(authority)
+        .ok_or_else(|| Misread::new("a URL without a usable host and port", example))?;
     if !secure && !is_loopback(&host) {
         return Err(Misread::new(
             "not encrypted, and not this machine itself",
@@ -224,7 +226,11 @@ pub(super) fn ice(text: &str) -> Result<IceUrl, Misread> {
         "turn" => IceScheme::Turn,
         secure @ ("turns" | "stuns") => {
             let plain = secure.trim_end_matches('s');
-            let transport = if plain == "turn" { "?transport=tcp" } else { "" };
+            let transport = if plain == "turn" {
+                "?transport=tcp"
+            } else {
+                ""
+            };
             let host = rest.split(['?', ':']).next().unwrap_or_default();
             return Err(Misread::new(
                 "would be sent unencrypted",
@@ -265,8 +271,8 @@ pub(super) fn ice(text: &str) -> Result<IceUrl, Misread> {
             return Err(Misread::new("a stun: URL has no transport", remedy));
         }
     };
-    let (host, port) = host_and_port(authority)
-        .ok_or_else(|| Misread::new("no usable host and port", example))?;
+    let (host, port) =
+        host_and_port(authority).ok_or_else(|| Misread::new("no usable host and port", example))?;
     Ok(IceUrl {
         scheme,
         host,

@@ -11,9 +11,12 @@ use super::{
     LogLevel, Offerer, Private,
     address::{self, IceUrl, Ports, SignallingUrl},
     table::{At, Cell, Findings, Given, Table, kind},
-    value::{Misread, Unit},
+    value::{Misread, Unit, boolean},
 };
-use crate::protocol::{Codec, LONGEST_NAME, RoomName, Secret};
+use crate::{
+    pipeline::Codec,
+    protocol::{IdError, LONGEST_NAME, RoomName, Secret},
+};
 
 /// Every table of the file with its keys, in the order in which they are documented.
 pub const KEYS: &[(&str, &[&str])] = &[
@@ -77,9 +80,6 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("audio", &["kbps"]),
     ("log", &["level"]),
 ];
-
-/// The video codecs that a file may name.
-pub(super) const VIDEO_CODECS: [(&str, Codec); 2] = [("vp8", Codec::Vp8), ("h264", Codec::H264)];
 
 /// The keys of one table.
 pub(super) fn keys_of(table: &str) -> &'static [&'static str] {
@@ -178,7 +178,7 @@ pub(super) struct Part {
 #[derive(Debug, Default)]
 pub(super) struct Video {
     pub(super) codecs: Given<Vec<At<Codec>>>,
-    pub(super) encoders: BTreeMap<&'static str, Given<String>>,
+    pub(super) encoders: BTreeMap<Codec, Given<String>>,
     pub(super) width: Given<u32>,
     pub(super) height: Given<u32>,
     pub(super) framerate: Given<u32>,
@@ -236,7 +236,7 @@ impl Room {
             name: table.read("name", |cell| room_name(cell, "name = ")),
             pin: table.read("pin", pin),
             pin_file: table.read("pin-file", |cell| path(cell, "/etc/roomd/pin")),
-            max_members: table.read("max-members", |cell| cell.number(Unit::Members, &(2..=32))),
+            max_members: table.read("max-members", |cell| cell.number(Unit::Members, &(2..=16))),
         }
     }
 }
@@ -309,7 +309,7 @@ impl Ice {
             return Self::default();
         };
         Self {
-            relay_only: table.read("relay-only", Cell::boolean),
+            relay_only: table.read("relay-only", boolean),
             udp_ports: table.read("udp-ports", |cell| {
                 let takes = "a range of UDP ports from 1024 to 65535";
                 cell.parsed(takes, "40000-40099", address::ports)
@@ -329,7 +329,11 @@ fn ice_servers(cell: &mut Cell<'_, '_>) -> Option<Vec<IceServer>> {
         DeValue::Array(servers) => servers,
         DeValue::Table(_) => {
             let remedy = "write the heading with two brackets: [[ice.servers]]";
-            return cell.wrong("`ice.servers` takes any number of tables", "only one", remedy);
+            return cell.wrong(
+                "`ice.servers` takes any number of tables",
+                "only one",
+                remedy,
+            );
         }
         other => {
             let found = format!("this is {}", kind(other));
@@ -390,7 +394,7 @@ fn pipeline(cell: &mut Cell<'_, '_>) -> Option<String> {
     cell.text("the name of a pipeline file, or \"auto\"", "auto")
 }
 
-/// Settings with their values as texts, since GStreamer reads the value of any property from one.
+/// Settings with their values as texts, from which any property can be set.
 fn settings(cell: &mut Cell<'_, '_>) -> Option<Vec<(At<String>, At<String>)>> {
     let example = "settings = { device = \"/dev/video0\" }";
     let DeValue::Table(entries) = cell.value.get_ref() else {
@@ -451,13 +455,13 @@ impl Video {
             }),
             kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(50..=20_000))),
             encoders: {
-                let encoders = sub_table(&mut table, "encoders", "vp8 = \"auto\"");
-                let mut encoders = encoders;
-                let codecs = VIDEO_CODECS.iter().map(|(codec, _)| {
-                    let encoder = encoders.as_mut();
-                    (*codec, encoder.map_or(Given::Absent, |table| table.read(codec, pipeline)))
+                let mut encoders = sub_table(&mut table, "encoders", "vp8 = \"auto\"");
+                let codecs = Codec::ALL.map(|codec| {
+                    let table = encoders.as_mut();
+                    let read = |table: &mut Table<'_, '_>| table.read(codec.word(), pipeline);
+                    (codec, table.map_or(Given::Absent, read))
                 });
-                codecs.collect()
+                codecs.into()
             },
         }
     }
@@ -466,11 +470,15 @@ impl Video {
 fn codec(cell: &mut Cell<'_, '_>) -> Option<Codec> {
     let name = cell.name();
     let found = cell.text("the name of a video codec", "vp8")?;
-    if let Some((_, codec)) = VIDEO_CODECS.iter().find(|(codec, _)| *codec == found) {
-        return Some(*codec);
+    if let Ok(codec) = found.parse() {
+        return Some(codec);
     }
     let what = format!("`{name}` takes video codecs, and `{found}` is none that roomd sends");
-    let remedy = match found.to_lowercase().replace(['.', '-', '_', ' '], "").as_str() {
+    let remedy = match found
+        .to_lowercase()
+        .replace(['.', '-', '_', ' '], "")
+        .as_str()
+    {
         "h264" | "avc" | "avc1" | "x264" | "openh264" => "did you mean \"h264\"?",
         "vp8" | "vp8enc" => "did you mean \"vp8\"?",
         "opus" => "sound is always Opus and is not named here; write \"vp8\" or \"h264\"",
@@ -482,7 +490,9 @@ fn codec(cell: &mut Cell<'_, '_>) -> Option<Codec> {
 /// Where the first value that occurs twice stands, and where it stands again.
 fn twice<T: PartialEq>(items: &[At<T>]) -> Option<(Range<usize>, Range<usize>)> {
     items.iter().enumerate().find_map(|(index, item)| {
-        let first = items[..index].iter().find(|other| other.value == item.value)?;
+        let first = items[..index]
+            .iter()
+            .find(|other| other.value == item.value)?;
         Some((first.span.clone(), item.span.clone()))
     })
 }
@@ -594,18 +604,19 @@ fn display_name(text: &str) -> Result<String, Misread> {
 fn room_name(cell: &mut Cell<'_, '_>, line: &str) -> Option<RoomName> {
     let name = cell.name();
     let text = cell.text("the name of a room", "room")?;
-    text.parse().map_err(|error| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_~".contains(c);
-        let better: String = text
-            .chars()
-            .map(|c| if allowed(c) { c } else { '-' })
-            .take(64)
-            .collect();
-        let what = format!("`{name}` is not a room's name that fits into a link");
-        let remedy = format!("{error}; write for example: {line}\"{better}\"");
-        cell.wrong::<()>(what, "not usable", remedy);
-    })
-    .ok()
+    text.parse()
+        .map_err(|error| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_~".contains(c);
+            let better: String = text
+                .chars()
+                .map(|c| if allowed(c) { c } else { '-' })
+                .take(64)
+                .collect();
+            let what = format!("`{name}` is not a room's name that fits into a link");
+            let remedy = format!("{error}; write for example: {line}\"{better}\"");
+            cell.wrong::<()>(what, "not usable", remedy);
+        })
+        .ok()
 }
 
 fn pin(cell: &mut Cell<'_, '_>) -> Option<Private> {
@@ -653,9 +664,15 @@ fn token(cell: &mut Cell<'_, '_>) -> Option<Private> {
 pub(super) fn judge_token(text: &str) -> Result<Private, String> {
     match text.parse::<Secret>() {
         Ok(_) => Ok(Private::new(text)),
-        Err(crate::protocol::IdError::Length { found, .. }) => Err(format!("{found} characters")),
-        Err(crate::protocol::IdError::Character { .. }) => {
-            Err("a character that no token has".to_owned())
-        }
+        Err(IdError::Length { found, .. }) => Err(format!("{found} characters")),
+        Err(IdError::Character { .. }) => Err("a character that no token has".to_owned()),
     }
+}
+
+/// An administrator's token, or what is wrong with it, without showing it.
+pub(super) fn judge_admin_token(text: &str) -> Result<Private, String> {
+    if text.chars().count() < 32 {
+        return Err(format!("{} characters", text.chars().count()));
+    }
+    judge_token(text)
 }

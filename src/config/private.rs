@@ -51,7 +51,7 @@ fn cover_value(covered: &mut [u8], value: &toml::Spanned<DeValue<'_>>, all: bool
     match value.get_ref() {
         DeValue::Table(inner) => cover_table(covered, inner, all),
         DeValue::Array(items) => {
-            for item in items.iter() {
+            for item in items {
                 cover_value(covered, item, all);
             }
         }
@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn what_is_commented_out_is_covered_too() {
         assert_eq!(covered("#pin = \"482911\"\n"), "#pin = \"******\"\n");
-        assert_eq!(covered("pin = [\"4\", { a = \"5\" }]"), "pin = [\"*\", { a = \"*\" }]");
+        assert_eq!(
+            covered("pin = [\"4\", { a = \"5\" }]"),
+            "pin = [\"*\", { a = \"*\" }]"
+        );
     }
 
     #[test]

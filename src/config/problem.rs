@@ -127,10 +127,11 @@ impl Problem {
     }
 
     /// By file and place, those without a place first.
-    pub(super) fn order(&self) -> (usize, usize) {
-        self.place
-            .as_ref()
-            .map_or((0, 0), |place| (place.at.start + 1, place.at.end))
+    pub(super) fn order(&self) -> impl Ord + '_ {
+        self.place.as_ref().map(|place| {
+            let at = &place.at;
+            (place.text.name.as_str(), at.start, at.end)
+        })
     }
 
     /// Draws it, with colours where they are wanted.
@@ -164,6 +165,20 @@ impl Problem {
             .annotation(first)
             .annotations(others);
         renderer.render(&[title.element(snippet).element(help)])
+    }
+}
+
+/// Pipeline files are part of the configuration.
+impl From<crate::pipeline::Problem> for Problem {
+    fn from(problem: crate::pipeline::Problem) -> Self {
+        let path = problem.path.display().to_string();
+        match problem.span {
+            Some(span) => {
+                let text = Arc::new(Text::new(path, problem.source));
+                Self::error(problem.what, problem.remedy).at(&text, span, "here")
+            }
+            None => Self::error(format!("{path}: {}", problem.what), problem.remedy),
+        }
     }
 }
 

@@ -46,6 +46,11 @@ impl<T> Given<T> {
         self.right().map(|at| &at.value)
     }
 
+    /// Whether it has been reported as a problem.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken)
+    }
+
     /// Whether the file does not mention it.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
@@ -171,8 +176,7 @@ impl<'a> Cell<'a, '_> {
         label: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Option<T> {
-        self.findings
-            .error(&self.value.span(), what, label, remedy);
+        self.findings.error(&self.value.span(), what, label, remedy);
         None
     }
 

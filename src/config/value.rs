@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeValue;
 
-use super::table::{At, Cell, kind, list, nearest};
+use super::table::{At, Cell, kind, nearest};
 
 /// In what a number is counted. The key carries the unit in its name or in its documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,9 @@ impl Cell<'_, '_> {
                 format!("write the number alone, without quotes and unit: {key} = {meant}")
             }
             (Some(meant), _) => format!("write: {key} = {meant}"),
-            (None, _) => format!("write the number alone, without quotes and unit: {key} = {least}"),
+            (None, _) => {
+                format!("write the number alone, without quotes and unit: {key} = {least}")
+            }
         };
         self.wrong(what, found, remedy)
     }
@@ -123,25 +125,6 @@ impl Cell<'_, '_> {
             _ => format!("write a number from {least} to {most}"),
         };
         self.wrong(what, label, remedy)
-    }
-
-    /// True or false.
-    pub(super) fn boolean(&mut self) -> Option<bool> {
-        match self.value.get_ref() {
-            DeValue::Boolean(value) => Some(*value),
-            DeValue::String(text) => {
-                let meant = match text.to_lowercase().as_str() {
-                    "true" | "yes" | "on" | "1" => "true",
-                    _ => "false",
-                };
-                let example = format!("{} = {meant}", self.key);
-                self.unlike("true or false, without quotes", &example)
-            }
-            _ => {
-                let example = format!("{} = false", self.key);
-                self.unlike("true or false", &example)
-            }
-        }
     }
 
     /// A text that is not empty. `example` is a value of this key, without quotes.
@@ -219,6 +202,25 @@ impl Cell<'_, '_> {
     }
 }
 
+/// True or false.
+pub(super) fn boolean(cell: &mut Cell<'_, '_>) -> Option<bool> {
+    match cell.value.get_ref() {
+        DeValue::Boolean(value) => Some(*value),
+        DeValue::String(text) => {
+            let meant = match text.to_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => "true",
+                _ => "false",
+            };
+            let example = format!("{} = {meant}", cell.key);
+            cell.unlike("true or false, without quotes", &example)
+        }
+        _ => {
+            let example = format!("{} = false", cell.key);
+            cell.unlike("true or false", &example)
+        }
+    }
+}
+
 /// Why a text is not what its key takes, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Misread {
@@ -235,10 +237,4 @@ impl Misread {
             remedy: remedy.into(),
         }
     }
-}
-
-/// `a, b or c`, each in quotes.
-pub(super) fn quoted(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    list(&words)
 }

@@ -1,1 +1,335 @@
 //! Commands and flags.
+//!
+//! Reads the command line into a [`Command`], and carries out the two commands that need nothing
+//! but the configuration: `roomd check` and `roomd init`. `daemon` does the others.
+
+use core::net::SocketAddr;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{self, Flags, Loaded, LogLevel, Problem, Purpose};
+
+/// roomd could not do what it was asked for, and another try may succeed.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// The command line makes no sense. clap says so itself.
+pub const EXIT_USAGE: u8 = 2;
+
+/// Something inside roomd failed (`EX_SOFTWARE` of sysexits).
+pub const EXIT_SOFTWARE: u8 = 70;
+
+/// The configuration is wrong (`EX_CONFIG` of sysexits).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Be a device.
+    Run(Flags),
+    /// Be a server alone.
+    Serve(Flags),
+    /// Look for problems without starting anything.
+    Check(Check),
+    /// Print the default configuration.
+    Init,
+    /// List cameras, microphones, speakers, screens and encoders.
+    Devices {
+        /// Which configuration and pipeline files to judge by.
+        flags: Flags,
+        /// For programs.
+        json: bool,
+    },
+    /// Say what a running roomd does.
+    Status {
+        /// Where that roomd is.
+        flags: Flags,
+        /// For programs.
+        json: bool,
+    },
+    /// Show the room's PIN.
+    Pin {
+        /// Where it is kept.
+        flags: Flags,
+        /// Make another one first.
+        new: bool,
+    },
+}
+
+/// `roomd check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The file and whatever else is said.
+    pub flags: Flags,
+    /// Print every value and where it comes from.
+    pub effective: bool,
+    /// For which command the configuration is meant.
+    pub purpose: Purpose,
+}
+
+/// Reads the command line of this process. Where it makes no sense, or asks for help or for the
+/// version, prints what there is to say and ends the process.
+#[must_use]
+pub fn parse() -> Command {
+    parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// Reads a command line, of which the first word is the program's name.
+pub fn parse_from<I, T>(words: I) -> Result<Command, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let line = Line::from_arg_matches(&Line::command().try_get_matches_from(words)?)?;
+    Ok(match line.word {
+        None => Command::Run(line.start.into()),
+        Some(Word::Run { start }) => Command::Run(start.into()),
+        Some(Word::Serve { start }) => Command::Serve(start.into()),
+        Some(Word::Check {
+            file,
+            effective,
+            serve,
+            start,
+        }) => Command::Check(Check {
+            flags: Flags {
+                config: file.or_else(|| start.find.config.clone()),
+                ..start.into()
+            },
+            effective,
+            purpose: if serve {
+                Purpose::Server
+            } else {
+                Purpose::Device
+            },
+        }),
+        Some(Word::Init) => Command::Init,
+        Some(Word::Devices { find, json }) => Command::Devices {
+            flags: find.into(),
+            json,
+        },
+        Some(Word::Status { find, json }) => Command::Status {
+            flags: find.into(),
+            json,
+        },
+        Some(Word::Pin { find, new }) => Command::Pin {
+            flags: find.into(),
+            new,
+        },
+    })
+}
+
+/// Looks for problems in file, pipeline files and devices, and prints all of them.
+///
+/// `devices` is asked only when the files are right; it says what is wrong with the machine.
+pub fn check(check: &Check, devices: impl FnOnce(&Loaded) -> Vec<Problem>) -> ExitCode {
+    let loaded = match config::load(&check.flags, check.purpose) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            config::print(&problems);
+            let count = problems.iter().filter(|problem| problem.is_error()).count();
+            eprintln!("{}", counted(count));
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    config::print(&loaded.warnings);
+    let found = match check.purpose {
+        Purpose::Device => devices(&loaded),
+        Purpose::Server => Vec::new(),
+    };
+    config::print(&found);
+    let errors = found.iter().filter(|problem| problem.is_error()).count();
+    if errors > 0 {
+        eprintln!("{}", counted(errors));
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    if check.effective {
+        return print(&config::effective(&loaded));
+    }
+    let what = match &loaded.file {
+        Some(file) => format!("{} is right", file.display()),
+        None => "no configuration file; the built-in values are used".to_owned(),
+    };
+    print(&format!("{what}\n"))
+}
+
+/// Prints the default configuration with comments.
+#[must_use]
+pub fn init() -> ExitCode {
+    print(config::EXAMPLE)
+}
+
+fn counted(problems: usize) -> String {
+    match problems {
+        1 => "1 problem".to_owned(),
+        _ => format!("{problems} problems"),
+    }
+}
+
+/// Prints to a reader who may go away, as `head` does.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("cannot write: {error}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Turns a camera, a microphone and a screen into a meeting-room device.
+///
+/// Without a command, roomd runs: it serves its page, joins its room, and sends and receives.
+#[derive(Debug, Parser)]
+#[command(name = "roomd", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  roomd                        run with /etc/roomd/roomd.toml, or without any file
+  roomd check my.toml          say what is wrong with a file
+  roomd init > roomd.toml      begin a file with all default values
+  roomd devices                list cameras, sound cards, encoders and screens
+  roomd pin                    show what people type to join")]
+struct Line {
+    #[command(subcommand)]
+    word: Option<Word>,
+    #[command(flatten)]
+    start: Start,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Be a meeting-room device (the default)
+    #[command(after_help = "\
+Examples:
+  roomd run --listen 0.0.0.0:9443
+  roomd run --config ./roomd.toml --log-level debug")]
+    Run {
+        #[command(flatten)]
+        start: Start,
+    },
+    /// Be a server alone: the page and the signalling, without camera and screen
+    #[command(after_help = "\
+Example:
+  roomd serve --listen [::]:443 --state-dir /var/lib/roomd")]
+    Serve {
+        #[command(flatten)]
+        start: Start,
+    },
+    /// Say what is wrong with configuration, pipeline files and devices, and start nothing
+    ///
+    /// Ends with status 0 when all is right, and with 78 otherwise.
+    #[command(after_help = "\
+Examples:
+  roomd check
+  roomd check my.toml
+  roomd check --effective")]
+    Check {
+        /// The file; without it the one that roomd would read
+        #[arg(conflicts_with = "config")]
+        file: Option<PathBuf>,
+        /// Print every value and where it comes from, as a configuration file
+        #[arg(long)]
+        effective: bool,
+        /// Check for `roomd serve`, which needs no pipeline files
+        #[arg(long)]
+        serve: bool,
+        #[command(flatten)]
+        start: Start,
+    },
+    /// Print the default configuration with comments
+    #[command(after_help = "\
+Example:
+  roomd init > roomd.toml")]
+    Init,
+    /// List cameras, sound cards, encoders and screens, and what `auto` takes
+    #[command(after_help = "\
+Examples:
+  roomd devices
+  roomd devices --json")]
+    Devices {
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what the roomd that runs here does
+    #[command(after_help = "\
+Examples:
+  roomd status
+  roomd status --json")]
+    Status {
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what people type to join, and the administrator's token
+    #[command(after_help = "\
+Examples:
+  roomd pin
+  roomd pin --new")]
+    Pin {
+        #[command(flatten)]
+        find: Find,
+        /// Make a new PIN first
+        #[arg(long)]
+        new: bool,
+    },
+}
+
+/// Where the configuration of this machine is.
+#[derive(Debug, Clone, Default, Args)]
+struct Find {
+    /// Configuration file [default: /etc/roomd/roomd.toml if it exists]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    #[arg(
+        help = "Directory of pipeline files, in place of those configured [env: ROOMD_PIPELINES]"
+    )]
+    pipelines: Option<PathBuf>,
+    /// Directory for what roomd makes and keeps
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// What `run` and `serve` take.
+#[derive(Debug, Clone, Default, Args)]
+struct Start {
+    #[command(flatten)]
+    find: Find,
+    /// Address and port of the page, such as [::]:8443
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// What is logged
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    log_level: Option<LogLevel>,
+}
+
+impl From<Start> for Flags {
+    fn from(start: Start) -> Self {
+        Self {
+            listen: start.listen,
+            log_level: start.log_level,
+            ..start.find.into()
+        }
+    }
+}
+
+impl From<Find> for Flags {
+    fn from(find: Find) -> Self {
+        Self {
+            config: find.config,
+            pipelines: find.pipelines,
+            state_dir: find.state_dir,
+            ..Self::default()
+        }
+    }
+}

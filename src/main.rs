@@ -1,3 +1,9 @@
 //! Calls the command line and turns its result into an exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+use roomd::{cli, daemon};
+
+fn main() -> ExitCode {
+    daemon::execute(cli::parse())
+}

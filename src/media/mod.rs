@@ -1,5 +1,7 @@
 //! The only place that knows GStreamer.
 
+mod launch;
 mod timebase;
 
+pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
 pub use timebase::Timebase;

@@ -1,0 +1,678 @@
+//! What the file may say: every key with its own rule, and nothing about keys together.
+//!
+//! Everything is optional here. What is missing, and what fits together, is for `check`.
+
+use core::net::SocketAddr;
+use std::{collections::BTreeMap, ops::Range};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    LogLevel, Offerer, Private,
+    address::{self, IceUrl, Ports, SignallingUrl},
+    table::{At, Cell, Findings, Given, Table, kind},
+    value::{Misread, Unit, boolean},
+};
+use crate::{
+    pipeline::Codec,
+    protocol::{IdError, LONGEST_NAME, RoomName, Secret},
+};
+
+/// Every table of the file with its keys, in the order in which they are documented.
+pub const KEYS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "name",
+            "state-dir",
+            "pipelines-dirs",
+            "room",
+            "server",
+            "signalling",
+            "ice",
+            "camera",
+            "microphone",
+            "speaker",
+            "screen",
+            "video",
+            "audio",
+            "log",
+        ],
+    ),
+    ("room", &["name", "pin", "pin-file", "max-members"]),
+    (
+        "server",
+        &[
+            "listen",
+            "certificate",
+            "key",
+            "names",
+            "offerer",
+            "admin-token-file",
+            "rooms",
+        ],
+    ),
+    ("signalling", &["url", "token", "token-file", "ca"]),
+    (
+        "ice",
+        &["relay-only", "udp-ports", "credential-seconds", "servers"],
+    ),
+    (
+        "ice.servers",
+        &[
+            "urls",
+            "username",
+            "credential",
+            "credential-file",
+            "secret",
+            "secret-file",
+        ],
+    ),
+    ("camera", &["pipeline", "settings"]),
+    ("microphone", &["pipeline", "settings"]),
+    ("speaker", &["pipeline", "settings"]),
+    ("screen", &["pipeline", "settings"]),
+    (
+        "video",
+        &["codecs", "encoders", "width", "height", "framerate", "kbps"],
+    ),
+    ("video.encoders", &["vp8", "h264"]),
+    ("audio", &["kbps"]),
+    ("log", &["level"]),
+];
+
+/// The keys of one table.
+pub(super) fn keys_of(table: &str) -> &'static [&'static str] {
+    KEYS.iter()
+        .find(|(name, _)| *name == table)
+        .map_or(&[], |(_, keys)| keys)
+}
+
+/// In which tables a key of this name is known, as they are written in the file.
+pub(super) fn tables_with(key: &str) -> Vec<String> {
+    let known = KEYS.iter().filter(|(_, keys)| keys.contains(&key));
+    known
+        .map(|(table, _)| match *table {
+            "" => "the top of the file".to_owned(),
+            "ice.servers" => "[[ice.servers]]".to_owned(),
+            table => format!("[{table}]"),
+        })
+        .collect()
+}
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub struct File {
+    pub(super) name: Given<String>,
+    pub(super) state_dir: Given<String>,
+    pub(super) pipelines_dirs: Given<Vec<At<String>>>,
+    pub(super) room: Room,
+    pub(super) server: Server,
+    pub(super) signalling: Signalling,
+    pub(super) ice: Ice,
+    pub(super) camera: Part,
+    pub(super) microphone: Part,
+    pub(super) speaker: Part,
+    pub(super) screen: Part,
+    pub(super) video: Video,
+    pub(super) audio: Audio,
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    pub(super) name: Given<RoomName>,
+    pub(super) pin: Given<Private>,
+    pub(super) pin_file: Given<String>,
+    pub(super) max_members: Given<u32>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    /// Where the table begins, if the file has it.
+    pub(super) place: Option<Range<usize>>,
+    pub(super) listen: Given<SocketAddr>,
+    pub(super) certificate: Given<String>,
+    pub(super) key: Given<String>,
+    pub(super) names: Given<Vec<At<String>>>,
+    pub(super) offerer: Given<Offerer>,
+    pub(super) admin_token_file: Given<String>,
+    pub(super) rooms: Given<Vec<At<RoomName>>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Signalling {
+    /// Where the table begins, if the file has it.
+    pub(super) place: Option<Range<usize>>,
+    pub(super) url: Given<SignallingUrl>,
+    pub(super) token: Given<Private>,
+    pub(super) token_file: Given<String>,
+    pub(super) ca: Given<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ice {
+    pub(super) relay_only: Given<bool>,
+    pub(super) udp_ports: Given<Ports>,
+    pub(super) credential_seconds: Given<u32>,
+    pub(super) servers: Given<Vec<IceServer>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct IceServer {
+    pub(super) place: Range<usize>,
+    pub(super) urls: Given<Vec<At<IceUrl>>>,
+    pub(super) username: Given<String>,
+    pub(super) credential: Given<Private>,
+    pub(super) credential_file: Given<String>,
+    pub(super) secret: Given<Private>,
+    pub(super) secret_file: Given<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) pipeline: Given<String>,
+    pub(super) settings: Given<Vec<(At<String>, At<String>)>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Video {
+    pub(super) codecs: Given<Vec<At<Codec>>>,
+    pub(super) encoders: BTreeMap<Codec, Given<String>>,
+    pub(super) width: Given<u32>,
+    pub(super) height: Given<u32>,
+    pub(super) framerate: Given<u32>,
+    pub(super) kbps: Given<u32>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Audio {
+    pub(super) kbps: Given<u32>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) level: Given<LogLevel>,
+}
+
+impl File {
+    /// Reads what a document says. What is wrong with single keys goes into `findings`.
+    pub(super) fn read<'a>(document: &'a DeTable<'a>, findings: &mut Findings) -> Self {
+        let mut top = Table::new("", Some(document), findings);
+        Self {
+            name: top.read("name", |cell| {
+                let takes = "a name of at most 64 characters";
+                cell.parsed(takes, "Meeting room 2", display_name)
+            }),
+            state_dir: top.read("state-dir", |cell| path(cell, "/var/lib/roomd")),
+            pipelines_dirs: top.read("pipelines-dirs", |cell| {
+                let example = "pipelines-dirs = [\"/usr/share/roomd/pipelines\"]";
+                let dirs = cell.list("directories", example, |cell| {
+                    path(cell, "/usr/share/roomd/pipelines")
+                })?;
+                not_empty(cell, dirs, example)
+            }),
+            room: Room::read(&mut top),
+            server: Server::read(&mut top),
+            signalling: Signalling::read(&mut top),
+            ice: Ice::read(&mut top),
+            camera: Part::read(&mut top, "camera"),
+            microphone: Part::read(&mut top, "microphone"),
+            speaker: Part::read(&mut top, "speaker"),
+            screen: Part::read(&mut top, "screen"),
+            video: Video::read(&mut top),
+            audio: Audio::read(&mut top),
+            log: Log::read(&mut top),
+        }
+    }
+}
+
+impl Room {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "room", "name = \"room\"") else {
+            return Self::default();
+        };
+        Self {
+            name: table.read("name", |cell| room_name(cell, "name = ")),
+            pin: table.read("pin", pin),
+            pin_file: table.read("pin-file", |cell| path(cell, "/etc/roomd/pin")),
+            max_members: table.read("max-members", |cell| cell.number(Unit::Members, &(2..=16))),
+        }
+    }
+}
+
+impl Server {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let place = top.place("server");
+        let Some(mut table) = sub_table(top, "server", "listen = \"[::]:8443\"") else {
+            return Self::default();
+        };
+        Self {
+            place,
+            listen: table.read("listen", |cell| match cell.value.get_ref() {
+                DeValue::Integer(port) if port.as_str().parse::<u16>().is_ok() => {
+                    let example = format!("listen = \"[::]:{}\"", port.as_str());
+                    cell.unlike("an address and a port", &example)
+                }
+                _ => cell.parsed("an address and a port", "[::]:8443", address::listen),
+            }),
+            certificate: table.read("certificate", |cell| path(cell, "/etc/roomd/chain.pem")),
+            key: table.read("key", |cell| path(cell, "/etc/roomd/key.pem")),
+            names: table.read("names", |cell| {
+                let example = "names = [\"meet.example.org\"]";
+                cell.list("host names", example, |cell| {
+                    cell.parsed("host names", "meet.example.org", address::host_name)
+                })
+            }),
+            offerer: table.read("offerer", |cell| {
+                let words = [
+                    ("device", Offerer::Device),
+                    ("browser", Offerer::Browser),
+                    ("first", Offerer::First),
+                ];
+                cell.one_of("one of \"device\", \"browser\" and \"first\"", &words)
+            }),
+            admin_token_file: table.read("admin-token-file", |cell| {
+                path(cell, "/etc/roomd/admin-token")
+            }),
+            rooms: table.read("rooms", |cell| {
+                let example = "rooms = [\"hall\", \"kitchen\"]";
+                cell.list("room names", example, |cell| room_name(cell, ""))
+            }),
+        }
+    }
+}
+
+impl Signalling {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let place = top.place("signalling");
+        let example = "url = \"wss://meet.example.org/ws\"";
+        let Some(mut table) = sub_table(top, "signalling", example) else {
+            return Self::default();
+        };
+        Self {
+            place,
+            url: table.read("url", |cell| {
+                let takes = "the wss:// URL of a signalling server";
+                cell.parsed(takes, "wss://meet.example.org/ws", address::signalling)
+            }),
+            token: table.read("token", token),
+            token_file: table.read("token-file", |cell| path(cell, "/etc/roomd/token")),
+            ca: table.read("ca", |cell| path(cell, "/etc/roomd/site-ca.pem")),
+        }
+    }
+}
+
+impl Ice {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "ice", "relay-only = false") else {
+            return Self::default();
+        };
+        Self {
+            relay_only: table.read("relay-only", boolean),
+            udp_ports: table.read("udp-ports", |cell| {
+                let takes = "a range of UDP ports from 1024 to 65535";
+                cell.parsed(takes, "40000-40099", address::ports)
+            }),
+            credential_seconds: table.read("credential-seconds", |cell| {
+                cell.number(Unit::Seconds, &(60..=604_800))
+            }),
+            servers: table.read("servers", ice_servers),
+        }
+    }
+}
+
+fn ice_servers(cell: &mut Cell<'_, '_>) -> Option<Vec<IceServer>> {
+    let example = "write for example: [[ice.servers]] urls = [\"stun:stun.example.org:3478\"]";
+    let what = "`ice.servers` takes tables";
+    let servers = match cell.value.get_ref() {
+        DeValue::Array(servers) => servers,
+        DeValue::Table(_) => {
+            let remedy = "write the heading with two brackets: [[ice.servers]]";
+            return cell.wrong(
+                "`ice.servers` takes any number of tables",
+                "only one",
+                remedy,
+            );
+        }
+        other => {
+            let found = format!("this is {}", kind(other));
+            return cell.wrong(what, found, example);
+        }
+    };
+    let servers: Vec<Option<IceServer>> = servers
+        .iter()
+        .map(|server| {
+            let DeValue::Table(entries) = server.get_ref() else {
+                let found = format!("this is {}", kind(server.get_ref()));
+                return cell.within(server).wrong(what, found, example);
+            };
+            let table = Table::new("ice.servers", Some(entries), cell.findings);
+            Some(IceServer::read(server.span(), table))
+        })
+        .collect();
+    servers.into_iter().collect()
+}
+
+impl IceServer {
+    fn read(place: Range<usize>, mut table: Table<'_, '_>) -> Self {
+        let private = |cell: &mut Cell<'_, '_>| cell.text("a text", "…").map(Private::new);
+        Self {
+            place,
+            urls: table.read("urls", |cell| {
+                let example = "urls = [\"turn:turn.example.org:3478\"]";
+                let urls = cell.list("stun: and turn: URLs", example, |cell| {
+                    let takes = "stun: and turn: URLs";
+                    cell.parsed(takes, "turn:turn.example.org:3478", address::ice)
+                })?;
+                not_empty(cell, urls, example)
+            }),
+            username: table.read("username", |cell| cell.text("a text", "roomd")),
+            credential: table.read("credential", private),
+            credential_file: table.read("credential-file", |cell| {
+                path(cell, "/etc/roomd/turn-password")
+            }),
+            secret: table.read("secret", private),
+            secret_file: table.read("secret-file", |cell| path(cell, "/etc/roomd/turn-secret")),
+        }
+    }
+}
+
+impl Part {
+    fn read(top: &mut Table<'_, '_>, name: &'static str) -> Self {
+        let Some(mut table) = sub_table(top, name, "pipeline = \"auto\"") else {
+            return Self::default();
+        };
+        Self {
+            pipeline: table.read("pipeline", pipeline),
+            settings: table.read("settings", settings),
+        }
+    }
+}
+
+fn pipeline(cell: &mut Cell<'_, '_>) -> Option<String> {
+    cell.text("the name of a pipeline file, or \"auto\"", "auto")
+}
+
+/// Settings with their values as texts, from which any property can be set.
+fn settings(cell: &mut Cell<'_, '_>) -> Option<Vec<(At<String>, At<String>)>> {
+    let example = "settings = { device = \"/dev/video0\" }";
+    let DeValue::Table(entries) = cell.value.get_ref() else {
+        return cell.unlike("a table of settings", example);
+    };
+    let settings: Vec<Option<_>> = entries
+        .iter()
+        .map(|(key, value)| {
+            let text = match value.get_ref() {
+                DeValue::String(text) => text.clone().into_owned(),
+                DeValue::Integer(number) => {
+                    match i128::from_str_radix(number.as_str(), number.radix()) {
+                        Ok(number) => number.to_string(),
+                        Err(_) => number.to_string(),
+                    }
+                }
+                DeValue::Float(number) => number.as_str().to_owned(),
+                DeValue::Boolean(value) => value.to_string(),
+                DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                    let takes = "texts, numbers, true and false";
+                    return cell.within(value).unlike(takes, example);
+                }
+            };
+            let key = At {
+                value: key.get_ref().clone().into_owned(),
+                span: key.span(),
+            };
+            let span = value.span();
+            Some((key, At { value: text, span }))
+        })
+        .collect();
+    settings.into_iter().collect()
+}
+
+impl Video {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "video", "kbps = 1500") else {
+            return Self::default();
+        };
+        Self {
+            codecs: table.read("codecs", |cell| {
+                let example = "codecs = [\"vp8\", \"h264\"]";
+                let codecs = cell.list("video codecs", example, codec)?;
+                if let Some((first, second)) = twice(&codecs) {
+                    let what = "`video.codecs` names a codec twice";
+                    let problem = super::Problem::error(what, "leave the second one out")
+                        .at(&cell.findings.text, second, "the second time")
+                        .beside(first, "the first time");
+                    cell.findings.push(problem);
+                    return None;
+                }
+                not_empty(cell, codecs, example)
+            }),
+            width: table.read("width", |cell| pixels(cell, 3840)),
+            height: table.read("height", |cell| pixels(cell, 2160)),
+            framerate: table.read("framerate", |cell| {
+                cell.number(Unit::FramesPerSecond, &(1..=60))
+            }),
+            kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(50..=20_000))),
+            encoders: {
+                let mut encoders = sub_table(&mut table, "encoders", "vp8 = \"auto\"");
+                let codecs = Codec::ALL.map(|codec| {
+                    let table = encoders.as_mut();
+                    let read = |table: &mut Table<'_, '_>| table.read(codec.word(), pipeline);
+                    (codec, table.map_or(Given::Absent, read))
+                });
+                codecs.into()
+            },
+        }
+    }
+}
+
+fn codec(cell: &mut Cell<'_, '_>) -> Option<Codec> {
+    let name = cell.name();
+    let found = cell.text("the name of a video codec", "vp8")?;
+    if let Ok(codec) = found.parse() {
+        return Some(codec);
+    }
+    let what = format!("`{name}` takes video codecs, and `{found}` is none that roomd sends");
+    let remedy = match found
+        .to_lowercase()
+        .replace(['.', '-', '_', ' '], "")
+        .as_str()
+    {
+        "h264" | "avc" | "avc1" | "x264" | "openh264" => "did you mean \"h264\"?",
+        "vp8" | "vp8enc" => "did you mean \"vp8\"?",
+        "opus" => "sound is always Opus and is not named here; write \"vp8\" or \"h264\"",
+        _ => "write \"vp8\" or \"h264\", which every browser understands",
+    };
+    cell.wrong(what, "not known", remedy)
+}
+
+/// Where the first value that occurs twice stands, and where it stands again.
+fn twice<T: PartialEq>(items: &[At<T>]) -> Option<(Range<usize>, Range<usize>)> {
+    items.iter().enumerate().find_map(|(index, item)| {
+        let first = items[..index]
+            .iter()
+            .find(|other| other.value == item.value)?;
+        Some((first.span.clone(), item.span.clone()))
+    })
+}
+
+fn pixels(cell: &mut Cell<'_, '_>, most: u32) -> Option<u32> {
+    if let DeValue::String(text) = cell.value.get_ref()
+        && let Some((width, height)) = text.split_once(['x', '×'])
+        && let (Ok(width), Ok(height)) = (width.trim().parse::<u32>(), height.trim().parse::<u32>())
+    {
+        let what = format!("`{}` takes one number of pixels", cell.name());
+        let remedy = format!("write two lines: width = {width} and height = {height}");
+        return cell.wrong(what, "width and height together", remedy);
+    }
+    let number = cell.number(Unit::Pixels, &(16..=most))?;
+    if number % 2 == 1 {
+        let what = format!("`{}` is odd", cell.name());
+        let remedy = format!(
+            "encoders take even numbers only; write: {} = {}",
+            cell.key,
+            number - 1
+        );
+        return cell.wrong(what, format!("{number} pixels"), remedy);
+    }
+    Some(number)
+}
+
+impl Audio {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "audio", "kbps = 32") else {
+            return Self::default();
+        };
+        Self {
+            kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(6..=510))),
+        }
+    }
+}
+
+impl Log {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "log", "level = \"info\"") else {
+            return Self::default();
+        };
+        let words = LogLevel::ALL.map(|level| (level.name(), level));
+        Self {
+            level: table.read("level", |cell| cell.one_of("a log level", &words)),
+        }
+    }
+}
+
+/// The table `key` of `parent`, empty if the file has none; None where something else stands there.
+fn sub_table<'a, 's>(
+    parent: &'s mut Table<'a, '_>,
+    key: &'static str,
+    example: &str,
+) -> Option<Table<'a, 's>> {
+    let given = parent.read(key, |cell| match cell.value.get_ref() {
+        DeValue::Table(entries) => Some(entries),
+        other => {
+            let name = cell.name();
+            let found = format!("this is {}", kind(other));
+            let remedy = match other {
+                DeValue::Array(_) => format!("write the heading with one bracket: [{name}]"),
+                _ => format!("write a heading [{name}], and below it for example: {example}"),
+            };
+            cell.wrong(format!("`{name}` is a table"), found, remedy)
+        }
+    });
+    let entries = match given {
+        Given::Absent => None,
+        Given::Broken => return None,
+        Given::Right(entries) => Some(entries.value),
+    };
+    let name = match key {
+        "encoders" => "video.encoders",
+        other => other,
+    };
+    Some(Table::new(name, entries, parent.findings))
+}
+
+fn not_empty<T>(cell: &mut Cell<'_, '_>, list: Vec<At<T>>, example: &str) -> Option<Vec<At<T>>> {
+    if list.is_empty() {
+        let what = format!("`{}` is empty", cell.name());
+        let remedy = format!("write for example: {example}, or leave the line out");
+        return cell.wrong(what, "nothing in it", remedy);
+    }
+    Some(list)
+}
+
+fn path(cell: &mut Cell<'_, '_>, example: &str) -> Option<String> {
+    let path = cell.text("a path", example)?;
+    if path.starts_with('~') {
+        let what = format!("`{}` begins with ~", cell.name());
+        let remedy = "only a shell knows whose home that is; write the whole path, from / on";
+        return cell.wrong(what, "not a path", remedy);
+    }
+    Some(path)
+}
+
+fn display_name(text: &str) -> Result<String, Misread> {
+    let name = text.trim();
+    let length = name.chars().count();
+    if length > LONGEST_NAME {
+        let what = format!("{length} characters");
+        return Err(Misread::new(what, "write a shorter name"));
+    }
+    Ok(name.to_owned())
+}
+
+fn room_name(cell: &mut Cell<'_, '_>, line: &str) -> Option<RoomName> {
+    let name = cell.name();
+    let text = cell.text("the name of a room", "room")?;
+    text.parse()
+        .map_err(|error| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_~".contains(c);
+            let better: String = text
+                .chars()
+                .map(|c| if allowed(c) { c } else { '-' })
+                .take(64)
+                .collect();
+            let what = format!("`{name}` is not a room's name that fits into a link");
+            let remedy = format!("{error}; write for example: {line}\"{better}\"");
+            cell.wrong::<()>(what, "not usable", remedy);
+        })
+        .ok()
+}
+
+fn pin(cell: &mut Cell<'_, '_>) -> Option<Private> {
+    let what = "`room.pin` takes 4 to 12 digits in quotes";
+    let remedy = "write for example: pin = \"482911\", or leave the line out and roomd makes one";
+    let DeValue::String(text) = cell.value.get_ref() else {
+        let found = match cell.value.get_ref() {
+            DeValue::Integer(_) => "quotes are missing",
+            _ => "not a text",
+        };
+        return cell.wrong(what, found, remedy);
+    };
+    match judge_pin(text) {
+        Ok(pin) => Some(pin),
+        Err(found) => cell.wrong(what, found, remedy),
+    }
+}
+
+/// A PIN, or what is wrong with it, without showing it.
+pub(super) fn judge_pin(text: &str) -> Result<Private, String> {
+    if !text.chars().all(|c| c.is_ascii_digit()) {
+        return Err("something else than digits".to_owned());
+    }
+    match text.len() {
+        0 => Err("no digits".to_owned()),
+        4..=12 => Ok(Private::new(text)),
+        1 => Err("1 digit".to_owned()),
+        length => Err(format!("{length} digits")),
+    }
+}
+
+fn token(cell: &mut Cell<'_, '_>) -> Option<Private> {
+    let text = cell.text("the token that the server knows", "…")?;
+    match judge_token(&text) {
+        Ok(token) => Some(token),
+        Err(found) => {
+            let remedy = "copy it from the server whole, or use `token-file`";
+            let takes = "16 to 128 letters, digits and . _ ~ -";
+            cell.wrong(format!("`signalling.token` takes {takes}"), found, remedy)
+        }
+    }
+}
+
+/// A token, or what is wrong with it, without showing it.
+pub(super) fn judge_token(text: &str) -> Result<Private, String> {
+    match text.parse::<Secret>() {
+        Ok(_) => Ok(Private::new(text)),
+        Err(IdError::Length { found, .. }) => Err(format!("{found} characters")),
+        Err(IdError::Character { .. }) => Err("a character that no token has".to_owned()),
+    }
+}
+
+/// An administrator's token, or what is wrong with it, without showing it.
+pub(super) fn judge_admin_token(text: &str) -> Result<Private, String> {
+    if text.chars().count() < 32 {
+        return Err(format!("{} characters", text.chars().count()));
+    }
+    judge_token(text)
+}

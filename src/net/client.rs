@@ -419,9 +419,8 @@ impl Connecting {
             },
             () = self.report.closed() => return None,
         };
-        if self.report.send(Event::Connected).await.is_err() {
-            return None;
-        }
+        // If nobody reads it, we are to hang up, after what is queued.
+        let _ = self.report.send(Event::Connected).await;
         match stream {
             Carrier::Secure(stream) => self.carry(*stream).await,
             Carrier::Plain(stream) => self.carry(*stream).await,
@@ -436,7 +435,8 @@ impl Connecting {
         let mut heard = Instant::now();
         let mut pace = interval_at(heard + patience.ping, patience.ping);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut close = (1006, String::new());
+        // What the server's close said, once it came.
+        let mut close = None;
         loop {
             let outgoing = tokio::select! {
                 () = self.overflown.notified() => return Some(Lost::Stuck),
@@ -462,15 +462,21 @@ impl Connecting {
                             let _ = self.report.send(message).await;
                         }
                         Some(Ok(Message::Close(frame))) => {
-                            close = frame.map_or((1005, String::new()), |frame| {
+                            close = Some(frame.map_or((1005, String::new()), |frame| {
                                 (frame.code.into(), frame.reason.as_str().to_owned())
-                            });
+                            }));
                         }
                         Some(Ok(_)) => {}
-                        Some(Err(error)) => return Some(Lost::Broken(Box::new(error))),
-                        None => {
-                            let (code, reason) = close;
-                            return Some(Lost::Closed { code, reason });
+                        end => {
+                            // After a close it does not matter how the stream ends.
+                            let broke = end.and_then(Result::err);
+                            return Some(match (close, broke) {
+                                (None, Some(error)) => Lost::Broken(Box::new(error)),
+                                (close, _) => {
+                                    let (code, reason) = close.unwrap_or((1006, String::new()));
+                                    Lost::Closed { code, reason }
+                                }
+                            });
                         }
                     }
                     continue;

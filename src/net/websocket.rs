@@ -348,23 +348,19 @@ impl Connection {
             }
         };
         self.report(FromSocket::Closed { conn }).await;
-        let socket = &mut self.socket;
-        let closing = async {
-            if timeout(FAREWELL, socket.close(Some(frame))).await.is_ok() && !is_too_big {
+        let socket = self.socket;
+        let rest = async move {
+            let mut socket = socket;
+            let closed = timeout(FAREWELL, socket.close(Some(frame))).await;
+            if matches!(closed, Ok(Ok(()))) && !is_too_big {
                 // The other side answers with a close of its own, after whatever it had sent.
                 let _ = timeout(FAREWELL, async { while socket.next().await.is_some() {} }).await;
             }
+            let _ = timeout(FAREWELL, linger(socket.into_inner().into_inner())).await;
         };
         tokio::select! {
-            () = closing => {}
-            () = reached(&mut phase, Phase::Over) => return,
-        }
-        if is_too_big {
-            let raw = self.socket.into_inner().into_inner();
-            tokio::select! {
-                _ = timeout(FAREWELL * 2, linger(raw)) => {}
-                () = reached(&mut phase, Phase::Over) => {}
-            }
+            () = rest => {}
+            () = reached(&mut phase, Phase::Over) => {}
         }
     }
 
@@ -394,7 +390,7 @@ fn closing(code: CloseCode, reason: &'static str) -> CloseFrame {
     }
 }
 
-/// Says that no more comes, and throws away what the other side was about to send.
+/// Says that no more comes, and throws away what the other side was still about to send.
 async fn linger(mut raw: TokioIo<Upgraded>) {
     if raw.shutdown().await.is_err() {
         return;

@@ -334,7 +334,10 @@ async fn the_authority_that_is_downloaded_verifies_the_server() {
         "application/x-apple-aspen-config"
     );
     assert!(profile.contains("<string>com.apple.security.root</string>"));
-    assert!(server.get("/trust").await.starts_with("HTTP/1.1 200 "));
+    let trust = server.get("/trust").await;
+    assert!(trust.starts_with("HTTP/1.1 200 "), "{trust}");
+    // The policy of the server forbids what is not in a file of its own.
+    assert!(!trust.contains("style=") && !trust.contains("<style") && !trust.contains("onclick"));
     server.stop().await;
 }
 

@@ -116,6 +116,9 @@ const EMPTY_NAMES: &[&str] = &[
     "utils", "util", "helpers", "helper", "common", "manager", "types", "misc",
 ];
 
+/// Files of `web/` that Node and editors read, and no browser.
+const FOR_TOOLS: &[&str] = &["package.json", "tsconfig.json"];
+
 /// The files of `src` by their path in it, `/`-separated.
 type Tree = BTreeMap<String, String>;
 
@@ -242,6 +245,7 @@ fn embedding(web: &[String], page: Option<&str>) -> Vec<String> {
         (false, None) => vec!["there is web/ and no src/net/page.rs to embed it".to_owned()],
         (false, Some(page)) => web
             .iter()
+            .filter(|file| !FOR_TOOLS.contains(&file.as_str()))
             .filter(|file| !page.contains(&format!("web/{file}\"")))
             .map(|file| format!("web/{file} is not embedded by src/net/page.rs"))
             .collect(),
@@ -285,7 +289,7 @@ fn sources() -> Tree {
     let src = root().join("src");
     files_below(&src)
         .into_iter()
-        .filter(|path| path.ends_with(".rs"))
+        .filter(|path| Path::new(path).extension().is_some_and(|kind| kind == "rs"))
         .map(|path| {
             let text = fs::read_to_string(src.join(&path)).expect("a source is text");
             (path, text)
@@ -402,7 +406,7 @@ fn an_allowed_use_is_not() {
         ),
         (
             "hub/mod.rs",
-            r####"const A: &str = "crate::room"; const B: &str = r#"crate::"net""#; const C: char = '"';"####,
+            r##"const A: &str = "crate::room"; const B: &str = r#"crate::"net" "#; const C: char = '"';"##,
         ),
         (
             "hub/mod.rs",
@@ -517,7 +521,7 @@ fn an_empty_name_is_found() {
 
 #[test]
 fn a_forgotten_file_of_the_page_is_found() {
-    let web = ["index.html".to_owned(), "icons/mute.svg".to_owned()];
+    let web = ["index.html", "icons/mute.svg", "package.json"].map(str::to_owned);
     let both =
         r#"include_bytes!("../../web/index.html"), include_bytes!("../../web/icons/mute.svg")"#;
     let one = r#"include_bytes!("../../web/index.html")"#;

@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 ARGS ?=
 # Anything here means "yes" to every question: make run YES=1
 YES ?=
-# Where `make install` puts things; DESTDIR is for building packages.
+# Where `make install` puts the program and its unit; DESTDIR is for building packages.
 DESTDIR ?=
 PREFIX ?= /usr
 # What cargo builds into; tests and install steps find the program there.
@@ -353,10 +353,11 @@ deps-deny:
 # ---- Install --------------------------------------------------------------------------------------
 
 bindir := $(PREFIX)/bin
-datadir := $(PREFIX)/share/roomd
 unitdir := $(PREFIX)/lib/systemd/system
 sysusersdir := $(PREFIX)/lib/sysusers.d
 docdir := $(PREFIX)/share/doc/roomd
+# Where roomd and Avahi look, whatever the prefix.
+datadir := /usr/share/roomd
 sysconfdir := /etc/roomd
 avahidir := /etc/avahi/services
 
@@ -366,6 +367,9 @@ install: build deps-run ## installs roomd as a service, and starts it
 	as_root $(MAKE) install-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINARY='$(BINARY)'
 	[ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ] || exit 0
 	as_root systemd-sysusers
+	# A PIN or a credential may stand in it.
+	as_root chown root:roomd '$(sysconfdir)/roomd.toml'
+	as_root chmod 0640 '$(sysconfdir)/roomd.toml'
 	as_root systemctl daemon-reload
 	as_root systemctl enable roomd.service
 	as_root systemctl restart roomd.service
@@ -381,8 +385,8 @@ install-files:
 		install -D -m 0644 "$$file" '$(DESTDIR)$(datadir)'/"$$file"
 	done
 	install -d -m 0755 '$(DESTDIR)$(unitdir)'
-	sed 's|^ExecStart=/usr/bin/roomd|ExecStart=$(bindir)/roomd|
-		s|^Environment=ROOMD_PIPELINES=/usr/share/roomd|Environment=ROOMD_PIPELINES=$(datadir)|' \
+	sed -e 's|^ExecStart=/usr/bin/roomd |ExecStart=$(bindir)/roomd |' \
+		-e 's|^\(Documentation=file://\)/usr/share/doc/roomd/|\1$(docdir)/|' \
 		systemd/roomd.service >'$(DESTDIR)$(unitdir)/roomd.service'
 	chmod 0644 '$(DESTDIR)$(unitdir)/roomd.service'
 	install -D -m 0644 systemd/roomd.sysusers '$(DESTDIR)$(sysusersdir)/roomd.conf'

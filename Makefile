@@ -23,7 +23,9 @@ PREFIX ?= /usr
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 # The program that `make install-files` installs.
 BINARY ?= $(CARGO_TARGET_DIR)/release/roomd
-export CARGO_TARGET_DIR YES
+# Where the tests find the clip that `make clip` makes.
+ROOMD_CLIP ?= $(CARGO_TARGET_DIR)/clip
+export CARGO_TARGET_DIR ROOMD_CLIP YES
 
 # ---- Debian packages, each with its reason --------------------------------------------------
 # The names are those of Debian 12 and of Debian 13.
@@ -224,11 +226,12 @@ test-lint:
 	else say "This Rust has no clippy (rustup's has): lints are not checked."
 	fi
 
+# For those who work on roomd, so private items are documented too.
 .PHONY: test-docs
 test-docs:
 	@$(prelude)
 	use_rust
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --no-deps --document-private-items
 
 # The advisories come from a database on the network; where it cannot be had, that is said and
 # nothing fails: whether somebody published an advisory today is no property of this tree.
@@ -257,7 +260,7 @@ test-pure:
 # nextest runs each test in a process of its own, which suits GStreamer, and ends one that hangs;
 # where it is not installed, cargo's own runner does. Tests must pass under both.
 .PHONY: test-media
-test-media:
+test-media: clip
 	@$(prelude)
 	use_rust
 	if cargo nextest --version >/dev/null 2>&1; then
@@ -271,7 +274,7 @@ test-media:
 test-page:
 	@$(prelude)
 	cd tests/page
-	node --test
+	npm test
 
 .PHONY: test-browser
 test-browser: clip
@@ -280,13 +283,13 @@ test-browser: clip
 	cargo build --locked
 	cd tests/e2e
 	npm ci --no-audit --no-fund
-	ROOMD="$$CARGO_TARGET_DIR/debug/roomd" ROOMD_CLIP="$$CARGO_TARGET_DIR/clip" npm test
+	ROOMD="$$CARGO_TARGET_DIR/debug/roomd" npm test
 
 # The device's camera and microphone in the tests: made once, and again when the generator changes.
 .PHONY: clip
 clip:
 	@$(prelude)
-	node tests/clip/make.mjs "$$CARGO_TARGET_DIR/clip"
+	node tests/clip/make.mjs "$$ROOMD_CLIP"
 
 .PHONY: bench
 bench: deps-build deps-run deps-test ## measures, and prints the figures of docs/benchmarks.md

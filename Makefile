@@ -90,8 +90,9 @@ as_root() {
 	fi
 }
 # Asks only a person: CI has no terminal, and YES=1 has answered already.
+person() { [ -t 0 ] && [ -t 1 ] && [ -z "$${CI:-}" ] && [ -z "$$YES" ]; }
 agreed() {
-	[ -t 0 ] && [ -t 1 ] && [ -z "$${CI:-}" ] && [ -z "$$YES" ] || return 0
+	person || return 0
 	printf '%s [Y/n] ' "$$1"
 	read -r answer || answer=n
 	case $$answer in '' | [Yy]*) return 0 ;; *) return 1 ;; esac
@@ -99,21 +100,37 @@ agreed() {
 has_package() {
 	dpkg-query -W -f '$${db:Status-Status}\n' "$$1" 2>/dev/null | grep -qx installed
 }
+# missing PACKAGE...: those of them that are not installed.
+missing() {
+	command -v dpkg-query >/dev/null || return 0
+	for package; do has_package "$$package" || printf ' %s' "$$package"; done
+}
+# consent REASON THING...: one question for all that the steps of a command are going to install.
+consent() {
+	if person && [ -n "$$2" ]; then
+		say "==> $$1 is going to install:"
+		say "   $$2"
+		agreed 'Go on?' || die "nothing was installed"
+	fi
+	YES=1
+}
 # apt REASON PACKAGE...: installs what is missing of the packages, and removes none for it.
 keep=--no-remove
 apt() {
-	reason=$$1 missing=
+	reason=$$1
 	shift
 	if ! command -v dpkg-query >/dev/null; then
 		say "==> This is not Debian. $$reason needs what these Debian packages hold: $$*"
 		return 0
 	fi
-	for package; do has_package "$$package" || missing="$$missing $$package"; done
+	missing=$$(missing "$$@")
 	[ -n "$$missing" ] || return 0
 	say "==> $$reason needs these Debian packages, which will be installed:"
 	say "   $$missing"
+	[ "$$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+		die "there is no sudo here; as root, run: apt-get update && apt-get install$$missing"
 	agreed 'Install them?' || die "nothing was installed"
-	set -- env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q
+	set -- env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -q
 	as_root "$$@" update </dev/null || say "==> apt-get update had trouble; trying with the lists that are here"
 	as_root "$$@" install -y --no-install-recommends $$keep $$missing </dev/null ||
 		die "apt-get could not install:$$missing"
@@ -140,6 +157,10 @@ has_node() {
 	command -v npm >/dev/null && node --version 2>/dev/null |
 		awk -v want=$(NODE_MAJOR) '{ sub(/^v/, ""); exit !(int($$0) >= want) }'
 }
+# What `consent` names of these three.
+wanted_rust() { find_rust || printf ' %s' $(PACKAGES_RUST); }
+wanted_node() { has_node || missing $(PACKAGES_NODE); }
+wanted_deny() { ! find_rust || cargo deny --version >/dev/null 2>&1 || printf ' cargo-deny (built here)'; }
 endef
 
 # ---- Run ----------------------------------------------------------------------------------------
@@ -149,8 +170,10 @@ help: ## says this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: deps-build deps-run ## installs what is missing, builds, starts, and prints where to join
+run: ## installs what is missing, builds, starts, and prints where to join
 	@$(prelude)
+	consent "make run" "$$(wanted_rust; missing $(PACKAGES_BUILD) $(PACKAGES_RUN))"
+	$(MAKE) YES=$$YES deps-build deps-run
 	use_rust
 	say "==> Building roomd; the first time takes some minutes."
 	cargo build --release --locked
@@ -171,8 +194,11 @@ TEST_STEPS := format lint docs deny pure media page browser
 LOGS := $(CARGO_TARGET_DIR)/test-log
 
 .PHONY: test
-test: deps-build deps-run deps-test ## everything that CI checks, in the same way
+test: ## everything that CI checks, in the same way
 	@$(prelude)
+	consent "make test" "$$(wanted_rust; wanted_node; wanted_deny
+		missing $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST))"
+	$(MAKE) YES=$$YES deps-build deps-run deps-test
 	rm -rf '$(LOGS)'
 	mkdir -p '$(LOGS)'
 	begun=$$(date +%s)

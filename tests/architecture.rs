@@ -44,12 +44,10 @@ const WORLDLY: &[(&[&str], &str)] = &[
     (&["hyper"], "no HTTP"),
     (&["axum"], "no HTTP"),
     (&["async_tungstenite"], "no WebSocket"),
-    (&["nix"], "no system calls"),
     (&["getrandom"], "chance is an argument"),
     (&["ring", "rand"], "chance is an argument"),
     (&["std", "thread"], "no threads"),
     (&["std", "process"], "no processes"),
-    (&["std", "env"], "what the environment says is an argument"),
     (&["TcpStream"], "no sockets"),
     (&["TcpListener"], "no sockets"),
     (&["UdpSocket"], "no sockets"),
@@ -66,14 +64,21 @@ const CLOCKS: &[(&[&str], &str)] = &[
     (&["SystemTime"], "time is an argument"),
 ];
 
-/// Files are read where what they say is known: [`READERS`] and tests, and nowhere else in what decides.
-const FILES: &[(&[&str], &str)] = &[
+/// What only a loader may do: files are read where what they say is known. Tests may as well.
+const READING: &[(&[&str], &str)] = &[
     (&["std", "fs"], "only a loader reads files"),
     (&["File", "open"], "only a loader reads files"),
 ];
 
-/// The loaders among what decides.
-const READERS: &[&str] = &["config/", "pipeline/catalogue.rs", "pipeline/mod.rs"];
+/// What only `config::load` may ask, likewise.
+const SURROUNDINGS: &[(&[&str], &str)] = &[
+    (&["std", "env"], "what the environment says is an argument"),
+    (&["nix"], "no system calls"),
+];
+
+/// The loaders among what decides: for [`READING`], and for [`SURROUNDINGS`].
+const LOADERS: &[&str] = &["config/", "pipeline/catalogue.rs"];
+const LOAD: &str = "config/mod.rs";
 
 /// Crates that only `media` may use.
 const GSTREAMER: &[(&[&str], &str)] = &[
@@ -175,7 +180,7 @@ fn layering(tree: &Tree) -> Vec<String> {
     faults
 }
 
-/// [`WORLDLY`], [`CLOCKS`] and [`FILES`] in what decides.
+/// [`WORLDLY`], [`CLOCKS`], [`READING`] and [`SURROUNDINGS`] in what decides.
 fn purity(tree: &Tree) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, text) in tree.iter().filter(|(path, _)| decides(path)) {
@@ -186,8 +191,11 @@ fn purity(tree: &Tree) -> Vec<String> {
         }
         let source = source.without_tests();
         faults.extend(said(path, &source, CLOCKS));
-        if !READERS.iter().any(|reader| path.starts_with(reader)) {
-            faults.extend(said(path, &source, FILES));
+        if !LOADERS.iter().any(|loader| path.starts_with(loader)) {
+            faults.extend(said(path, &source, READING));
+        }
+        if path != LOAD {
+            faults.extend(said(path, &source, SURROUNDINGS));
         }
     }
     faults
@@ -237,7 +245,7 @@ fn names(tree: &Tree) -> Vec<String> {
     faults
 }
 
-/// Every file below `web/` is named in `src/net/page.rs` as `web/<path>`.
+/// Every file below `web/` is named in `src/net/page.rs`, by its path in `web/` or from there.
 fn embedding(web: &[String], page: Option<&str>) -> Vec<String> {
     match (web.is_empty(), page) {
         (true, None) => Vec::new(),
@@ -246,7 +254,8 @@ fn embedding(web: &[String], page: Option<&str>) -> Vec<String> {
         (false, Some(page)) => web
             .iter()
             .filter(|file| !FOR_TOOLS.contains(&file.as_str()))
-            .filter(|file| !page.contains(&format!("web/{file}\"")))
+            .filter(|file| !page.contains(&format!("\"{file}\"")))
+            .filter(|file| !page.contains(&format!("/web/{file}\"")))
             .map(|file| format!("web/{file} is not embedded by src/net/page.rs"))
             .collect(),
     }
@@ -433,6 +442,8 @@ fn a_planted_touch_of_the_world_is_found() {
         "use std::collections::HashMap;",
         "fn f() { let text = std::fs::read_to_string(path); }",
         "use std::{collections::BTreeMap, fs};",
+        "use std::{env, collections::BTreeMap};",
+        "fn f() { nix::unistd::gethostname(); }",
         "#[cfg(test)] mod tests { fn f() { tokio::spawn(g()) } }",
         "#[cfg(test)] mod tests; fn f() { Instant::now(); }",
         "#[cfg(test)] fn g() {} fn f() { Instant::now(); }",
@@ -526,6 +537,10 @@ fn a_forgotten_file_of_the_page_is_found() {
         r#"include_bytes!("../../web/index.html"), include_bytes!("../../web/icons/mute.svg")"#;
     let one = r#"include_bytes!("../../web/index.html")"#;
     assert_none(&embedding(&web, Some(both)));
+    assert_none(&embedding(
+        &web,
+        Some(r#"embed!("index.html", "icons/mute.svg")"#),
+    ));
     assert_eq!(embedding(&web, Some(one)).len(), 1);
     assert_eq!(embedding(&web, None).len(), 1);
     assert_eq!(embedding(&[], Some(both)).len(), 1);

@@ -1,0 +1,442 @@
+# Two commands do everything: `make run` and `make test`.
+# Every step that installs something is in this file; it says what it is about to install, asks
+# where there is a terminal to ask on, and is skipped when the thing is there already.
+
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.ONESHELL:
+.NOTPARALLEL:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# ---- What may be set from outside -----------------------------------------------------------
+
+# More words for `roomd run`, as in: make run ARGS='--config my.toml'
+ARGS ?=
+# Anything here means "yes" to every question: make run YES=1
+YES ?=
+# Where `make install` puts the program and its unit; DESTDIR is for building packages.
+DESTDIR ?=
+PREFIX ?= /usr
+# What cargo builds into; tests and install steps find the program there.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+# The program that `make install-files` installs.
+BINARY ?= $(CARGO_TARGET_DIR)/release/roomd
+# Where the tests find the clip that `make clip` makes.
+ROOMD_CLIP ?= $(CARGO_TARGET_DIR)/clip
+export CARGO_TARGET_DIR ROOMD_CLIP YES
+
+# ---- Debian packages, each with its reason --------------------------------------------------
+# The names are those of Debian 12 and of Debian 13.
+
+# To build roomd.
+PACKAGES_BUILD += gcc                             # links, and compiles the assembly of ring
+PACKAGES_BUILD += libc6-dev                       # what gcc links against
+PACKAGES_BUILD += pkgconf                         # how the build finds GStreamer
+PACKAGES_BUILD += libgstreamer1.0-dev             # gstreamer
+PACKAGES_BUILD += libgstreamer-plugins-base1.0-dev # gstreamer-app, -video and -sdp
+PACKAGES_BUILD += libgstreamer-plugins-bad1.0-dev # gstreamer-webrtc
+PACKAGES_BUILD += ca-certificates                 # cargo fetches crates over TLS
+
+# To run it. They are the packages that a roomd.deb will depend on.
+PACKAGES_RUN += gstreamer1.0-plugins-base         # converters, mixers, opus
+PACKAGES_RUN += gstreamer1.0-plugins-good         # v4l2, vp8, rtp, compositing helpers
+PACKAGES_RUN += gstreamer1.0-plugins-bad          # webrtcbin, dtls, srtp, openh264, the parsers
+PACKAGES_RUN += gstreamer1.0-plugins-ugly         # x264, the software H.264 encoder
+PACKAGES_RUN += gstreamer1.0-libav                # the software H.264 decoder
+PACKAGES_RUN += gstreamer1.0-nice                 # ICE, without which webrtcbin does not start
+PACKAGES_RUN += gstreamer1.0-alsa                 # microphones and speakers
+PACKAGES_RUN += gstreamer1.0-x                    # a window as a screen; text on pictures (pango)
+PACKAGES_RUN += fonts-dejavu-core                 # the letters of that text
+PACKAGES_RUN += ca-certificates                   # to trust a signalling server elsewhere
+
+# To test it.
+PACKAGES_TEST += chromium                         # members of the end-to-end tests
+PACKAGES_TEST += firefox-esr                      # likewise
+PACKAGES_TEST += libnss3-tools                    # puts the device's authority into a browser's store
+PACKAGES_TEST += coturn                           # the TURN server of the relay tests
+PACKAGES_TEST += iproute2                         # network namespaces
+PACKAGES_TEST += iptables                         # the NATs between those namespaces
+PACKAGES_TEST += espeak-ng                        # speaks what the test clip says
+PACKAGES_TEST += gstreamer1.0-tools               # writes the test clip
+PACKAGES_TEST += systemd                          # systemd-analyze checks the unit
+PACKAGES_TEST += xvfb                             # a screen where there is none
+
+# Node runs the page's tests; any that is new enough will do, wherever it came from.
+NODE_MAJOR := 18
+PACKAGES_NODE := nodejs npm
+
+# Rust from Debian's security archive, which Firefox and Chromium are built with: new enough for
+# roomd on Debian 12 and 13, whose own rustc (1.63 and 1.85) is not. It conflicts with the packages
+# cargo, rustc and rustup, so it is installed only where no cargo is new enough.
+PACKAGES_RUST := cargo-web rustc-web
+RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
+
+# For `make bare` only.
+PACKAGES_BARE := mmdebstrap util-linux
+
+CARGO_DENY := 0.20.2
+
+# ---- Shell functions that the recipes begin with ----------------------------------------------
+
+define prelude
+say() { printf '%s\n' "$$*"; }
+die() { printf '%s\n' "make: $$*" >&2; exit 1; }
+as_root() {
+	if [ "$$(id -u)" = 0 ]; then "$$@"
+	elif command -v sudo >/dev/null; then sudo "$$@"
+	else die "this needs root and there is no sudo; as root, run: $$*"
+	fi
+}
+# Asks only a person: CI has no terminal, and YES=1 has answered already.
+person() { [ -t 0 ] && [ -t 1 ] && [ -z "$${CI:-}" ] && [ -z "$$YES" ]; }
+agreed() {
+	person || return 0
+	printf '%s [Y/n] ' "$$1"
+	read -r answer || answer=n
+	case $$answer in '' | [Yy]*) return 0 ;; *) return 1 ;; esac
+}
+has_package() {
+	dpkg-query -W -f '$${db:Status-Status}\n' "$$1" 2>/dev/null | grep -qx installed
+}
+# missing PACKAGE...: those of them that are not installed.
+missing() {
+	command -v dpkg-query >/dev/null || return 0
+	for package; do has_package "$$package" || printf ' %s' "$$package"; done
+}
+# consent REASON THING...: one question for all that the steps of a command are going to install.
+consent() {
+	if person && [ -n "$$2" ]; then
+		say "==> $$1 is going to install:"
+		say "   $$2"
+		agreed 'Go on?' || die "nothing was installed"
+	fi
+	YES=1
+}
+# apt REASON PACKAGE...: installs what is missing of the packages, and removes none for it.
+keep=--no-remove
+apt() {
+	reason=$$1
+	shift
+	if ! command -v dpkg-query >/dev/null; then
+		say "==> This is not Debian. $$reason needs what these Debian packages hold: $$*"
+		return 0
+	fi
+	missing=$$(missing "$$@")
+	[ -n "$$missing" ] || return 0
+	say "==> $$reason needs these Debian packages, which will be installed:"
+	say "   $$missing"
+	[ "$$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+		die "there is no sudo here; as root, run: apt-get update && apt-get install$$missing"
+	agreed 'Install them?' || die "nothing was installed"
+	set -- env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -q
+	as_root "$$@" update </dev/null || say "==> apt-get update had trouble; trying with the lists that are here"
+	as_root "$$@" install -y --no-install-recommends $$keep $$missing </dev/null ||
+		die "apt-get could not install:$$missing"
+}
+new_enough() {
+	"$$1" --version 2>/dev/null | awk -v want=$(RUST_MINOR) '
+		$$1 == "cargo" { split($$2, v, "."); found = v[1] > 1 || v[2] >= want }
+		END { exit !found }'
+}
+# Puts the first cargo that is new enough at the front of PATH, together with its rustc; what
+# `cargo install` left behind goes to the end.
+find_rust() {
+	for cargo in "$$(command -v cargo || :)" "$${HOME:-/root}/.cargo/bin/cargo" /usr/bin/cargo; do
+		if [ -x "$$cargo" ] && new_enough "$$cargo"; then
+			PATH=$$(dirname "$$cargo"):$$PATH:$${HOME:-/root}/.cargo/bin
+			export PATH
+			return 0
+		fi
+	done
+	return 1
+}
+use_rust() { find_rust || die "no cargo of 1.$(RUST_MINOR) or newer; 'make deps-rust' installs one"; }
+has_node() {
+	command -v npm >/dev/null && node --version 2>/dev/null |
+		awk -v want=$(NODE_MAJOR) '{ sub(/^v/, ""); exit !(int($$0) >= want) }'
+}
+# What `consent` names of these three.
+wanted_rust() { find_rust || printf ' %s' $(PACKAGES_RUST); }
+wanted_node() { has_node || missing $(PACKAGES_NODE); }
+wanted_deny() { ! find_rust || cargo deny --version >/dev/null 2>&1 || printf ' cargo-deny (built here)'; }
+endef
+
+# ---- Run ----------------------------------------------------------------------------------------
+
+.PHONY: help
+help: ## says this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: ## installs what is missing, builds, starts, and prints where to join
+	@$(prelude)
+	consent "make run" "$$(wanted_rust; missing $(PACKAGES_BUILD) $(PACKAGES_RUN))"
+	$(MAKE) YES=$$YES deps-build deps-run
+	use_rust
+	say "==> Building roomd; the first time takes some minutes."
+	cargo build --release --locked
+	say "==> Starting roomd; Ctrl-C ends it."
+	exec "$$CARGO_TARGET_DIR/release/roomd" run --pipelines pipelines $(ARGS)
+
+.PHONY: build
+build: deps-build ## the release build alone
+	@$(prelude)
+	use_rust
+	cargo build --release --locked
+
+# ---- Test ---------------------------------------------------------------------------------------
+
+# In the order of their price. The default features come after the pure half, because both write
+# target/debug/roomd, and the browsers want the one with media.
+TEST_STEPS := format lint docs deny pure media page browser
+LOGS := $(CARGO_TARGET_DIR)/test-log
+
+.PHONY: test
+test: ## everything that CI checks, in the same way
+	@$(prelude)
+	consent "make test" "$$(wanted_rust; wanted_node; wanted_deny
+		missing $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST))"
+	$(MAKE) YES=$$YES deps-build deps-run deps-test
+	rm -rf '$(LOGS)'
+	mkdir -p '$(LOGS)'
+	begun=$$(date +%s)
+	for step in $(TEST_STEPS); do
+		say "==> $$step"
+		start=$$(date +%s)
+		{ $(MAKE) test-$$step && : >'$(LOGS)'/$$step.ok; } 2>&1 | tee '$(LOGS)'/$$step.txt
+		took=$$(($$(date +%s) - start))
+		if [ ! -e '$(LOGS)'/$$step.ok ]; then
+			say "==> FAILED: $$step, after $$took s. Again, alone: make test-$$step"
+			exit 1
+		fi
+		say "==> $$step passed in $$took s"
+	done
+	say "==> make test: every step passed, in $$(($$(date +%s) - begun)) s ($(TEST_STEPS))"
+	cat '$(LOGS)'/*.txt | awk '
+		/^test result: / { passed += $$4; failed += $$6; skipped += $$8 }
+		/^ *Summary \[.* tests? run: / {
+			for (i = 2; i <= NF; i++) {
+				if ($$i ~ /^passed/) passed += $$(i - 1)
+				if ($$i ~ /^(failed|timed)/) failed += $$(i - 1)
+				if ($$i ~ /^skipped/) skipped += $$(i - 1)
+			}
+		}
+		/^(#|ℹ) pass [0-9]+$$/ { passed += $$3 }
+		/^(#|ℹ) fail [0-9]+$$/ { failed += $$3 }
+		/^(#|ℹ) (skipped|todo) [0-9]+$$/ { skipped += $$3 }
+		END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit !passed }'
+
+.PHONY: check
+check: deps-build test-format test-lint test-pure ## the quick half: format, lints, and what decides
+
+.PHONY: test-format
+test-format:
+	@$(prelude)
+	use_rust
+	if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check
+	elif [ -n "$${CI:-}" ]; then die "this Rust has no rustfmt"
+	else say "This Rust has no rustfmt (Debian: rustfmt-web): the format is not checked."
+	fi
+
+# Debian's rustc-web comes without clippy; CI has it.
+.PHONY: test-lint
+test-lint:
+	@$(prelude)
+	use_rust
+	if cargo clippy --version >/dev/null 2>&1; then
+		cargo clippy --locked --all-targets -- -D warnings
+		cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	elif [ -n "$${CI:-}" ]; then die "this Rust has no clippy"
+	else say "This Rust has no clippy (rustup's has): lints are not checked."
+	fi
+
+# For those who work on roomd, so private items are documented too.
+.PHONY: test-docs
+test-docs:
+	@$(prelude)
+	use_rust
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --locked --no-deps --document-private-items
+
+# The advisories come from a database on the network; where it cannot be had, that is said and
+# nothing fails: whether somebody published an advisory today is no property of this tree.
+.PHONY: test-deny
+test-deny: deps-deny
+	@$(prelude)
+	use_rust
+	cargo deny --locked check bans licenses sources
+	if timeout 120 cargo deny --locked check advisories >'$(CARGO_TARGET_DIR)'/advisories.txt 2>&1; then
+		say "advisories ok"
+	elif grep -q 'failed to fetch advisory database' '$(CARGO_TARGET_DIR)'/advisories.txt; then
+		say "advisories not checked: their database cannot be fetched from here"
+	else
+		cat '$(CARGO_TARGET_DIR)'/advisories.txt
+		exit 1
+	fi
+
+# What decides, the server and the command line, with no GStreamer in the build. Plain `cargo test`,
+# so that both runners are used in every run.
+.PHONY: test-pure
+test-pure:
+	@$(prelude)
+	use_rust
+	timeout --foreground 1200 cargo test --locked --no-default-features
+
+# nextest runs each test in a process of its own, which suits GStreamer, and ends one that hangs;
+# where it is not installed, cargo's own runner does. Tests must pass under both.
+.PHONY: test-media
+test-media: clip
+	@$(prelude)
+	use_rust
+	if cargo nextest --version >/dev/null 2>&1; then
+		cargo nextest run --locked
+		cargo test --locked --doc
+	else
+		timeout --foreground 2400 cargo test --locked
+	fi
+
+.PHONY: test-page
+test-page:
+	@$(prelude)
+	cd tests/page
+	npm test
+
+.PHONY: test-browser
+test-browser: clip
+	@$(prelude)
+	use_rust
+	cargo build --locked
+	cd tests/e2e
+	npm ci --no-audit --no-fund
+	ROOMD="$$CARGO_TARGET_DIR/debug/roomd" npm test
+
+# The device's camera and microphone in the tests: made once, and again when the generator changes.
+.PHONY: clip
+clip:
+	@$(prelude)
+	node tests/clip/make.mjs "$$ROOMD_CLIP"
+
+.PHONY: bench
+bench: deps-build deps-run deps-test ## measures, and prints the figures of docs/benchmarks.md
+	@$(prelude)
+	use_rust
+	cargo bench --locked
+
+# A bare Debian 12 and 13 with nothing but apt and make; needs root, the network and some time.
+.PHONY: bare
+bare: ## tries `make run` in bare roots of Debian 12 and 13
+	@$(prelude)
+	apt "make bare" $(PACKAGES_BARE)
+	as_root tests/bare/try.sh $(SUITES)
+
+# ---- What is needed -------------------------------------------------------------------------------
+
+.PHONY: deps-build
+deps-build: deps-rust ## Debian packages and Rust, to build
+	@$(prelude)
+	apt "Building roomd" $(PACKAGES_BUILD)
+
+.PHONY: deps-run
+deps-run: ## Debian packages, to run
+	@$(prelude)
+	apt "Running roomd" $(PACKAGES_RUN)
+
+.PHONY: deps-test
+deps-test: deps-deny ## Debian packages, Node and cargo-deny, to test
+	@$(prelude)
+	turn=$$(command -v turnserver || :)
+	apt "Testing roomd" $(PACKAGES_TEST)
+	has_node || apt "Testing roomd" $(PACKAGES_NODE)
+	has_node || die "the tests need Node $(NODE_MAJOR) or newer, with npm; here is $$(node --version 2>&1)"
+	# The tests start their own; one that listens to the world was not asked for.
+	if [ -z "$$turn" ] && [ -d /run/systemd/system ] && systemctl is-active --quiet coturn; then
+		say "==> coturn was installed for the tests; stopping the service that came with it."
+		as_root systemctl disable --now coturn
+	fi
+
+.PHONY: deps-rust
+deps-rust:
+	@$(prelude)
+	! find_rust || exit 0
+	if command -v rustup >/dev/null || [ -x "$${HOME:-/root}/.cargo/bin/rustup" ]; then
+		die "rustup is here, but no cargo of 1.$(RUST_MINOR) or newer; run: rustup update stable"
+	fi
+	for package in cargo rustc; do
+		! command -v dpkg-query >/dev/null || ! has_package $$package ||
+			say "==> Debian's $$package is older than 1.$(RUST_MINOR) and will be replaced by $$package-web."
+	done
+	keep=
+	apt "Building roomd (Rust 1.$(RUST_MINOR) or newer)" $(PACKAGES_RUST)
+	find_rust || die "Debian's cargo-web is older than 1.$(RUST_MINOR) too: is the security archive among your sources? Or install Rust with rustup."
+
+.PHONY: deps-deny
+deps-deny:
+	@$(prelude)
+	use_rust
+	! cargo deny --version >/dev/null 2>&1 || exit 0
+	say "==> Testing roomd needs cargo-deny, which will be built and installed into $${CARGO_HOME:-~/.cargo}/bin."
+	agreed 'Build and install it?' || die "nothing was installed"
+	cargo install --locked --version $(CARGO_DENY) cargo-deny
+
+# ---- Install --------------------------------------------------------------------------------------
+
+bindir := $(PREFIX)/bin
+unitdir := $(PREFIX)/lib/systemd/system
+sysusersdir := $(PREFIX)/lib/sysusers.d
+docdir := $(PREFIX)/share/doc/roomd
+# Where roomd and Avahi look, whatever the prefix.
+datadir := /usr/share/roomd
+sysconfdir := /etc/roomd
+avahidir := /etc/avahi/services
+
+.PHONY: install
+install: build deps-run ## installs roomd as a service, and starts it
+	@$(prelude)
+	as_root $(MAKE) install-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINARY='$(BINARY)'
+	[ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ] || exit 0
+	as_root systemd-sysusers
+	# A PIN or a credential may stand in it.
+	as_root chown root:roomd '$(sysconfdir)/roomd.toml'
+	as_root chmod 0640 '$(sysconfdir)/roomd.toml'
+	as_root systemctl daemon-reload
+	as_root systemctl enable roomd.service
+	as_root systemctl restart roomd.service
+	say "==> roomd runs. Where to join: sudo roomd status; the PIN: sudo roomd pin"
+
+# Copies, and nothing else: no build, no user, no service.
+.PHONY: install-files
+install-files:
+	@$(prelude)
+	[ -x '$(BINARY)' ] || die "there is no $(BINARY); run make build first"
+	install -D -m 0755 '$(BINARY)' '$(DESTDIR)$(bindir)/roomd'
+	for file in pipelines/*/*.toml; do
+		install -D -m 0644 "$$file" '$(DESTDIR)$(datadir)'/"$$file"
+	done
+	install -d -m 0755 '$(DESTDIR)$(unitdir)'
+	sed -e 's|^ExecStart=/usr/bin/roomd |ExecStart=$(bindir)/roomd |' \
+		-e 's|^\(Documentation=file://\)/usr/share/doc/roomd/|\1$(docdir)/|' \
+		systemd/roomd.service >'$(DESTDIR)$(unitdir)/roomd.service'
+	chmod 0644 '$(DESTDIR)$(unitdir)/roomd.service'
+	install -D -m 0644 systemd/roomd.sysusers '$(DESTDIR)$(sysusersdir)/roomd.conf'
+	install -D -m 0644 systemd/roomd.avahi '$(DESTDIR)$(avahidir)/roomd.service'
+	install -D -m 0644 -t '$(DESTDIR)$(docdir)' README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE
+	install -d -m 0755 '$(DESTDIR)$(sysconfdir)' '$(DESTDIR)$(sysconfdir)/pipelines'
+	[ -e '$(DESTDIR)$(sysconfdir)/roomd.toml' ] ||
+		install -m 0644 systemd/roomd.toml '$(DESTDIR)$(sysconfdir)/roomd.toml'
+
+.PHONY: uninstall
+uninstall: ## removes what make install installed; keeps /etc/roomd and /var/lib/roomd
+	@$(prelude)
+	if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then
+		as_root systemctl disable --now roomd.service || :
+	fi
+	as_root $(MAKE) uninstall-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+	if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then as_root systemctl daemon-reload; fi
+	say "==> Kept: /etc/roomd (settings) and /var/lib/roomd (PIN, token, certificate authority)."
+
+.PHONY: uninstall-files
+uninstall-files:
+	@rm -f '$(DESTDIR)$(bindir)/roomd' '$(DESTDIR)$(unitdir)/roomd.service' \
+		'$(DESTDIR)$(sysusersdir)/roomd.conf' '$(DESTDIR)$(avahidir)/roomd.service'
+	rm -rf '$(DESTDIR)$(datadir)' '$(DESTDIR)$(docdir)'

@@ -91,7 +91,7 @@ const REFUSALS = new Set([
 export class Session {
   /** @type {State} */
   state = 'idle';
-  /** What the state does not say: why it ended or is reconnecting. @type {string | null} */
+  /** What the state does not say: why it ended, or whether it is reconnecting after a loss, a restart or in vain so far. @type {string | null} */
   why = null;
   /** Since when the server is out of reach, on the world's clock. @type {number | null} */
   lostSince = null;
@@ -127,6 +127,8 @@ export class Session {
   #relayOnly = false;
   /** @type {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} */
   #tracks = { audio: null, video: null };
+  /** This wish has been granted before, so that what comes next is a return. */
+  #been = false;
   #attempts = 0;
   #keys = 0;
   #pingMs = 15_000;
@@ -283,7 +285,7 @@ export class Session {
     this.#drop();
     if (!this.#wish) return;
     this.lostSince ??= this.#world.now();
-    this.#become('reconnecting', this.why === 'restart' ? 'restart' : 'lost');
+    this.#become('reconnecting', !this.#been ? 'unreachable' : this.why === 'restart' ? 'restart' : 'lost');
     const plain = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** this.#attempts);
     const wait = Math.max(plain, retryMs ?? 0) * (1 + JITTER * (2 * this.#world.random() - 1));
     this.#attempts += 1;
@@ -293,6 +295,7 @@ export class Session {
   /** @param {'left' | 'replaced' | 'removed' | 'version'} why */
   #end(why) {
     this.#wish = null;
+    this.#been = false;
     this.#resume = null;
     if (why === 'left' && this.#welcomed) this.#write({ t: 'bye', why: 'left' });
     this.#drop();
@@ -408,7 +411,8 @@ export class Session {
   /** @param {any} message */
   #onRoom(message) {
     if (!this.#wish) return;
-    const first = this.state !== 'joined' && this.lostSince === null;
+    const first = !this.#been;
+    this.#been = true;
     this.#joined = true;
     this.#attempts = 0;
     this.room = message.room;
@@ -441,7 +445,7 @@ export class Session {
     const since = this.lostSince;
     this.lostSince = null;
     this.#become('joined', null);
-    if (since !== null) this.#tell({ type: 'back', after: this.#world.now() - since });
+    if (since !== null && !first) this.#tell({ type: 'back', after: this.#world.now() - since });
     this.#tell({ type: 'people' });
     this.#clear('watch');
     this.#watch();
@@ -463,13 +467,14 @@ export class Session {
   #onError(message) {
     if (REFUSALS.has(message.code) && !this.#joined) {
       // On the way back, what passes by itself is waited for.
-      if (this.lostSince !== null && (message.code === 'server_full' || message.code === 'pin_wait')) {
+      if (this.#been && (message.code === 'server_full' || message.code === 'pin_wait')) {
         this.#lost(message.retry_ms);
         return;
       }
       for (const person of [...this.people]) this.#forget(person, false);
       if (message.code === 'bad_pin' || message.code === 'need_pin') this.#world.storage.removeItem('roomd.pin');
       this.#wish = null;
+      this.#been = false;
       this.lostSince = null;
       this.#resume = null;
       this.#attempts = 0;

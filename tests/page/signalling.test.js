@@ -595,3 +595,17 @@ test('the present generation is replaced when the server says so', async () => {
   assert.deepEqual(scene.look(), ['pc1 closed', 'pc2 new', '→ offer l1/2: offer of pc2']);
   assert.equal(page.people[0].link.state, 'connecting');
 });
+
+test('a server that is not there at first is tried for as long as it takes', async () => {
+  const scene = new Scene();
+  const page = session(scene);
+  page.join(wish);
+  scene.socket.lose();
+  await scene.clock.advance(600);
+  scene.socket.open();
+  await scene.hear(welcome(), room([member('anna'), member('me', { name: 'Ada' })]));
+  assert.deepEqual(scene.look(), [
+    'state connecting', 'dial roomd.v1', 'state reconnecting (unreachable)', 'dial roomd.v1', '→ hello Ada',
+    '→ join pin 123456', 'state joined',
+  ]);
+});

@@ -1,0 +1,206 @@
+//! One pipeline file, read and checked.
+
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Codec, Kind, Problem, nearest};
+
+/// A pipeline file that is well formed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct File {
+    /// What it stands for.
+    pub kind: Kind,
+    /// Its name, without the ending.
+    pub name: String,
+    /// Where it was read.
+    pub path: PathBuf,
+    /// One line for people.
+    pub summary: String,
+    /// The elements that must exist, by the names of their factories.
+    pub elements: Vec<String>,
+    /// What is given to `gst_parse_launch`.
+    pub launch: String,
+    /// What a configuration may set, by name.
+    pub settings: BTreeMap<String, Setting>,
+    /// What is known of an encoder. Present exactly where `kind` is [`Kind::Encoder`].
+    pub encoder: Option<EncoderTraits>,
+}
+
+/// Something that a configuration may set: a property of an element with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The element's name in the launch text.
+    pub element: String,
+    /// The property.
+    pub property: String,
+    /// The value without a configuration, as text. Without it, the element's own stays.
+    pub default: Option<String>,
+    /// The pipeline is of no use until the configuration sets it.
+    pub required: bool,
+    /// One line for people.
+    pub help: String,
+}
+
+/// What roomd must know of an encoder to drive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncoderTraits {
+    /// What it yields.
+    pub codec: Codec,
+    /// `auto` tries those with the higher figure first; 0 to 100.
+    pub preference: u32,
+    /// How its bitrate is set.
+    pub bitrate: Bitrate,
+    /// How a keyframe is forced.
+    pub keyframe: Keyframe,
+}
+
+/// How a bitrate is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bitrate {
+    /// The element's name in the launch text.
+    pub element: String,
+    /// The property.
+    pub property: String,
+    /// What the property counts.
+    pub unit: Unit,
+    /// It may be set while the encoder runs.
+    pub live: bool,
+}
+
+impl Bitrate {
+    /// The value of the property for a bitrate in kbit/s.
+    #[must_use]
+    pub fn value(&self, kbps: u32) -> u64 {
+        match self.unit {
+            Unit::Bit => u64::from(kbps) * 1000,
+            Unit::Kbit => u64::from(kbps),
+        }
+    }
+}
+
+/// What a bitrate property counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// bit/s
+    Bit,
+    /// kbit/s
+    Kbit,
+}
+
+/// How a keyframe is forced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyframe {
+    /// By a `GstForceKeyUnit` event that comes up its source pad.
+    Event,
+}
+
+/// A value for a property, ready to be set once the launch text is parsed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Assignment {
+    /// The setting that this comes from.
+    pub setting: String,
+    /// The element's name in the launch text.
+    pub element: String,
+    /// The property.
+    pub property: String,
+    /// The value as text, as `gst-launch-1.0` would read it.
+    pub value: String,
+}
+
+/// A configuration's settings do not fit a pipeline file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadSetting {
+    /// The file has no such setting.
+    Unknown {
+        /// What was set.
+        setting: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+        /// All that the file has.
+        known: Vec<String>,
+    },
+    /// The file cannot do without this setting.
+    Missing {
+        /// What must be set.
+        setting: String,
+        /// What it is.
+        help: String,
+    },
+}
+
+impl fmt::Display for BadSetting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown {
+                setting,
+                nearest,
+                known,
+            } => {
+                write!(formatter, "there is no setting `{setting}`; ")?;
+                match (nearest, known.is_empty()) {
+                    (Some(nearest), _) => write!(formatter, "did you mean `{nearest}`?"),
+                    (None, true) => write!(formatter, "this pipeline has none"),
+                    (None, false) => write!(formatter, "use one of {}", known.join(", ")),
+                }
+            }
+            Self::Missing { setting, help } => {
+                write!(
+                    formatter,
+                    "the setting `{setting}` is missing; it is: {help}"
+                )
+            }
+        }
+    }
+}
+
+impl File {
+    /// Reads one file. Tells every problem, not only the first.
+    pub fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        parse::parse(kind, name, path, text)
+    }
+
+    /// Which properties to set, and to what, given a configuration's settings.
+    pub fn assign(
+        &self,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Vec<Assignment>, Vec<BadSetting>> {
+        let mut bad: Vec<_> = given
+            .keys()
+            .filter(|name| !self.settings.contains_key(*name))
+            .map(|name| BadSetting::Unknown {
+                setting: name.clone(),
+                nearest: nearest(name, self.settings.keys().map(String::as_str)).map(str::to_owned),
+                known: self.settings.keys().cloned().collect(),
+            })
+            .collect();
+        let mut assignments = Vec::new();
+        for (name, setting) in &self.settings {
+            match given.get(name).or(setting.default.as_ref()) {
+                Some(value) => assignments.push(Assignment {
+                    setting: name.clone(),
+                    element: setting.element.clone(),
+                    property: setting.property.clone(),
+                    value: value.clone(),
+                }),
+                None if setting.required => bad.push(BadSetting::Missing {
+                    setting: name.clone(),
+                    help: setting.help.clone(),
+                }),
+                None => {}
+            }
+        }
+        if bad.is_empty() {
+            Ok(assignments)
+        } else {
+            Err(bad)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! From text to a checked [`File`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Bitrate, EncoderTraits, File, Keyframe, Setting, Unit};
+use crate::pipeline::{Codec, Kind, Problem, is_name, nearest};
+
+/// What the file may contain. Neither `tag` nor `flatten`: they lose the positions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Raw {
+    summary: Spanned<String>,
+    elements: Spanned<Vec<Spanned<String>>>,
+    launch: Spanned<String>,
+    #[serde(default)]
+    settings: BTreeMap<Spanned<String>, RawSetting>,
+    codec: Option<Spanned<String>>,
+    preference: Option<Spanned<i64>>,
+    bitrate: Option<Spanned<RawBitrate>>,
+    keyframe: Option<Spanned<RawKeyframe>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawSetting {
+    element: Spanned<String>,
+    property: Spanned<String>,
+    default: Option<Spanned<toml::Value>>,
+    #[serde(default)]
+    required: Option<Spanned<bool>>,
+    help: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawBitrate {
+    element: Spanned<String>,
+    property: Spanned<String>,
+    unit: Spanned<String>,
+    live: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawKeyframe {
+    by: Spanned<String>,
+}
+
+pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<File, Vec<Problem>> {
+    let mut check = Check {
+        path,
+        text,
+        launch: "",
+        problems: Vec::new(),
+    };
+    let raw: Raw = match toml::from_str(text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let message = error.message();
+            let remedy = if message.starts_with("missing field") {
+                "a pipeline file has at least summary, elements and launch, and each setting \
+                 element, property and help"
+            } else if message.starts_with("unknown field") {
+                "remove the key or correct its spelling"
+            } else {
+                "see docs/pipelines.md for what a pipeline file contains"
+            };
+            check.say(error.span(), message.replace('\n', " "), remedy);
+            return Err(check.problems);
+        }
+    };
+    check.launch = raw.launch.get_ref();
+
+    check.line(&raw.summary, "summary");
+    check.elements(&raw.elements);
+    if raw.launch.get_ref().trim().is_empty() {
+        check.say(
+            Some(raw.launch.span()),
+            "the launch text is empty",
+            "describe the pipeline as for gst-launch-1.0",
+        );
+    }
+    let settings = raw
+        .settings
+        .iter()
+        .map(|(name, setting)| (name.get_ref().clone(), check.setting(name, setting)))
+        .collect();
+    let encoder = check.encoder(kind, &raw);
+
+    if !check.problems.is_empty() {
+        return Err(check.problems);
+    }
+    Ok(File {
+        kind,
+        name: name.to_owned(),
+        path: path.to_owned(),
+        summary: raw.summary.into_inner(),
+        elements: raw
+            .elements
+            .into_inner()
+            .into_iter()
+            .map(Spanned::into_inner)
+            .collect(),
+        launch: raw.launch.into_inner(),
+        settings,
+        encoder,
+    })
+}
+
+/// Collects what is wrong, so that one reading tells all of it.
+struct Check<'a> {
+    path: &'a Path,
+    text: &'a str,
+    launch: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn say(
+        &mut self,
+        span: Option<Range<usize>>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.problems.push(Problem {
+            path: self.path.to_owned(),
+            source: self.text.to_owned(),
+            span,
+            what: what.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn line(&mut self, text: &Spanned<String>, key: &str) {
+        if text.get_ref().trim().is_empty() || text.get_ref().contains('\n') {
+            self.say(
+                Some(text.span()),
+                format!("`{key}` is not one line of text"),
+                "write one sentence for people",
+            );
+        }
+    }
+
+    fn elements(&mut self, elements: &Spanned<Vec<Spanned<String>>>) {
+        if elements.get_ref().is_empty() {
+            self.say(
+                Some(elements.span()),
+                "no element is named",
+                "name every element that the launch text uses",
+            );
+        }
+        for element in elements.get_ref() {
+            let fits = |each: char| each.is_ascii_alphanumeric() || each == '-' || each == '_';
+            if element.get_ref().is_empty() || !element.get_ref().chars().all(fits) {
+                self.say(
+                    Some(element.span()),
+                    format!("`{}` is no name of an element", element.get_ref()),
+                    "use the name that gst-inspect-1.0 knows",
+                );
+            }
+        }
+    }
+
+    fn setting(&mut self, name: &Spanned<String>, raw: &RawSetting) -> Setting {
+        if !is_name(name.get_ref()) {
+            self.say(
+                Some(name.span()),
+                format!("`{}` is no name for a setting", name.get_ref()),
+                "use up to 40 of a to z, digits and `-`, a letter first",
+            );
+        }
+        self.named(&raw.element);
+        self.property(&raw.property);
+        self.line(&raw.help, "help");
+        let required = raw.required.as_ref().is_some_and(|flag| *flag.get_ref());
+        let default = raw.default.as_ref().and_then(|default| {
+            if required {
+                self.say(
+                    Some(default.span()),
+                    "a required setting has a default",
+                    "remove one of the two",
+                );
+            }
+            let text = scalar(default.get_ref());
+            if text.is_none() {
+                self.say(
+                    Some(default.span()),
+                    "a default is neither text nor a number nor true or false",
+                    "write it as text, as gst-launch-1.0 would read it",
+                );
+            }
+            text
+        });
+        Setting {
+            element: raw.element.get_ref().clone(),
+            property: raw.property.get_ref().clone(),
+            default,
+            required,
+            help: raw.help.get_ref().clone(),
+        }
+    }
+
+    fn encoder(&mut self, kind: Kind, raw: &Raw) -> Option<EncoderTraits> {
+        if kind != Kind::Encoder {
+            let spans = [
+                raw.codec.as_ref().map(|it| ("codec", it.span())),
+                raw.preference.as_ref().map(|it| ("preference", it.span())),
+                raw.bitrate.as_ref().map(|it| ("bitrate", it.span())),
+                raw.keyframe.as_ref().map(|it| ("keyframe", it.span())),
+            ];
+            for (key, span) in spans.into_iter().flatten() {
+                self.say(
+                    Some(span),
+                    format!("only an encoder has `{key}`, and this is a {kind}"),
+                    "remove it",
+                );
+            }
+            return None;
+        }
+        let codec = self.codec(raw.codec.as_ref());
+        let preference = self.preference(raw.preference.as_ref());
+        let bitrate = self.bitrate(raw.bitrate.as_ref());
+        let keyframe = self.keyframe(raw.keyframe.as_ref());
+        Some(EncoderTraits {
+            codec: codec?,
+            preference: preference?,
+            bitrate: bitrate?,
+            keyframe: keyframe?,
+        })
+    }
+
+    fn missing<T>(&mut self, key: &str, remedy: &str) -> Option<T> {
+        self.say(None, format!("an encoder needs `{key}`"), remedy);
+        None
+    }
+
+    fn codec(&mut self, raw: Option<&Spanned<String>>) -> Option<Codec> {
+        let words = Codec::ALL.map(Codec::word).join(" or ");
+        let Some(raw) = raw else {
+            return self.missing("codec", &format!("say which it yields: {words}"));
+        };
+        let codec = raw.get_ref().parse().ok();
+        if codec.is_none() {
+            self.say(
+                Some(raw.span()),
+                format!("`{}` is no codec that roomd knows", raw.get_ref()),
+                format!("use {words}"),
+            );
+        }
+        codec
+    }
+
+    fn preference(&mut self, raw: Option<&Spanned<i64>>) -> Option<u32> {
+        let remedy = "use 0 to 100; `auto` tries the highest first";
+        let Some(raw) = raw else {
+            return self.missing("preference", remedy);
+        };
+        let figure = u32::try_from(*raw.get_ref())
+            .ok()
+            .filter(|figure| *figure <= 100);
+        if figure.is_none() {
+            self.say(
+                Some(raw.span()),
+                format!("a preference of {} is out of range", raw.get_ref()),
+                remedy,
+            );
+        }
+        figure
+    }
+
+    fn bitrate(&mut self, raw: Option<&Spanned<RawBitrate>>) -> Option<Bitrate> {
+        let Some(raw) = raw else {
+            let remedy = "add a table `bitrate` with element, property, unit and live";
+            return self.missing("bitrate", remedy);
+        };
+        let raw = raw.get_ref();
+        self.named(&raw.element);
+        self.property(&raw.property);
+        let unit = match raw.unit.get_ref().as_str() {
+            "bit/s" => Unit::Bit,
+            "kbit/s" => Unit::Kbit,
+            other => {
+                self.say(
+                    Some(raw.unit.span()),
+                    format!("`{other}` is no unit of a bitrate"),
+                    "use \"bit/s\" or \"kbit/s\", as gst-inspect-1.0 says of the property",
+                );
+                return None;
+            }
+        };
+        Some(Bitrate {
+            element: raw.element.get_ref().clone(),
+            property: raw.property.get_ref().clone(),
+            unit,
+            live: raw.live,
+        })
+    }
+
+    fn keyframe(&mut self, raw: Option<&Spanned<RawKeyframe>>) -> Option<Keyframe> {
+        let Some(raw) = raw else {
+            return self.missing("keyframe", "add a table `keyframe` with by = \"event\"");
+        };
+        let by = &raw.get_ref().by;
+        if by.get_ref() == "event" {
+            return Some(Keyframe::Event);
+        }
+        self.say(
+            Some(by.span()),
+            format!("a keyframe cannot be forced by `{}`", by.get_ref()),
+            "use \"event\"",
+        );
+        None
+    }
+
+    /// An element that is set must have a name in the launch text.
+    fn named(&mut self, element: &Spanned<String>) {
+        let names = names(self.launch);
+        if names.contains(&element.get_ref().as_str()) {
+            return;
+        }
+        let remedy = match nearest(element.get_ref(), names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write `name={}` after the element", element.get_ref()),
+        };
+        self.say(
+            Some(element.span()),
+            format!(
+                "no element of the launch text has the name `{}`",
+                element.get_ref()
+            ),
+            remedy,
+        );
+    }
+
+    fn property(&mut self, property: &Spanned<String>) {
+        let fits = |each: char| each.is_ascii_alphanumeric() || "-_:".contains(each);
+        if property.get_ref().is_empty() || !property.get_ref().chars().all(fits) {
+            self.say(
+                Some(property.span()),
+                format!("`{}` is no name of a property", property.get_ref()),
+                "use the name that gst-inspect-1.0 knows",
+            );
+        }
+    }
+}
+
+/// The names that a launch text gives to its elements.
+fn names(launch: &str) -> Vec<&str> {
+    launch
+        .split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix("name="))
+        .map(|name| name.trim_matches('"'))
+        .collect()
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => None,
+    }
+}

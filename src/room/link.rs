@@ -1,0 +1,429 @@
+//! All we know about one link: who is at the other end, how far its present generation has come,
+//! and what we do about it when it fails.
+//!
+//! Invariant: whatever goes wrong ends in asking the server for the next generation, after a pause
+//! that grows. A link never gives up for ever, and never asks faster than its pauses allow.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::protocol::{Again, Client, Codec, Generation, IceServer, LinkId, MemberId, Reason};
+
+use super::{
+    Open, Output,
+    backoff::{Backoff, Chance},
+    candidates::Candidate,
+    negotiation::{Negotiation, Stage, TooLong},
+    stall::{Stall, Verdict},
+    status,
+};
+
+/// The pauses before a generation is asked for.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// The pauses when only the picture is missing: building the link again interrupts the sound.
+const DARK_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
+
+/// The pause once there is no route.
+const NO_ROUTE_PAUSE: Duration = Duration::from_secs(20);
+
+/// The pause when the other side is not who its description says: waiting will hardly help.
+const IMPOSTOR_PAUSE: Duration = Duration::from_secs(30);
+
+/// This many failures in [`NO_ROUTE_WITHIN`] mean that there is no route.
+const NO_ROUTE_AFTER: usize = 3;
+const NO_ROUTE_WITHIN: Duration = Duration::from_secs(60);
+
+/// A link that has been well for this long starts again with the shortest pause.
+const HEALTHY: Duration = Duration::from_secs(60);
+
+/// How long the server may take to begin the generation that was asked for before it is asked
+/// again. It paces beginnings, at most three seconds for each.
+const ASKED: Duration = Duration::from_secs(8);
+
+/// How long a link may take to come to life by itself after the signalling, ours or the other
+/// side's, is back.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// One pair of members, as one of them sees it.
+pub(super) struct Link {
+    id: LinkId,
+    /// The other side. Another one after a server's restart.
+    pub(super) peer: MemberId,
+    /// Its display name.
+    pub(super) name: String,
+    pub(super) offerer: bool,
+    /// The present server does not know this link yet, and may still adopt it.
+    pub(super) held: bool,
+    /// The height at which the other side shows us.
+    pub(super) shown: Option<u32>,
+    pub(super) negotiation: Negotiation,
+    /// From when media was up.
+    up: Option<(Instant, Stall)>,
+    trouble: Option<Trouble>,
+    /// What failed last, until the link is up again.
+    last_failure: Option<(Reason, String)>,
+    failures: VecDeque<Instant>,
+    path_failures: u32,
+    no_route: bool,
+    pause: Backoff,
+    dark_pause: Backoff,
+    /// The picture may not be called dark before this.
+    dark_not_before: Option<Instant>,
+}
+
+/// What is wrong with the present generation, and when to ask for the next.
+struct Trouble {
+    why: Reason,
+    ask_at: Instant,
+}
+
+/// What a link must be told about the world to decide.
+#[derive(Clone, Copy)]
+pub(super) struct Around {
+    /// We are a member, so that what we say is heard.
+    pub(super) wire: bool,
+    /// The other side's signalling is there.
+    pub(super) present: bool,
+    /// The other side should be sending a picture that we can show.
+    pub(super) video: bool,
+}
+
+/// What the beginning of a generation needs to know.
+pub(super) struct Beginning<'a> {
+    pub(super) generation: Generation,
+    pub(super) offerer: bool,
+    /// What both sides can send and receive, in the offerer's order; or why nothing can be opened
+    /// for this generation, so that the next must be asked for.
+    pub(super) codecs: Result<Vec<Codec>, &'static str>,
+    pub(super) ice: &'a [IceServer],
+    pub(super) relay_only: bool,
+}
+
+impl Link {
+    pub(super) fn new(
+        now: Instant,
+        id: LinkId,
+        peer: MemberId,
+        name: String,
+        beginning: Beginning<'_>,
+        chance: &mut Chance,
+        outputs: &mut VecDeque<Output>,
+    ) -> Self {
+        let negotiation =
+            Negotiation::new(now, id.clone(), beginning.generation, beginning.offerer);
+        let mut link = Self {
+            id,
+            peer,
+            name,
+            offerer: beginning.offerer,
+            held: false,
+            shown: None,
+            negotiation,
+            up: None,
+            trouble: None,
+            last_failure: None,
+            failures: VecDeque::new(),
+            path_failures: 0,
+            no_route: false,
+            pause: Backoff::new(PAUSE.0, PAUSE.1, chance.split()),
+            dark_pause: Backoff::new(DARK_PAUSE.0, DARK_PAUSE.1, chance.split()),
+            dark_not_before: None,
+        };
+        link.open(now, beginning, outputs);
+        link
+    }
+
+    /// A higher generation begins; whatever the earlier one had is closed.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        beginning: Beginning<'_>,
+        why: Reason,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        self.settle(now);
+        self.negotiation.close(why, outputs);
+        self.negotiation = Negotiation::new(
+            now,
+            self.id.clone(),
+            beginning.generation,
+            beginning.offerer,
+        );
+        self.offerer = beginning.offerer;
+        self.open(now, beginning, outputs);
+    }
+
+    fn open(&mut self, now: Instant, beginning: Beginning<'_>, outputs: &mut VecDeque<Output>) {
+        self.held = false;
+        self.up = None;
+        self.trouble = None;
+        let allowed = match beginning.codecs {
+            Ok(allowed) => allowed,
+            Err(why_not) => {
+                self.negotiation.abandon();
+                self.failed(now, Reason::Failed, why_not);
+                return;
+            }
+        };
+        outputs.push_back(Output::Open(Open {
+            link: self.id.clone(),
+            generation: beginning.generation,
+            peer: self.peer.clone(),
+            name: self.name.clone(),
+            offerer: beginning.offerer,
+            video: allowed.first().copied().filter(|_| beginning.offerer),
+            allowed,
+            relay_only: beginning.relay_only || self.relay_by_now(beginning.ice),
+            ice: beginning.ice.to_vec(),
+        }));
+    }
+
+    /// After two attempts that found no path, each third one uses relays alone: some networks let
+    /// the checks through and then not the media.
+    fn relay_by_now(&self, ice: &[IceServer]) -> bool {
+        let relay = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
+        self.path_failures % 3 == 2 && ice.iter().any(|server| server.urls.iter().any(relay))
+    }
+
+    pub(super) fn id(&self) -> &LinkId {
+        &self.id
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.negotiation.generation()
+    }
+
+    /// Media runs, as far as we know, so a server that has forgotten the link may adopt it.
+    pub(super) fn lives(&self) -> bool {
+        self.negotiation.stage() == Stage::Up
+    }
+
+    pub(super) fn remote(
+        &mut self,
+        now: Instant,
+        is_offer: bool,
+        sdp: String,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        if let Err(TooLong) = self.negotiation.remote(now, is_offer, sdp, outputs) {
+            self.fail(
+                now,
+                Reason::Description,
+                "the other side's description is too long",
+                outputs,
+            );
+        }
+    }
+
+    pub(super) fn our_candidate(&mut self, candidate: Candidate) {
+        self.negotiation.our_candidate(candidate);
+    }
+
+    pub(super) fn up(&mut self, now: Instant) {
+        if self.negotiation.up() {
+            self.up = Some((now, Stall::new(now)));
+            self.trouble = None;
+            self.last_failure = None;
+            self.no_route = false;
+            self.path_failures = 0;
+        }
+    }
+
+    /// Totals received in the present generation.
+    pub(super) fn traffic(&mut self, now: Instant, packets: u64, frames: u64) {
+        let Some((_, stall)) = &mut self.up else {
+            return;
+        };
+        let (packets, frames) = stall.traffic(now, packets, frames);
+        // It has come back before anything was done about it.
+        let over = match self.trouble.as_ref().map(|trouble| trouble.why) {
+            Some(Reason::Silent) => packets,
+            Some(Reason::Dark) => frames,
+            _ => false,
+        };
+        if over {
+            self.trouble = None;
+            self.last_failure = None;
+            self.no_route = false;
+        }
+    }
+
+    /// The other side begins to send a picture.
+    pub(super) fn picture_due(&mut self, now: Instant) {
+        if let Some((_, stall)) = &mut self.up {
+            stall.restart_picture(now);
+        }
+    }
+
+    /// The signalling is back, ours or the other side's: what was interrupted gets a little time
+    /// to come to life by itself.
+    pub(super) fn wire_is_back(&mut self, now: Instant) {
+        self.negotiation.wire_is_back(now, PATIENCE);
+        if self.up.is_some()
+            && let Some(trouble) = &mut self.trouble
+        {
+            trouble.ask_at = trouble.ask_at.max(now + PATIENCE);
+        }
+    }
+
+    /// The present generation is no good; its media is closed.
+    pub(super) fn fail(
+        &mut self,
+        now: Instant,
+        why: Reason,
+        detail: &str,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        if self.negotiation.stage() == Stage::Over {
+            return;
+        }
+        self.settle(now);
+        self.negotiation.close(why, outputs);
+        self.up = None;
+        self.failed(now, why, detail);
+    }
+
+    fn failed(&mut self, now: Instant, why: Reason, detail: &str) {
+        if !matches!(why, Reason::Dark | Reason::Resumed | Reason::Media) {
+            self.count_failure(now);
+        }
+        if why == Reason::Path {
+            self.path_failures = self.path_failures.saturating_add(1);
+        }
+        let pause = match why {
+            Reason::Fingerprint => self.pause.around(IMPOSTOR_PAUSE),
+            Reason::Dark => Duration::ZERO,
+            _ if self.no_route => self.pause.around(NO_ROUTE_PAUSE),
+            _ => self.pause.next(),
+        };
+        self.last_failure = Some((why, detail.chars().take(200).collect()));
+        self.trouble = Some(Trouble {
+            why,
+            ask_at: now + pause,
+        });
+    }
+
+    fn count_failure(&mut self, now: Instant) {
+        self.failures.push_back(now);
+        if self.failures.len() > NO_ROUTE_AFTER {
+            self.failures.pop_front();
+        }
+        if self.failures.len() == NO_ROUTE_AFTER && self.failures[0] + NO_ROUTE_WITHIN >= now {
+            self.no_route = true;
+        }
+    }
+
+    /// Forgets old failures if the generation that ends now was well for long enough.
+    fn settle(&mut self, now: Instant) {
+        let well = |trouble: &Option<Trouble>| {
+            trouble
+                .as_ref()
+                .is_none_or(|trouble| trouble.why == Reason::Dark)
+        };
+        if let Some((since, _)) = &self.up
+            && *since + HEALTHY <= now
+        {
+            self.pause.reset();
+            self.failures.clear();
+            if well(&self.trouble) && self.dark_not_before.is_none_or(|at| at + HEALTHY <= now) {
+                self.dark_pause.reset();
+            }
+        }
+    }
+
+    /// When [`Self::due`] has something to do, if nothing happens before.
+    pub(super) fn deadline(&self, now: Instant, around: Around) -> Option<Instant> {
+        let may_ask = around.wire && !self.held;
+        let negotiation = self.negotiation.deadline().filter(|_| may_ask);
+        let ask = self.trouble.as_ref().map(|trouble| trouble.ask_at);
+        let ask = ask.filter(|_| may_ask && around.present);
+        let stall = self.up.as_ref().filter(|_| self.trouble.is_none());
+        let stall = stall.map(|(_, stall)| {
+            let video = around.video && self.dark_not_before.is_none_or(|at| at <= now);
+            let wake = stall.deadline(now, video);
+            match self.dark_not_before {
+                Some(at) if around.video && at > now => wake.min(at),
+                _ => wake,
+            }
+        });
+        [negotiation, ask, stall].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(super) fn due(&mut self, now: Instant, around: Around, outputs: &mut VecDeque<Output>) {
+        let may_ask = around.wire && !self.held;
+        if may_ask {
+            self.negotiation.send(outputs);
+            if let Some((why, detail)) = self.negotiation.overdue(now) {
+                self.fail(now, why, detail, outputs);
+            }
+        }
+        if self.trouble.is_none() {
+            self.watch(now, around.video);
+        }
+        let Some(trouble) = &mut self.trouble else {
+            return;
+        };
+        if may_ask && around.present && trouble.ask_at <= now {
+            trouble.ask_at = now + ASKED;
+            outputs.push_back(Output::Send(Client::Again(Again {
+                link: self.id.clone(),
+                generation: self.negotiation.generation(),
+                why: trouble.why,
+            })));
+        }
+    }
+
+    /// A link that goes silent or dark stays as it is until the next generation begins: it may
+    /// come back by itself, and the sound of a dark one goes on.
+    fn watch(&mut self, now: Instant, video: bool) {
+        let Some((_, stall)) = &self.up else {
+            return;
+        };
+        let video = video && self.dark_not_before.is_none_or(|at| at <= now);
+        match stall.verdict(now, video) {
+            None => {}
+            Some(Verdict::Silent) => {
+                self.settle(now);
+                self.failed(now, Reason::Silent, "nothing came for six seconds");
+            }
+            Some(Verdict::Dark) => {
+                self.settle(now);
+                self.dark_not_before = Some(now + self.dark_pause.next());
+                self.failed(now, Reason::Dark, "packets come, but no picture");
+            }
+        }
+    }
+
+    /// What the status shows.
+    pub(super) fn state(&self, away: bool) -> (status::LinkState, Option<Reason>, String) {
+        use status::LinkState;
+        let failure = self.last_failure.as_ref();
+        let why = failure.map(|(why, _)| *why);
+        let detail = failure.map_or("", |(_, detail)| detail.as_str());
+        let state = match self.negotiation.stage() {
+            Stage::Up if self.held => LinkState::Kept,
+            Stage::Up if why == Some(Reason::Silent) => LinkState::Silent,
+            Stage::Up if why == Some(Reason::Dark) => LinkState::Dark,
+            Stage::Up => LinkState::Connected,
+            _ if why == Some(Reason::Fingerprint) => LinkState::Impostor,
+            _ if self.no_route => LinkState::NoRoute,
+            _ if away => LinkState::Away,
+            Stage::Over => LinkState::Waiting,
+            Stage::Describing | Stage::Answering => LinkState::Describing,
+            Stage::AwaitingOffer => LinkState::AwaitingOffer,
+            Stage::AwaitingAnswer => LinkState::AwaitingAnswer,
+            Stage::Connecting => LinkState::Connecting,
+        };
+        let words = state.words();
+        let words = match (why, detail) {
+            (None, _) => words.to_owned(),
+            (Some(why), "") => format!("{words}: {}", status::words(why)),
+            (Some(_), detail) => format!("{words}: {detail}"),
+        };
+        (state, why, words)
+    }
+}

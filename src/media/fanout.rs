@@ -150,6 +150,10 @@ impl Fanout {
         inner.bytes.fetch_add(buffer.size() as u64, Relaxed);
         let consumers = self.consumers().clone();
         for consumer in consumers.iter() {
+            if inner.content == Content::Raw {
+                // Cheap where they are the same as before. Who takes encoded frames has set them.
+                consumer.source.set_caps(sample.caps_owned().as_ref());
+            }
             if consumer.take(inner.content, &buffer, key) {
                 (inner.want_keyframe)(consumer.key);
             }
@@ -160,9 +164,9 @@ impl Fanout {
     /// keyframe on. It is one no more when the subscription is dropped.
     #[must_use]
     pub fn subscribe(&self, key: u64, source: &AppSrc, gate: &Gate) -> Subscription {
-        source.set_format(gst::Format::Time);
-        source.set_is_live(true);
-        source.set_block(false);
+        source.set_property("format", gst::Format::Time);
+        source.set_property("is-live", true);
+        source.set_property("block", false);
         // We look at the level ourselves, because a drop inside appsrc would leave a hole that
         // nobody knows of. These are only a second bound.
         source.set_max_buffers(4 * self.0.content.queue());
@@ -199,6 +203,12 @@ impl Fanout {
             self.0.keyframes.load(Relaxed),
             self.0.bytes.load(Relaxed),
         )
+    }
+
+    /// How many consumers there are.
+    #[must_use]
+    pub fn consumer_count(&self) -> usize {
+        self.consumers().len()
     }
 
     fn consumers(&self) -> std::sync::MutexGuard<'_, Arc<[Arc<Consumer>]>> {

@@ -219,10 +219,4 @@ impl<Peer: Ord> Holders<Peer> {
         });
         idle
     }
-
-    /// Whether anybody needs the codec.
-    #[must_use]
-    pub fn needs(&self, codec: Codec) -> bool {
-        self.0.contains_key(&codec)
-    }
 }

@@ -129,7 +129,7 @@ pub enum Input {
     /// The other side's description is set.
     RemoteSet(Result<(), String>),
     /// A candidate of ours.
-    Gathered(u32, String),
+    Gathered(String),
     /// There are no more candidates of ours.
     GatheringDone,
     /// The state of the connection may have changed.
@@ -368,7 +368,7 @@ impl Session {
             Input::Made(made) => self.made(made),
             Input::LocalSet(set) => self.local_set(set),
             Input::RemoteSet(set) => self.remote_set(set),
-            Input::Gathered(_, candidate) => {
+            Input::Gathered(candidate) => {
                 self.relay.seen |= candidate.contains(" typ relay");
                 self.gathered(Some(candidate))
             }
@@ -744,14 +744,15 @@ impl Session {
             let engine = self.spec.engine.clone();
             let key = self.spec.key.clone();
             pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
-                match info.event() {
-                    Some(event) if gstreamer_video::ForceKeyUnitEvent::is(event) => {
-                        // When the engine's queue is full, the next request will do.
-                        let _ = engine.try_send(engine::Message::Keyframe(key.clone()));
-                        gst::PadProbeReturn::Drop
-                    }
-                    _ => gst::PadProbeReturn::Ok,
+                if info
+                    .event()
+                    .is_some_and(|event| gstreamer_video::ForceKeyUnitEvent::is(event))
+                {
+                    // When the engine's queue is full, the next request will do.
+                    let _ = engine.try_send(engine::Message::Keyframe(key.clone()));
                 }
+                // It ends in appsrc, which takes no notice.
+                gst::PadProbeReturn::Ok
             });
         }
         let chain: [&gst::Element; 3] = [source.upcast_ref(), &payloader, &apart];
@@ -851,9 +852,8 @@ fn listen(
 ) {
     let to = post.clone();
     webrtc.connect("on-ice-candidate", false, move |values| {
-        let mline = values.get(1)?.get::<u32>().ok()?;
         let candidate = values.get(2)?.get::<String>().ok()?;
-        to.send(Input::Gathered(mline, candidate));
+        to.send(Input::Gathered(candidate));
         None
     });
     let to = post.clone();

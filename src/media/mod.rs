@@ -1,7 +1,190 @@
 //! The only place that knows GStreamer.
+//!
+//! [`Media`] takes [`Command`]s and reports [`Event`]s; everything else is inside. `fanout` and
+//! `encoder` make what is sent once for all, `peer` is one link around webrtcbin with a thread of
+//! its own, `receive` what comes in on it.
+//!
+//! Invariant: this module never sees a room; a link is a name and a generation to it.
 
+mod bus;
+mod encoder;
+mod engine;
+mod fanout;
+mod fingerprint;
+mod ice;
 mod launch;
+mod peer;
+mod receive;
+mod stats;
+mod teardown;
 mod timebase;
+mod transceiver;
 
+pub use encoder::Recipe;
+pub use engine::{Error, Media, OpenSource, Opened, Settings};
+pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
+pub use peer::Network;
+pub use receive::Outlets;
+pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
+
+use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reason};
+
+/// What the engine is asked to do.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Begins a generation of a link.
+    Open(OpenLink),
+    /// The other side's description.
+    Remote {
+        /// Which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// The description.
+        sdp: String,
+    },
+    /// The other side's candidate.
+    Candidate {
+        /// Which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// The candidate's line, or none after the last.
+        candidate: Option<String>,
+        /// Its section. In a bundle it does not matter.
+        mline: u32,
+    },
+    /// Ends a generation of a link.
+    Close {
+        /// Which link.
+        link: LinkId,
+        /// Which generation.
+        generation: Generation,
+    },
+    /// What we send from here on.
+    Own(protocol::Media),
+    /// The display name of a link's other side.
+    Label {
+        /// Which link.
+        link: LinkId,
+        /// The name.
+        name: String,
+    },
+}
+
+/// A generation of a link, as it begins.
+#[derive(Debug, Clone)]
+pub struct OpenLink {
+    /// Which link.
+    pub link: LinkId,
+    /// Which generation.
+    pub generation: Generation,
+    /// The other side.
+    pub peer: MemberId,
+    /// Its display name.
+    pub name: String,
+    /// Whether we offer.
+    pub offerer: bool,
+    /// The video codec to offer. Needed where we offer.
+    pub video: Option<Codec>,
+    /// Codecs to answer with, the best first.
+    pub allowed: Vec<Codec>,
+    /// STUN and TURN servers.
+    pub ice: Vec<IceServer>,
+    /// Use relay candidates only.
+    pub relay_only: bool,
+}
+
+/// What the engine reports.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Our description, which is set.
+    Local {
+        /// Of which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// The description.
+        sdp: String,
+    },
+    /// One of our candidates.
+    Candidate {
+        /// Of which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// Its line, or none after the last.
+        candidate: Option<String>,
+        /// Its section.
+        mline: u32,
+    },
+    /// The link is connected and its certificate is the promised one: the gate is open.
+    Up {
+        /// Which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+    },
+    /// The link is over, and is being taken down.
+    Failed {
+        /// Which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// Why, for programs.
+        why: Reason,
+        /// Why, for people. Holds no address.
+        detail: String,
+    },
+    /// What came in on a link since it is up, about once a second.
+    Traffic {
+        /// Which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// RTP and RTCP packets received, in all.
+        packets: u64,
+        /// Pictures decoded, in all.
+        frames: u64,
+    },
+    /// Something that an operator should know.
+    Notice {
+        /// What it is about.
+        what: Notice,
+        /// What happened and what can be wrong.
+        text: String,
+    },
+}
+
+/// What an [`Event::Notice`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The camera does not open, or is gone.
+    Camera,
+    /// The microphone does not open, or is gone.
+    Microphone,
+    /// An encoder does not start, or failed.
+    Encoder,
+    /// TURN servers are configured, and none gave a candidate.
+    NoRelay,
+    /// A STUN or TURN server cannot be used as it is written.
+    IceServer,
+}
+
+// Descriptions and candidates are addresses.
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local { generation, .. } => write!(f, "Local({generation})"),
+            Self::Candidate { candidate, .. } => write!(f, "Candidate({})", candidate.is_some()),
+            Self::Up { generation, .. } => write!(f, "Up({generation})"),
+            Self::Failed { why, detail, .. } => write!(f, "Failed({why:?}: {detail})"),
+            Self::Traffic {
+                packets, frames, ..
+            } => write!(f, "Traffic({packets} packets, {frames} frames)"),
+            Self::Notice { what, text } => write!(f, "Notice({what:?}: {text})"),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What comes in: from an RTP pad of webrtcbin to raw pictures and sound.
+//!
+//! The chains are explicit, one for each codec. Every pad is linked, because an unlinked one stops
+//! the whole bundle. Nothing is decoded, and nothing handed on, before the gate is open.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+use gstreamer_video as gst_video;
+
+use super::fanout::{Gate, on_the_common_clock};
+
+/// What came in on a link, since it began.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// RTP and RTCP packets.
+    pub packets: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+    /// Pictures decoded.
+    pub pictures: AtomicU64,
+    /// Pieces of sound decoded.
+    pub sounds: AtomicU64,
+}
+
+/// Where what was decoded goes. Either may be missing: then it is decoded, counted and dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Outlets {
+    /// Takes raw I420 of any size.
+    pub pictures: Option<AppSrc>,
+    /// Takes 48 kHz mono S16LE.
+    pub sound: Option<AppSrc>,
+}
+
+/// The receiving half of one link.
+pub struct Receiver {
+    pipeline: glib::WeakRef<gst::Pipeline>,
+    gate: Gate,
+    arrivals: Arc<Arrivals>,
+    outlets: Outlets,
+    /// webrtcbin's video pad, to ask for keyframes.
+    video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
+}
+
+impl Receiver {
+    /// Receives into `pipeline`, which it does not keep alive.
+    #[must_use]
+    pub fn new(
+        pipeline: &gst::Pipeline,
+        gate: Gate,
+        arrivals: Arc<Arrivals>,
+        outlets: Outlets,
+    ) -> Self {
+        Self {
+            pipeline: pipeline.downgrade(),
+            gate,
+            arrivals,
+            outlets,
+            video: Mutex::default(),
+        }
+    }
+
+    /// Takes a new pad of webrtcbin, whatever it carries.
+    pub fn take(&self, pad: &gst::Pad) -> Result<(), glib::BoolError> {
+        let Some(pipeline) = self.pipeline.upgrade() else {
+            return Ok(());
+        };
+        if pad.direction() != gst::PadDirection::Src {
+            return Ok(());
+        }
+        let gate = self.gate.clone();
+        pad.add_probe(
+            gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+            move |_, _| {
+                if gate.is_open() {
+                    gst::PadProbeReturn::Ok
+                } else {
+                    gst::PadProbeReturn::Drop
+                }
+            },
+        );
+
+        let name = pad
+            .current_caps()
+            .or_else(|| pad.allowed_caps())
+            .and_then(|caps| caps.structure(0)?.get::<String>("encoding-name").ok())
+            .unwrap_or_default();
+        let (elements, is_picture) = match name.as_str() {
+            "VP8" => (vp8()?, true),
+            "H264" => (h264()?, true),
+            "OPUS" => (opus()?, false),
+            _ => {
+                let fake = gst::ElementFactory::make("fakesink")
+                    .property("sync", false)
+                    .property("async", false)
+                    .build()?;
+                return chain(&pipeline, pad, &[fake]);
+            }
+        };
+        let (counter, outlet) = if is_picture {
+            *lock(&self.video) = Some(pad.downgrade());
+            (Which::Pictures, self.outlets.pictures.clone())
+        } else {
+            (Which::Sounds, self.outlets.sound.clone())
+        };
+        let sink = end(counter, self.arrivals.clone(), self.gate.clone(), outlet);
+        let mut elements = elements;
+        elements.push(sink.upcast());
+        chain(&pipeline, pad, &elements)
+    }
+
+    /// Asks the other side for a keyframe, if it sends pictures already.
+    pub fn request_keyframe(&self) {
+        let pad = lock(&self.video).as_ref().and_then(glib::WeakRef::upgrade);
+        if let Some(pad) = pad {
+            pad.send_event(
+                gst_video::UpstreamForceKeyUnitEvent::builder()
+                    .all_headers(true)
+                    .build(),
+            );
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Pictures,
+    Sounds,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make(factory: &str) -> Result<gst::Element, glib::BoolError> {
+    gst::ElementFactory::make(factory).build()
+}
+
+fn filter(caps: gst::Caps) -> Result<gst::Element, glib::BoolError> {
+    gst::ElementFactory::make("capsfilter")
+        .property("caps", caps)
+        .build()
+}
+
+fn i420() -> Result<[gst::Element; 2], glib::BoolError> {
+    let caps = gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .build();
+    Ok([make("videoconvert")?, filter(caps)?])
+}
+
+fn vp8() -> Result<Vec<gst::Element>, glib::BoolError> {
+    let depay = gst::ElementFactory::make("rtpvp8depay")
+        .property("request-keyframe", true)
+        .build()?;
+    let decoder = gst::ElementFactory::make("vp8dec")
+        .property("threads", 1u32)
+        .build()?;
+    Ok([depay, decoder].into_iter().chain(i420()?).collect())
+}
+
+fn h264() -> Result<Vec<gst::Element>, glib::BoolError> {
+    let depay = gst::ElementFactory::make("rtph264depay")
+        .property("request-keyframe", true)
+        .build()?;
+    let decoder = match make("avdec_h264") {
+        Ok(decoder) => {
+            // Its frame threads each hold back a frame.
+            decoder.set_property("max-threads", 1i32);
+            decoder.set_property("output-corrupt", false);
+            decoder
+        }
+        Err(_) => make("openh264dec")?,
+    };
+    Ok([depay, make("h264parse")?, decoder]
+        .into_iter()
+        .chain(i420()?)
+        .collect())
+}
+
+fn opus() -> Result<Vec<gst::Element>, glib::BoolError> {
+    let decoder = gst::ElementFactory::make("opusdec")
+        .property("plc", true)
+        .property("use-inband-fec", true)
+        .build()?;
+    let caps = gst::Caps::builder("audio/x-raw")
+        .field("format", "S16LE")
+        .field("layout", "interleaved")
+        .field("rate", 48_000i32)
+        .field("channels", 1i32)
+        .build();
+    Ok(vec![
+        make("rtpopusdepay")?,
+        decoder,
+        make("audioconvert")?,
+        make("audioresample")?,
+        filter(caps)?,
+    ])
+}
+
+/// Counts what was decoded and hands it on. The outlet's queue is bounded and leaks.
+fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Option<AppSrc>) -> AppSink {
+    let sink = AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .max_buffers(2)
+        .drop(true)
+        .enable_last_sample(false)
+        .build();
+    let mut known: Option<gst::Caps> = None;
+    sink.set_callbacks(
+        AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                if !gate.is_open() {
+                    return Ok(gst::FlowSuccess::Ok);
+                }
+                match which {
+                    Which::Pictures => arrivals.pictures.fetch_add(1, Relaxed),
+                    Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),
+                };
+                let (Some(outlet), Some(buffer)) = (&outlet, on_the_common_clock(&sample)) else {
+                    return Ok(gst::FlowSuccess::Ok);
+                };
+                if known.as_deref() != sample.caps() {
+                    known = sample.caps_owned();
+                    outlet.set_caps(known.as_ref());
+                }
+                // It is refused while the mix is being stopped, which is no fault of this link.
+                let _ = outlet.push_buffer(buffer);
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build(),
+    );
+    sink
+}
+
+fn chain(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    elements: &[gst::Element],
+) -> Result<(), glib::BoolError> {
+    pipeline.add_many(elements)?;
+    gst::Element::link_many(elements)?;
+    // From the end, so that each is ready when the one before it begins to push.
+    for element in elements.iter().rev() {
+        element.sync_state_with_parent()?;
+    }
+    let first = elements
+        .first()
+        .and_then(|element| element.static_pad("sink"))
+        .ok_or_else(|| glib::bool_error!("a chain without a sink"))?;
+    pad.link(&first)
+        .map(drop)
+        .map_err(|error| glib::bool_error!("cannot link: {error:?}"))
+}

@@ -1,5 +1,6 @@
 //! The only place that knows GStreamer.
 
+pub mod device;
 mod launch;
 mod timebase;
 

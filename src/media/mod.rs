@@ -7,6 +7,7 @@
 //! Invariant: this module never sees a room; a link is a name and a generation to it.
 
 mod bus;
+pub mod device;
 mod encoder;
 mod engine;
 mod fanout;

@@ -36,7 +36,9 @@ impl Announcement<'_> {
         for (what, sentence) in self.found {
             let _ = writeln!(text, "  {what:<12}{sentence}");
         }
-        let best = addresses.first().filter(|_| with_code && self.a_phone_can_come());
+        let best = addresses
+            .first()
+            .filter(|_| with_code && self.a_phone_can_come());
         if let Some(code) = best.and_then(|best| code(&joining(best, self.pin))) {
             let _ = write!(text, "\n{code}");
         }
@@ -70,12 +72,20 @@ impl Announcement<'_> {
 /// The address that a server bound to `listening` has for a browser on this machine.
 pub(super) fn local_url(listening: SocketAddr) -> String {
     let ip = listening.ip();
-    let host = if ip.is_unspecified() { "localhost".into() } else { host(&ip) };
+    let host = if ip.is_unspecified() {
+        "localhost".into()
+    } else {
+        host(&ip)
+    };
     url(&host, listening.port())
 }
 
 fn url(host: &str, port: u16) -> String {
-    if port == 443 { format!("https://{host}/") } else { format!("https://{host}:{port}/") }
+    if port == 443 {
+        format!("https://{host}/")
+    } else {
+        format!("https://{host}:{port}/")
+    }
 }
 
 fn host(ip: &IpAddr) -> String {
@@ -93,7 +103,11 @@ fn joining(url: &str, pin: Option<&str>) -> String {
 /// `123456` as `123 456`.
 pub(super) fn in_threes(pin: &str) -> String {
     let digits: Vec<char> = pin.chars().collect();
-    digits.chunks(3).map(|three| three.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+    digits
+        .chunks(3)
+        .map(|three| three.iter().collect::<String>())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A QR code of half blocks, light on dark as a terminal is, with the quiet zone of four modules.

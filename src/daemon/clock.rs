@@ -7,8 +7,13 @@ use crate::hub::Now;
 /// What time it is, on both clocks.
 #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
 pub(super) fn now() -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Now { at: Instant::now(), unix }
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Now {
+        at: Instant::now(),
+        unix,
+    }
 }
 
 /// 128 bits that nobody can guess.

@@ -38,7 +38,10 @@ const FIRST_DEVICE_CONN: u64 = 1 << 63;
 #[derive(Debug)]
 enum Request {
     /// The device connects.
-    Opened { conn: ConnId, outbox: mpsc::Sender<String> },
+    Opened {
+        conn: ConnId,
+        outbox: mpsc::Sender<String>,
+    },
     /// It says something.
     Said { conn: ConnId, text: String },
     /// It hangs up.
@@ -69,8 +72,15 @@ impl Exchange {
     pub(super) async fn connect(&self) -> Option<Line> {
         let conn = ConnId(self.next.fetch_add(1, Ordering::Relaxed));
         let (outbox, from_hub) = mpsc::channel(DEVICE_QUEUE);
-        self.requests.send(Request::Opened { conn, outbox }).await.ok()?;
-        Some(Line { conn, requests: self.requests.clone(), from_hub })
+        self.requests
+            .send(Request::Opened { conn, outbox })
+            .await
+            .ok()?;
+        Some(Line {
+            conn,
+            requests: self.requests.clone(),
+            from_hub,
+        })
     }
 
     /// Gives the hub other settings. Those who are in stay in.
@@ -87,7 +97,12 @@ impl Exchange {
 impl Line {
     /// Says something. Answers whether it could be said.
     pub(super) fn say(&self, text: String) -> bool {
-        self.requests.try_send(Request::Said { conn: self.conn, text }).is_ok()
+        self.requests
+            .try_send(Request::Said {
+                conn: self.conn,
+                text,
+            })
+            .is_ok()
     }
 
     /// What the hub says, or `None` when it has hung up.
@@ -134,7 +149,13 @@ impl Switchboard {
             health,
         };
         let next = Arc::new(FIRST_DEVICE_CONN.into());
-        (switchboard, Exchange { requests: to_hub, next })
+        (
+            switchboard,
+            Exchange {
+                requests: to_hub,
+                next,
+            },
+        )
     }
 
     /// Runs until it is told to stop, or nobody is left who could speak to it.
@@ -164,26 +185,41 @@ impl Switchboard {
         match request {
             Request::Opened { conn, outbox } => {
                 self.ways.insert(conn, Way::Device(outbox));
-                Input::Opened { conn, origin: Origin(String::new()), trusted: true }
+                Input::Opened {
+                    conn,
+                    origin: Origin(String::new()),
+                    trusted: true,
+                }
             }
             Request::Said { conn, text } => Input::Frame { conn, text },
             Request::Closed { conn } => {
                 self.ways.remove(&conn);
                 Input::Closed { conn }
             }
-            Request::Set(settings) => Input::Settings(*settings),
+            Request::Set(settings) => Input::Settings(settings),
             Request::Stop => Input::Stop,
         }
     }
 
     fn reported(&mut self, event: FromSocket) -> Input {
         match event {
-            FromSocket::Opened { conn, origin, outbox } => {
+            FromSocket::Opened {
+                conn,
+                origin,
+                outbox,
+            } => {
                 let conn = ConnId(conn);
                 self.ways.insert(conn, Way::Socket(outbox));
-                Input::Opened { conn, origin: Origin(origin.to_string()), trusted: false }
+                Input::Opened {
+                    conn,
+                    origin: Origin(origin.to_string()),
+                    trusted: false,
+                }
             }
-            FromSocket::Frame { conn, text } => Input::Frame { conn: ConnId(conn), text },
+            FromSocket::Frame { conn, text } => Input::Frame {
+                conn: ConnId(conn),
+                text,
+            },
             FromSocket::TooBig { conn } => Input::TooBig { conn: ConnId(conn) },
             FromSocket::Slow { conn } => Input::Slow { conn: ConnId(conn) },
             FromSocket::Closed { conn } => {
@@ -211,7 +247,13 @@ impl Switchboard {
                 }
             }
         }
-        let members = self.hub.census().rooms.values().map(|room| room.members).sum();
+        let members = self
+            .hub
+            .census()
+            .rooms
+            .values()
+            .map(|room| room.members)
+            .sum();
         self.health.send_if_modified(|health| {
             let changed = health.members != members;
             health.members = members;
@@ -248,13 +290,21 @@ impl Switchboard {
 
 fn log(note: &Note) {
     match note {
-        Note::Joined { room, member, name, kind } => {
+        Note::Joined {
+            room,
+            member,
+            name,
+            kind,
+        } => {
             info!(%room, %member, name, ?kind, "joined");
         }
         Note::Away { room, member } => info!(%room, %member, "lost the signalling"),
         Note::Back { room, member } => info!(%room, %member, "is back"),
         Note::Left { room, member, why } => info!(%room, %member, ?why, "left"),
-        Note::Adopted { room, members: [one, other] } => {
+        Note::Adopted {
+            room,
+            members: [one, other],
+        } => {
             info!(%room, %one, %other, "a link has survived the server's restart");
         }
         Note::WrongPin { .. } => warn!("a wrong PIN was typed"),

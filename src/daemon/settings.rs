@@ -1,0 +1,71 @@
+//! What each part needs of the configuration.
+
+use crate::{
+    config::{self, Config, IceAuth},
+    hub,
+    protocol::RoomName,
+};
+
+/// What opens a server: a room's PIN and tokens that stand for it.
+#[derive(Clone)]
+pub(super) struct Doors {
+    /// What people type.
+    pub pin: String,
+    /// What programs present.
+    pub token: String,
+}
+
+/// What the hub shall allow and give.
+pub(super) fn hub(
+    config: &Config,
+    server: &config::Server,
+    doors: &Doors,
+    rooms: hub::Rooms,
+) -> hub::Settings {
+    hub::Settings {
+        tokens: vec![doors.token.clone()],
+        offerer: match server.offerer {
+            config::Offerer::Device => hub::Offerer::Device,
+            config::Offerer::Browser => hub::Offerer::Browser,
+            config::Offerer::First => hub::Offerer::First,
+        },
+        room_max: config.room.max_members,
+        ice: config
+            .ice
+            .servers
+            .iter()
+            .map(|source| ice(source, &config.ice))
+            .collect(),
+        relay_only: config.ice.relay_only,
+        ..hub::Settings::new(rooms, Some(doors.pin.clone()))
+    }
+}
+
+/// The rooms of a server: a device's own, or whatever `roomd serve` was told.
+pub(super) fn rooms(server: &config::Server, own: Option<&RoomName>) -> hub::Rooms {
+    match (own, server.rooms.as_slice()) {
+        (Some(own), _) => hub::Rooms::Only(own.clone()),
+        (None, [only]) => hub::Rooms::Only(only.clone()),
+        (None, _) => hub::Rooms::Any,
+    }
+}
+
+fn ice(source: &config::IceSource, ice: &config::Ice) -> hub::IceSource {
+    hub::IceSource {
+        urls: source.urls.iter().map(ToString::to_string).collect(),
+        auth: match &source.auth {
+            IceAuth::None => hub::IceAuth::None,
+            IceAuth::Fixed {
+                username,
+                credential,
+            } => hub::IceAuth::Fixed {
+                username: username.clone(),
+                credential: credential.expose().to_owned(),
+            },
+            IceAuth::Shared { secret } => hub::IceAuth::Shared {
+                secret: secret.expose().to_owned(),
+                lifetime: ice.credential_lifetime,
+            },
+        },
+    }
+}

@@ -25,7 +25,7 @@ const PEOPLE: usize = 5;
 /// More than one input makes in a room of five: everybody hears of everybody and of every link.
 const MOST_OUTPUTS: usize = 100;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Connect {
         who: usize,
@@ -236,10 +236,10 @@ impl Watch {
                     role,
                     ..enter()
                 };
-                self.say(who, Client::Join(join));
+                self.say(who, &Client::Join(join));
             }
             Step::Leave { who } => {
-                self.say(who, Client::Leave {});
+                self.say(who, &Client::Leave {});
                 let person = &mut self.people[who];
                 if person.conn.is_some() {
                     person.joined = false;
@@ -248,7 +248,7 @@ impl Watch {
             }
             Step::Me { who, audio } => {
                 let media = Some(Media { audio, video: true });
-                self.say(who, Client::Me(Me { name: None, media }));
+                self.say(who, &Client::Me(Me { name: None, media }));
             }
             Step::Lose { who } => {
                 if let Some(conn) = self.people[who].conn.take() {
@@ -256,6 +256,27 @@ impl Watch {
                 }
             }
             Step::Proceed { who } => self.proceed(who),
+            Step::Garbage { who, what } => {
+                if let Some(conn) = self.people[who].conn {
+                    let text = ["{", r#"{"t":"dance"}"#, r#"{"t":"join","role":5}"#, "[]"][what];
+                    let text = text.to_owned();
+                    self.put(Input::Frame { conn, text }, None);
+                }
+            }
+            Step::TooBig { who } => {
+                if let Some(conn) = self.people[who].conn {
+                    self.put(Input::TooBig { conn }, None);
+                }
+            }
+            Step::Wait { ms } => self.wait(Duration::from_millis(ms)),
+            Step::Restart => self.restart(),
+            on_link => self.speak(on_link),
+        }
+    }
+
+    /// Says something on a link, rightly or wrongly.
+    fn speak(&mut self, step: Step) {
+        match step {
             Step::Describe {
                 who,
                 link,
@@ -291,7 +312,7 @@ impl Watch {
                     mid: None,
                     mline: None,
                 };
-                self.say(who, Client::Candidate(candidate));
+                self.say(who, &Client::Candidate(candidate));
             }
             Step::Again { who, link, gen_off } => {
                 let Some((link, generation)) = self.some_link(who, link, gen_off) else {
@@ -300,7 +321,7 @@ impl Watch {
                 let why = Reason::Path;
                 self.say(
                     who,
-                    Client::Again(Again {
+                    &Client::Again(Again {
                         link,
                         generation,
                         why,
@@ -311,22 +332,9 @@ impl Watch {
                 let Some((link, _)) = self.some_link(who, link, 0) else {
                     return;
                 };
-                self.say(who, Client::Show(Show { link, height: 360 }));
+                self.say(who, &Client::Show(Show { link, height: 360 }));
             }
-            Step::Garbage { who, what } => {
-                if let Some(conn) = self.people[who].conn {
-                    let text = ["{", r#"{"t":"dance"}"#, r#"{"t":"join","role":5}"#, "[]"][what];
-                    let text = text.to_owned();
-                    self.put(Input::Frame { conn, text }, None);
-                }
-            }
-            Step::TooBig { who } => {
-                if let Some(conn) = self.people[who].conn {
-                    self.put(Input::TooBig { conn }, None);
-                }
-            }
-            Step::Wait { ms } => self.wait(Duration::from_millis(ms)),
-            Step::Restart => self.restart(),
+            _ => unreachable!("{step:?} is not about a link"),
         }
     }
 
@@ -352,7 +360,7 @@ impl Watch {
         );
         self.say(
             who,
-            hello_with(&format!("person{who}"), |hello| {
+            &hello_with(&format!("person{who}"), |hello| {
                 hello.resume = resume;
                 hello.keep = claims;
             }),
@@ -393,7 +401,7 @@ impl Watch {
         } else {
             Client::Offer(offer)
         };
-        self.say(who, message);
+        self.say(who, &message);
     }
 
     /// One of the person's own links, or when there are too few, one of somebody's.
@@ -407,12 +415,12 @@ impl Watch {
         Some((link, Generation(generation.0.saturating_add_signed(off))))
     }
 
-    fn say(&mut self, who: usize, message: Client) {
+    fn say(&mut self, who: usize, message: &Client) {
         let Some(conn) = self.people[who].conn else {
             return;
         };
-        let text = serde_json::to_string(&message).unwrap();
-        self.put(Input::Frame { conn, text }, Some((who, &message)));
+        let text = serde_json::to_string(message).unwrap();
+        self.put(Input::Frame { conn, text }, Some((who, message)));
     }
 
     fn wait(&mut self, span: Duration) {
@@ -443,7 +451,7 @@ impl Watch {
 
     /// Once nobody says anything, both sides of each link agree on its generation.
     fn quiet(&mut self) {
-        self.wait(Duration::from_secs(60));
+        self.wait(Duration::from_mins(1));
         for person in &self.people {
             if person.conn.is_none() || !person.joined {
                 continue;
@@ -622,7 +630,10 @@ impl Watch {
             }
             Server::Candidate(it) => {
                 assert_eq!(it.from, said.by, "from somebody who did not say it");
-                assert!(self.are_sides(&it.link, &it.from, &me), "not its link");
+                assert!(
+                    self.are_sides(&it.link, it.from.as_ref(), me.as_ref()),
+                    "not its link"
+                );
                 let known = self.people[who]
                     .links
                     .get(&it.link)
@@ -689,9 +700,10 @@ impl Watch {
 
     fn judge_description(&mut self, who: usize, it: &Offer, said: &Said<'_>, what: &'static str) {
         assert_eq!(it.from, said.by, "from somebody who did not say it");
-        let original = match (said.message, what) {
-            (Some(Client::Offer(it)), "offer") | (Some(Client::Answer(it)), "answer") => it,
-            _ => panic!("{what} out of nothing"),
+        let ((Some(Client::Offer(original)), "offer") | (Some(Client::Answer(original)), "answer")) =
+            (said.message, what)
+        else {
+            panic!("{what} out of nothing")
         };
         assert_eq!(it.sdp, original.sdp);
         let known = self.people[who]
@@ -703,7 +715,7 @@ impl Watch {
         assert!(first, "a second {what}");
     }
 
-    fn are_sides(&self, link: &LinkId, one: &Option<MemberId>, other: &Option<MemberId>) -> bool {
+    fn are_sides(&self, link: &LinkId, one: Option<&MemberId>, other: Option<&MemberId>) -> bool {
         let (offerer, answerer) = &self.sides[link];
         let (Some(one), Some(other)) = (one, other) else {
             return false;

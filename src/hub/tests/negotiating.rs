@@ -251,7 +251,7 @@ fn both_ask_at_once_and_get_one_generation() {
 fn asking_again_and_again_is_slowed_down_but_not_forgotten() {
     let mut play = Play::meeting(settings(), &["ann", "bob"]);
     let mut begun = Vec::new();
-    let began = play.now.at;
+    let start = play.now.at;
     for _ in 0..400 {
         play.again("bob", "ann", Reason::Silent);
         if play
@@ -259,7 +259,7 @@ fn asking_again_and_again_is_slowed_down_but_not_forgotten() {
             .iter()
             .any(|line| line.starts_with("ann: begin"))
         {
-            begun.push((play.now.at - began).as_secs_f64().round());
+            begun.push((play.now.at - start).as_secs_f64().round());
         }
         play.wait(0.1);
         if play
@@ -267,7 +267,7 @@ fn asking_again_and_again_is_slowed_down_but_not_forgotten() {
             .iter()
             .any(|line| line.starts_with("ann: begin"))
         {
-            begun.push((play.now.at - began).as_secs_f64().round());
+            begun.push((play.now.at - start).as_secs_f64().round());
         }
     }
     assert_eq!(begun, [0.0, 1.0, 3.0, 7.0, 15.0, 23.0, 31.0, 39.0]);

@@ -123,8 +123,8 @@ impl Play {
     }
 
     /// Says a message.
-    pub(super) fn say(&mut self, name: &str, message: Client) {
-        let text = serde_json::to_string(&message).unwrap();
+    pub(super) fn say(&mut self, name: &str, message: impl Into<Client>) {
+        let text = serde_json::to_string(&message.into()).unwrap();
         self.say_text(name, &text);
     }
 

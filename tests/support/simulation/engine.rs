@@ -29,6 +29,10 @@ pub struct Engine {
 
 /// One peer connection.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a scoreboard of what has happened to it, in any combination"
+)]
 pub struct Peer {
     /// Unlike that of any other peer connection there ever was.
     pub token: u64,
@@ -107,7 +111,7 @@ impl Engine {
 
     /// Sets the other side's description.
     pub fn remote(&mut self, link: &LinkId, generation: Generation, sdp: &str) {
-        let described: Description = sdp.parse().unwrap();
+        let described: Description = sdp.parse().expect("a description");
         let peer = self.peers.get_mut(link).expect("a description for nothing");
         assert_eq!(&described.link, link, "a description of another link");
         assert_eq!(peer.generation, generation);

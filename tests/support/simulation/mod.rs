@@ -8,15 +8,15 @@ mod engine;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    fmt::{self, Write as _},
+    str::FromStr,
     time::{Duration, Instant},
 };
 
 use roomd::{
     hub::{self, ConnId, Hub, Limits, Now, Offerer, Origin, Rooms},
     protocol::{
-        Caps, Client, Codec, Generation, Kind, LinkId, Media, MemberId, Reason, RoomName, Server,
-        read_server,
+        Caps, Client, Codec, Kind, LinkId, Media, MemberId, Reason, RoomName, Server, read_server,
     },
     room::{Input, LinkState, Output, Room, Settings, State, Status},
 };
@@ -71,7 +71,7 @@ pub enum Notice {
 const MOST_OUTPUTS: usize = 400;
 
 /// What the world must have come to after its last disturbance.
-const SETTLED_WITHIN: Duration = Duration::from_secs(300);
+const SETTLED_WITHIN: Duration = Duration::from_mins(5);
 
 pub struct World {
     pub now: Instant,
@@ -90,6 +90,15 @@ pub struct World {
     who: BTreeMap<MemberId, usize>,
     offerer: Offerer,
     log: Vec<String>,
+}
+
+/// One node's links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// How many peer connections there have been.
+    pub opened: usize,
+    /// Those that are open, with what tells one peer connection from another.
+    pub running: BTreeMap<LinkId, u64>,
 }
 
 pub struct Node {
@@ -171,8 +180,11 @@ impl World {
         )]
         let start = Instant::now();
         let mut chance = Chance::new(seed);
-        let offerer = [Offerer::Device, Offerer::Browser, Offerer::First]
-            [usize::try_from(chance.next() % 3).unwrap()];
+        let offerer = match chance.next() % 3 {
+            0 => Offerer::Device,
+            1 => Offerer::Browser,
+            _ => Offerer::First,
+        };
         let nodes = (0..count)
             .map(|n| Node {
                 kind: if n % 3 == 0 {
@@ -180,8 +192,8 @@ impl World {
                 } else {
                     Kind::Browser
                 },
-                room_name: if n < second_room { "one" } else { "two" }.parse().unwrap(),
-                trusted: n == 0 && seed % 2 == 0,
+                room_name: name(if n < second_room { "one" } else { "two" }),
+                trusted: n == 0 && seed.is_multiple_of(2),
                 life: 0,
                 program: None,
                 media: Media::default(),
@@ -211,7 +223,7 @@ impl World {
 
     /// Does one thing, and checks what must hold at any moment.
     pub fn step(&mut self, step: &Step) {
-        self.note(format!("== {step:?}"));
+        self.note(&format!("== {step:?}"));
         let count = self.nodes.len();
         match *step {
             Step::Start(n) => self.start_node(n % count),
@@ -243,7 +255,7 @@ impl World {
     /// Ends every disturbance and lets time pass until everything is well, which it must become.
     /// Returns how long that took.
     pub fn settle(&mut self) -> Duration {
-        self.note("== settle".into());
+        self.note("== settle");
         self.moody = false;
         self.blocked.clear();
         if std::mem::take(&mut self.evil) {
@@ -268,19 +280,22 @@ impl World {
     pub fn stays_well(&mut self, span: Duration) {
         let before = self.links();
         self.run(span);
-        self.well().unwrap();
+        assert_eq!(self.well(), Ok(()));
         assert_eq!(self.links(), before, "a link was rebuilt for no reason");
     }
 
-    /// Every link of every running node, with its generation and how many were ever opened.
-    pub fn links(&self) -> Vec<(usize, usize, Vec<(LinkId, u64, Generation)>)> {
+    /// The links of every running node, and how many it has ever opened.
+    pub fn links(&self) -> BTreeMap<usize, Links> {
         let running = self.nodes.iter().enumerate();
         running
             .filter_map(|(n, node)| {
                 let engine = &node.program.as_ref()?.engine;
                 let peers = engine.peers.iter();
-                let peers = peers.map(|(id, peer)| (id.clone(), peer.token, peer.generation));
-                Some((n, engine.opened, peers.collect()))
+                let links = Links {
+                    opened: engine.opened,
+                    running: peers.map(|(id, peer)| (id.clone(), peer.token)).collect(),
+                };
+                Some((n, links))
             })
             .collect()
     }
@@ -430,7 +445,7 @@ impl World {
                 assert_ne!(heard(&delta.peer), n);
             }
             Server::Offer(said) | Server::Answer(said) => {
-                let by = said.sdp.parse::<Description>().unwrap().by.node;
+                let by = name::<Description>(&said.sdp).by.node;
                 let from = said.from.as_ref().expect("the server stamps the sender");
                 assert_eq!(heard(from), by, "a forged sender");
             }
@@ -463,11 +478,11 @@ impl World {
         }
         node.life += 1;
         let mut codecs = vec![Codec::Vp8, Codec::H264];
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             codecs.reverse();
         }
         let settings = Settings {
-            node: format!("node-{n:04}").parse().unwrap(),
+            node: name(&format!("node-{n:04}")),
             name: format!("node {n}"),
             kind: node.kind,
             caps: Caps {
@@ -553,12 +568,12 @@ impl World {
         let Some(program) = &mut self.nodes[n].program else {
             return;
         };
-        let count = program.engine.peers.len() as u64;
-        if count == 0 {
+        let peers = &mut program.engine.peers;
+        let count = peers.len().max(1) as u64;
+        let pick = usize::try_from(pick % count).unwrap_or(0);
+        let Some((link, peer)) = peers.iter_mut().nth(pick) else {
             return;
-        }
-        let pick = usize::try_from(pick % count).unwrap();
-        let (link, peer) = program.engine.peers.iter_mut().nth(pick).unwrap();
+        };
         peer.dead = true;
         let input = Input::Failed {
             link: link.clone(),
@@ -594,8 +609,9 @@ impl World {
                 break;
             };
             self.now = self.now.max(next);
-            if event == Some(next) {
-                let (_, event) = self.queue.pop_first().unwrap();
+            let ready = self.queue.first_entry();
+            if let Some(ready) = ready.filter(|ready| ready.key().0 == next) {
+                let event = ready.remove();
                 self.happen(event);
             } else if self.hub_due == Some(next) {
                 self.tell_hub(hub::Input::Tick);
@@ -722,21 +738,21 @@ impl World {
                     if let Server::Welcome(welcome) = &message {
                         self.who.insert(welcome.member.clone(), wire.node);
                     }
-                    let text = serde_json::to_string(&message).unwrap();
-                    self.note(format!("hub to {}: {text}", wire.node));
-                    self.carry(conn, false, text);
+                    let text = serde_json::to_string(&message).expect("a message");
+                    self.note(&format!("hub to {}: {text}", wire.node));
+                    self.carry(conn, false, &text);
                 }
                 hub::Output::Close { conn, .. } => {
                     let at = self.wires[&conn].latest_down.max(self.now);
                     self.at(at + Duration::from_millis(1), Event::NodeLoses(conn));
                 }
-                hub::Output::Note(note) => self.note(format!("hub: {note:?}")),
+                hub::Output::Note(note) => self.note(&format!("hub: {note:?}")),
             }
         }
     }
 
     /// Puts one frame on a wire. A good wire keeps the order; an evil one keeps nothing.
-    fn carry(&mut self, conn: ConnId, up: bool, text: String) {
+    fn carry(&mut self, conn: ConnId, up: bool, text: &str) {
         let slow = if self.evil { 2_000 } else { 40 };
         let mut copies = 1;
         if self.evil {
@@ -760,7 +776,7 @@ impl World {
                 at = at.max(*latest);
             }
             *latest = at.max(*latest);
-            let text = text.clone();
+            let text = text.to_owned();
             let event = if up {
                 Event::Up { conn, text }
             } else {
@@ -784,7 +800,7 @@ impl World {
         program.due = program.room.deadline();
         assert!(outputs.len() < MOST_OUTPUTS, "{} at once", outputs.len());
         for output in outputs {
-            self.note(format!("{n}: {output:?}"));
+            self.note(&format!("{n}: {output:?}"));
             if is_for_media(&output) {
                 self.command(n, output);
             } else {
@@ -824,8 +840,8 @@ impl World {
                         "a candidate before its description"
                     );
                 }
-                let text = serde_json::to_string(&message).unwrap();
-                self.carry(conn, true, text);
+                let text = serde_json::to_string(&message).expect("a message");
+                self.carry(conn, true, &text);
             }
             _ => {}
         }
@@ -1091,7 +1107,7 @@ impl World {
         self.numbers
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, line: &str) {
         let mut stamped = String::new();
         let ms = (self.now - self.start).as_millis();
         let _ = write!(stamped, "{ms:>8} {line}");
@@ -1108,6 +1124,10 @@ impl Drop for World {
             eprintln!("{}", self.transcript(400));
         }
     }
+}
+
+fn name<T: FromStr<Err: fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("a name that is allowed")
 }
 
 fn pair(a: usize, b: usize) -> (usize, usize) {

@@ -54,6 +54,9 @@ enum Stage {
     Offered,
     /// The answer was, too.
     Answered,
+    /// It was unfinished when a side lost its signalling, so a message may be missing. What is
+    /// still said in it is passed on to nobody; the next begins as soon as it may.
+    Void,
 }
 
 /// What one side has sent in this generation.
@@ -163,11 +166,16 @@ impl Link {
         self.stage == Stage::Answered
     }
 
+    /// Whether this generation is given up and the next has not begun.
+    pub(super) fn is_void(&self) -> bool {
+        self.stage == Stage::Void
+    }
+
     /// Until when it counts as one of the newcomer's unfinished links.
     pub(super) fn counts_until(&self) -> Option<Instant> {
         match self.stage {
             Stage::Begun | Stage::Offered => self.since.map(|since| since + UNFINISHED_COUNTS),
-            Stage::Waiting | Stage::Answered => None,
+            Stage::Waiting | Stage::Answered | Stage::Void => None,
         }
     }
 
@@ -181,7 +189,7 @@ impl Link {
         }
         self.current(generation)?;
         match self.stage {
-            Stage::Begun => Ok(()),
+            Stage::Begun | Stage::Void => Ok(()),
             Stage::Waiting | Stage::Offered | Stage::Answered => Err(Refused(
                 ErrorCode::OutOfTurn,
                 "this generation has had its offer",
@@ -203,7 +211,7 @@ impl Link {
         }
         self.current(generation)?;
         match self.stage {
-            Stage::Offered => Ok(()),
+            Stage::Offered | Stage::Void => Ok(()),
             Stage::Waiting | Stage::Begun => Err(Refused(
                 ErrorCode::OutOfTurn,
                 "there is no offer yet to answer",
@@ -265,6 +273,7 @@ impl Link {
     /// One side has lost its signalling and come back. What was under way may have lost a message.
     pub(super) fn resumed(&mut self) {
         if matches!(self.stage, Stage::Begun | Stage::Offered) {
+            self.stage = Stage::Void;
             self.wish = Some(Reason::Resumed);
         }
     }

@@ -8,7 +8,9 @@
 //! what the server knows, not what the message says; a generation begins only while both sides
 //! are there; nothing is kept of those who have gone.
 
+mod doors;
 mod settings;
+mod conn;
 mod session;
 mod room;
 mod link;
@@ -26,19 +28,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
-
+pub use self::doors::{Census, ConnId, Input, Note, Now, Origin, Output, RoomCensus, close};
 pub use self::settings::{IceAuth, IceSource, Limits, Offerer, Rooms, Settings};
-use self::{
-    admission::Admission,
-    link::Link,
-    pace::{Pace, Recent},
-    room::Room,
-    session::Session,
-};
+use self::{admission::Admission, conn::Conn, link::Link, room::Room, session::Session};
 use crate::protocol::{
-    Bye, Client, Ending, ErrorCode, Kind, LARGEST_FRAME, LinkId, MemberId, Problem, RoomName,
-    Server, read_client,
+    Bye, Client, Ending, ErrorCode, LARGEST_FRAME, LinkId, MemberId, Problem, RoomName, Server,
 };
 
 /// Most members of a room, whatever the settings say: a mesh of 16 has 120 links, and no device
@@ -51,214 +45,9 @@ pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// A page says `ping` this often; half of it is less than what most routers forget a flow after.
 const PING_EVERY: Duration = Duration::from_secs(15);
 
-/// Connections beyond the sessions that settings allow: those which have yet to say hello, and
-/// those which come back before the loss of their old socket was noticed.
-const SPARE_CONNECTIONS: usize = 64;
-
-/// So many malformed messages ...
-const STRIKES: usize = 3;
-
-/// ... within this time, and the connection is closed. One alone is only an error.
-const STRIKES_WITHIN: Duration = Duration::from_secs(10);
-
 /// When to come back after a restart. The shortest there is, because media goes on without us
 /// but nobody can join; the members' own jitter spreads them.
 const RETRY_RESTART_MS: u64 = 500;
-
-/// When to come back to a server that is full: someone has to leave first.
-const RETRY_FULL_MS: u64 = 10_000;
-
-/// A WebSocket close code of ours (RFC 6455, section 7.4.2: 4000 to 4999 are for applications).
-pub mod close {
-    /// The member said `bye`.
-    pub const NORMAL: u16 = 1000;
-    /// Malformed messages, again and again.
-    pub const BAD_FRAME: u16 = 4400;
-    /// No such token.
-    pub const UNAUTHORISED: u16 = 4401;
-    /// No `hello`, or not as the first message.
-    pub const NO_HELLO: u16 = 4408;
-    /// The session or the node goes on in another connection.
-    pub const REPLACED: u16 = 4409;
-    /// A frame larger than the limit.
-    pub const TOO_BIG: u16 = 4413;
-    /// No version in common.
-    pub const VERSION: u16 = 4426;
-    /// Too many messages, connections or sessions.
-    pub const RATE: u16 = 4429;
-    /// The other end reads too slowly.
-    pub const SLOW: u16 = 4431;
-    /// The server stops or restarts.
-    pub const STOPPING: u16 = 4503;
-}
-
-/// What time it is, on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Monotonic; everything that waits is measured by it.
-    pub at: Instant,
-    /// Seconds since 1970, only for TURN credentials, which a TURN server checks by its own clock.
-    pub unix: u64,
-}
-
-/// One connection, numbered by the driver and never numbered again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
-
-/// Where a connection comes from, as far as limits care: an IPv4 address, or the /64 of an IPv6.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin(pub String);
-
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[private]")
-    }
-}
-
-/// What happens to the hub.
-#[derive(Debug)]
-pub enum Input {
-    /// A connection was made.
-    Opened {
-        /// Its number.
-        conn: ConnId,
-        /// Where it comes from.
-        origin: Origin,
-        /// It is the device's own, through memory: it needs no PIN and has no rate.
-        trusted: bool,
-    },
-    /// A text frame came.
-    Frame {
-        /// On which connection.
-        conn: ConnId,
-        /// What it says.
-        text: String,
-    },
-    /// A frame over [`LARGEST_FRAME`], or one that is not text, came and was not read.
-    TooBig {
-        /// On which connection.
-        conn: ConnId,
-    },
-    /// What we have for it is more than it reads.
-    Slow {
-        /// Which connection.
-        conn: ConnId,
-    },
-    /// The connection is gone. Not needed, but harmless, after [`Output::Close`].
-    Closed {
-        /// Which one.
-        conn: ConnId,
-    },
-    /// The operator has decided anew. Those who are in stay in.
-    Settings(Box<Settings>),
-    /// The server ends.
-    Stop,
-    /// The deadline has come.
-    Tick,
-}
-
-/// What the driver shall do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Say this.
-    Send {
-        /// On which connection.
-        conn: ConnId,
-        /// What.
-        message: Server,
-    },
-    /// Close, once all that was sent before has been written. The connection is forgotten.
-    Close {
-        /// Which connection.
-        conn: ConnId,
-        /// The WebSocket close code, one of [`close`].
-        code: u16,
-        /// Why, for the device's own connection, which has no close codes.
-        why: Ending,
-    },
-    /// Something that an operator may want to read.
-    Note(Note),
-}
-
-/// One line for the log. Holds no secret, and no address outside of [`Origin`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Note {
-    /// Somebody came into a room.
-    Joined {
-        /// Which room.
-        room: RoomName,
-        /// Who.
-        member: MemberId,
-        /// Its display name.
-        name: String,
-        /// What kind of program.
-        kind: Kind,
-    },
-    /// Somebody's socket is lost; it may come back.
-    Away {
-        /// Which room.
-        room: RoomName,
-        /// Who.
-        member: MemberId,
-    },
-    /// It came back.
-    Back {
-        /// Which room.
-        room: RoomName,
-        /// Who.
-        member: MemberId,
-    },
-    /// Somebody left, or did not come back.
-    Left {
-        /// Which room.
-        room: RoomName,
-        /// Who.
-        member: MemberId,
-        /// In what way.
-        why: Ending,
-    },
-    /// A link has survived a restart of the server.
-    Adopted {
-        /// Which room.
-        room: RoomName,
-        /// The two.
-        members: [MemberId; 2],
-    },
-    /// A wrong PIN. Never more often than the brakes allow.
-    WrongPin {
-        /// From where.
-        origin: Origin,
-    },
-    /// A connection was refused or closed for what it did. Anybody can cause these at will.
-    Closed {
-        /// From where.
-        origin: Origin,
-        /// The close code.
-        code: u16,
-    },
-}
-
-/// How many there are of what, for `/health` and the status.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Census {
-    /// Open connections.
-    pub connections: usize,
-    /// Sessions, with those that may come back.
-    pub sessions: usize,
-    /// The rooms that have somebody in them.
-    pub rooms: BTreeMap<RoomName, RoomCensus>,
-}
-
-/// How many there are of what in one room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct RoomCensus {
-    /// Members, with those who are away.
-    pub members: usize,
-    /// Those whose socket is lost.
-    pub away: usize,
-    /// Pairs.
-    pub links: usize,
-}
 
 /// Random bits, as many as asked for.
 pub type Chance = Box<dyn FnMut() -> [u8; 16] + Send>;
@@ -284,17 +73,6 @@ pub struct Hub {
     /// Emptied by the driver after each input; one input makes a few for each member it concerns.
     outputs: VecDeque<Output>,
     deadline: Option<Instant>,
-}
-
-/// One connection.
-struct Conn {
-    origin: Origin,
-    trusted: bool,
-    opened: Instant,
-    pace: Pace,
-    strikes: Recent,
-    /// Who speaks on it, once it has said hello.
-    member: Option<MemberId>,
 }
 
 impl Hub {
@@ -341,7 +119,7 @@ impl Hub {
                 self.refuse(now, conn, problem, close::SLOW);
             }
             Input::Closed { conn } => self.closed(now, conn),
-            Input::Settings(settings) => self.set(now, *settings),
+            Input::Settings(settings) => self.set(now, settings),
             Input::Stop => self.stop(),
             Input::Tick => {}
         }
@@ -390,72 +168,6 @@ impl Hub {
             && self.outputs.is_empty()
     }
 
-    fn opened(&mut self, now: Now, conn: ConnId, origin: Origin, trusted: bool) {
-        if self.stopped {
-            self.say_bye(conn, Ending::Restart, Some(RETRY_RESTART_MS));
-            self.outputs.push_back(Output::Close {
-                conn,
-                code: close::STOPPING,
-                why: Ending::Restart,
-            });
-            return;
-        }
-        let strangers = self.conns.values().filter(|c| !c.trusted).count();
-        let of_origin = self.conns.values().filter(|c| c.origin == origin).count();
-        let limits = self.settings.limits;
-        self.conns.insert(
-            conn,
-            Conn {
-                origin,
-                trusted,
-                opened: now.at,
-                pace: Pace::new(now.at, limits.burst),
-                strikes: Recent::default(),
-                member: None,
-            },
-        );
-        let full = strangers >= self.settings.sessions_max + SPARE_CONNECTIONS;
-        if !trusted && (full || of_origin >= limits.per_origin) {
-            self.refuse_full(now, conn);
-        }
-    }
-
-    fn frame(&mut self, now: Now, id: ConnId, text: &str) {
-        let limits = self.settings.limits;
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        if !conn.trusted && !conn.pace.take(now.at, limits.rate, limits.burst) {
-            let text = format!("no more than {} messages a second", limits.rate);
-            self.refuse(now, id, problem(ErrorCode::Rate, text), close::RATE);
-            return;
-        }
-        let message = match read_client(text) {
-            Ok(message) => message,
-            Err(problem) => {
-                self.misread(now, id, problem);
-                return;
-            }
-        };
-        let Some(member) = conn.member.clone() else {
-            match message {
-                Client::Hello(hello) => self.hello(now, id, *hello),
-                Client::Bye(_) => self.close(id, close::NORMAL, Ending::Left),
-                _ => {
-                    let problem = problem(ErrorCode::NoHello, "the first message must be `hello`");
-                    self.refuse(now, id, problem, close::NO_HELLO);
-                }
-            }
-            return;
-        };
-        if let Some(session) = self.sessions.get_mut(&member) {
-            session.confirm();
-        }
-        if let Err(problem) = self.obey(now, id, &member, message) {
-            self.send(id, Server::Error(problem));
-        }
-    }
-
     /// Does what a member says, or says why not.
     fn obey(
         &mut self,
@@ -492,58 +204,6 @@ impl Hub {
             re: Some(re.to_owned()),
             ..problem
         })
-    }
-
-    /// Answers what could not be read. Once is an error; a few times in a row end the connection.
-    fn misread(&mut self, now: Now, id: ConnId, problem: Problem) {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        if matches!(
-            problem.code,
-            ErrorCode::BadJson | ErrorCode::BadType | ErrorCode::BadField
-        ) {
-            conn.strikes.forget(now.at, STRIKES_WITHIN);
-            conn.strikes.add(now.at);
-        }
-        if conn.strikes.count() >= STRIKES {
-            self.refuse(now, id, problem, close::BAD_FRAME);
-        } else {
-            self.send(id, Server::Error(problem));
-        }
-    }
-
-    fn refuse_full(&mut self, now: Now, conn: ConnId) {
-        let problem = Problem {
-            retry_ms: Some(RETRY_FULL_MS),
-            ..problem(ErrorCode::ServerFull, "the server is full")
-        };
-        self.refuse(now, conn, problem, close::RATE);
-    }
-
-    /// Ends a connection for what it did. Its session, if it has one, may come back.
-    fn refuse(&mut self, now: Now, id: ConnId, problem: Problem, code: u16) {
-        let Some(conn) = self.conns.get(&id) else {
-            return;
-        };
-        let origin = conn.origin.clone();
-        let problem = Problem {
-            fatal: true,
-            ..problem
-        };
-        self.send(id, Server::Error(problem));
-        self.note(Note::Closed { origin, code });
-        let member = self.conns.get(&id).and_then(|conn| conn.member.clone());
-        self.close(id, code, Ending::Misbehaved);
-        if let Some(member) = member {
-            self.lose(now, &member);
-        }
-    }
-
-    fn closed(&mut self, now: Now, id: ConnId) {
-        if let Some(member) = self.conns.remove(&id).and_then(|conn| conn.member) {
-            self.lose(now, &member);
-        }
     }
 
     fn set(&mut self, now: Now, settings: Settings) {
@@ -617,12 +277,6 @@ impl Hub {
             .chain(self.links_deadline(now))
             .chain(self.admission.deadline())
             .min()
-    }
-
-    fn close(&mut self, conn: ConnId, code: u16, why: Ending) {
-        if self.conns.remove(&conn).is_some() {
-            self.outputs.push_back(Output::Close { conn, code, why });
-        }
     }
 
     fn say_bye(&mut self, conn: ConnId, why: Ending, retry_ms: Option<u64>) {

@@ -17,9 +17,9 @@ impl Hub {
         let (link, side) = self.link_of(member, &offer.link)?;
         link.may_offer(side, offer.generation)
             .map_err(|refused| on_link(refused, &offer.link))?;
-        let to = link.member(side.other()).clone();
-        // What one who is away cannot hear has not happened; the generation starts anew with it.
-        if self.is_here(&to) {
+        let (to, void) = (link.member(side.other()).clone(), link.is_void());
+        // What one who is away cannot hear has not happened; the link begins anew with it.
+        if self.is_here(&to) && !void {
             if let Some(link) = self.links.get_mut(&offer.link) {
                 link.offered();
             }
@@ -36,8 +36,8 @@ impl Hub {
         let (link, side) = self.link_of(member, &answer.link)?;
         link.may_answer(side, answer.generation)
             .map_err(|refused| on_link(refused, &answer.link))?;
-        let to = link.member(side.other()).clone();
-        if self.is_here(&to) {
+        let (to, void) = (link.member(side.other()).clone(), link.is_void());
+        if self.is_here(&to) && !void {
             if let Some(link) = self.links.get_mut(&answer.link) {
                 link.answered();
             }
@@ -60,7 +60,7 @@ impl Hub {
         let current = link
             .candidate(side, candidate.generation, last)
             .map_err(|refused| on_link(refused, &candidate.link))?;
-        if current {
+        if current && !link.is_void() {
             let to = link.member(side.other()).clone();
             let candidate = Candidate {
                 from: Some(member.clone()),
@@ -91,7 +91,7 @@ impl Hub {
             .links
             .values()
             .filter_map(|link| {
-                let other = link.side(member)?.other();
+                let other = link.side(member).filter(|_| link.is_negotiated())?.other();
                 let height = link.shown(other)?;
                 let link = link.id.clone();
                 Some(Show { link, height })
@@ -132,6 +132,25 @@ impl Hub {
             };
             let why = link.begin(now);
             self.tell_link(&id, LinkEvent::Begin, why);
+            self.repeat_shown(&id);
+        }
+    }
+
+    /// Tells both sides at what height they are shown: a height belongs to the link and outlives
+    /// its generations, but a side that came back may have thrown everything away.
+    fn repeat_shown(&mut self, id: &LinkId) {
+        let Some(link) = self.links.get(id) else {
+            return;
+        };
+        let said = [Side::Offerer, Side::Answerer].map(|side| {
+            let height = link.shown(side);
+            (link.member(side.other()).clone(), height)
+        });
+        for (member, height) in said {
+            if let Some(height) = height {
+                let link = id.clone();
+                self.tell(&member, Server::Show(Show { link, height }));
+            }
         }
     }
 

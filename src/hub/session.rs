@@ -69,8 +69,11 @@ impl Hub {
         };
         let strangers = self.sessions.values().filter(|s| !s.trusted).count();
         if !trusted && strangers >= self.settings.sessions_max {
-            self.refuse_full(now, conn);
-            return;
+            let Some(idle) = self.longest_idle(|conn| conn.member.is_some()) else {
+                self.refuse_full(now, conn);
+                return;
+            };
+            self.refuse_full(now, idle);
         }
         let member = MemberId::from_random(self.random());
         let session = Session {

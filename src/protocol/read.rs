@@ -12,6 +12,9 @@ use super::{
     MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Server, Show, Welcome,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The longest type that an error repeats: more than any we have, and no echo of a whole frame.
 const LONGEST_TYPE: usize = 32;
 

@@ -242,6 +242,8 @@ pub struct Room {
     joined: Option<RoomName>,
     owner: Option<MemberId>,
     links: BTreeMap<LinkId, Link>,
+    /// The links that ended last, at most [`MOST_MEMBERS`], with the generation that each had.
+    closed: VecDeque<(LinkId, Generation)>,
     /// Until when held links wait for the server to adopt them.
     held_until: Option<Instant>,
     ice: Vec<IceServer>,
@@ -268,6 +270,7 @@ impl Room {
             joined: None,
             owner: None,
             links: BTreeMap::new(),
+            closed: VecDeque::new(),
             held_until: None,
             ice: Vec::new(),
             relay_only: false,
@@ -538,17 +541,17 @@ impl Room {
             }
         }
         for link in links {
-            self.begin(
-                now,
-                &protocol::Link {
-                    ev: LinkEvent::Begin,
-                    link: link.link,
-                    peer: link.peer,
-                    generation: link.generation,
-                    offerer: link.offerer,
-                    why: None,
-                },
-            );
+            // What is in here has had its descriptions, so where we do not have it, it must begin
+            // again.
+            let link = protocol::Link {
+                ev: LinkEvent::Adopted,
+                link: link.link,
+                peer: link.peer,
+                generation: link.generation,
+                offerer: link.offerer,
+                why: None,
+            };
+            self.adopted(now, &link, "the server has this link, and we do not");
         }
     }
 
@@ -611,7 +614,9 @@ impl Room {
     fn link(&mut self, now: Instant, delta: &protocol::Link) {
         match delta.ev {
             LinkEvent::Begin => self.begin(now, delta),
-            LinkEvent::Adopted => self.adopted(now, delta),
+            LinkEvent::Adopted => {
+                self.adopted(now, delta, "the link failed before it was adopted");
+            }
             LinkEvent::Ended => {
                 let why = delta.why.unwrap_or(Reason::Other);
                 self.end_links(|link| *link.id() == delta.link, why);
@@ -632,18 +637,21 @@ impl Room {
             self.recognise(now, &begin.link, &begin.peer);
             return;
         }
-        self.open(now, begin, None);
+        // A generation that we have closed is over, and a server never begins it again.
+        let mut closed = self.closed.iter().filter(|(id, _)| *id == begin.link);
+        if closed.all(|(_, closed)| *closed < begin.generation) {
+            self.open(now, begin, None);
+        }
     }
 
-    /// A kept link has found its other side; it is left as it runs.
-    fn adopted(&mut self, now: Instant, adopted: &protocol::Link) {
+    /// A link that runs, as the server sees it; it is left as it runs.
+    fn adopted(&mut self, now: Instant, adopted: &protocol::Link, otherwise: &'static str) {
         let known = self.links.get(&adopted.link).map(Link::generation);
         match known {
             Some(known) if known >= adopted.generation => {
                 self.recognise(now, &adopted.link, &adopted.peer);
             }
-            // It has failed since we claimed it.
-            _ => self.open(now, adopted, Some("the link failed before it was adopted")),
+            _ => self.open(now, adopted, Some(otherwise)),
         }
     }
 
@@ -757,11 +765,15 @@ impl Room {
     }
 
     fn end_links(&mut self, which: impl Fn(&Link) -> bool, why: Reason) {
-        let outputs = &mut self.outputs;
-        self.links.retain(|_, link| {
+        let (outputs, closed) = (&mut self.outputs, &mut self.closed);
+        self.links.retain(|id, link| {
             let ends = which(link);
             if ends {
                 link.negotiation.close(why, outputs);
+                closed.push_back((id.clone(), link.generation()));
+                if closed.len() > MOST_MEMBERS {
+                    closed.pop_front();
+                }
             }
             !ends
         });

@@ -650,6 +650,29 @@ fn a_link_that_failed_before_it_was_adopted_is_asked_for_again() {
 }
 
 #[test]
+fn a_link_that_the_server_has_and_we_do_not_is_asked_for_again() {
+    let mut node = Node::joined(&[EVA]);
+    node.drop_socket();
+    node.resume();
+    assert!(node.snapshot(&[EVA], &[(L1, EVA, 4, true)]).is_empty());
+    assert_eq!(node.advance(1_000), ["say again link-eva g4 Failed"]);
+    assert_eq!(
+        node.begin(L1, EVA, 5, true),
+        ["open link-eva g5 offering to member-eva Vp8"]
+    );
+}
+
+#[test]
+fn a_generation_that_is_over_never_begins_again() {
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 2);
+    node.link_event(LinkEvent::Ended, L1, EVA, 2, true);
+    assert!(node.begin(L1, EVA, 1, true).is_empty());
+    assert!(node.begin(L1, EVA, 2, true).is_empty());
+    assert_eq!(node.begin(L1, EVA, 3, true).len(), 1);
+}
+
+#[test]
 fn a_link_is_asked_for_again_when_it_begins_before_its_member_is_known() {
     let mut node = Node::joined(&[]);
     assert!(node.begin(L1, EVA, 1, true).is_empty());

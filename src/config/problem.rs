@@ -160,7 +160,9 @@ impl Problem {
         let start = all.clone().map(|at| at.start).min().unwrap_or_default();
         let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = all.map(|at| at.end).max().unwrap_or_default();
-        let end = text[end..].find('\n').map_or(text.len(), |found| end + found);
+        let end = text[end..]
+            .find('\n')
+            .map_or(text.len(), |found| end + found);
         let moved = |at: &Range<usize>| at.start - start..at.end - start;
         let first = AnnotationKind::Primary
             .span(moved(&place.at))

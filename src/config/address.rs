@@ -114,6 +114,12 @@ impl fmt::Display for SignallingUrl {
 /// A WebSocket URL (RFC 6455, section 3).
 pub(super) fn signalling(text: &str) -> Result<SignallingUrl, Misread> {
     let example = "write for example: url = \"wss://meet.example.org/ws\"";
+    if text.contains('@') {
+        return Err(Misread::new(
+            "a URL with a user or a password",
+            "leave out what stands before @, and use `token` or `token-file`",
+        ));
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(Misread::new("a URL without wss://", example));
     };
@@ -135,12 +141,6 @@ pub(super) fn signalling(text: &str) -> Result<SignallingUrl, Misread> {
         Some(at) => (&rest[..at], rest[at..].to_owned()),
         None => (rest, "/ws".to_owned()),
     };
-    if authority.contains('@') {
-        return Err(Misread::new(
-            "a URL with a user or a password",
-            "leave out what stands before @, and use `token` or `token-file`",
-        ));
-    }
     let (host, port) = host_and_port(authority)
         .ok_or_else(|| Misread::new("a URL without a usable host and port", example))?;
     if !secure && !is_loopback(&host) {
@@ -218,6 +218,12 @@ impl FromStr for IceUrl {
 /// The URL of a STUN or TURN server.
 pub(super) fn ice(text: &str) -> Result<IceUrl, Misread> {
     let example = "write for example: \"turn:turn.example.org:3478\"";
+    if text.contains('@') {
+        return Err(Misread::new(
+            "a URL with a user or a password",
+            "leave out what stands before @, and use `username` and `credential`",
+        ));
+    }
     let Some((scheme, rest)) = text.split_once(':') else {
         return Err(Misread::new("no stun: or turn: before it", example));
     };
@@ -246,12 +252,6 @@ pub(super) fn ice(text: &str) -> Result<IceUrl, Misread> {
         return Err(Misread::new(
             "these URLs have no //",
             format!("write: \"{}:{after}\"", text[..4].to_lowercase()),
-        ));
-    }
-    if rest.contains('@') {
-        return Err(Misread::new(
-            "a URL with a user or a password",
-            "leave out what stands before @, and use `username` and `credential`",
         ));
     }
     let (authority, query) = match rest.split_once('?') {

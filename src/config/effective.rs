@@ -9,7 +9,7 @@ use std::{
 use super::{
     Certificate, Choice, Config, IceAuth, IceSource, Loaded, Part, Remote, Server, Signalling,
 };
-use crate::pipeline::Kind;
+use crate::pipeline::Codec;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,19 +92,27 @@ pub fn effective(loaded: &Loaded) -> String {
         if line.heading != heading || new_entry {
             heading = line.heading;
             // Without its secret, a TURN server would not be a valid one.
-            covered = new_entry && hides_secret(&lines, line, loaded);
+            covered = hides_secret(&lines, line, loaded);
             let mark = if covered { "# " } else { "" };
             let _ = writeln!(text, "\n{mark}{heading}");
         }
-        let mark = if covered { "# " } else { "" };
+        // Neither may relays alone be used when the only relay is left out.
+        let needs_covered = line.key == "ice.relay-only"
+            && loaded.config.ice.relay_only
+            && lines
+                .iter()
+                .any(|other| hides_secret(&lines, other, loaded));
+        let mark = if covered || needs_covered { "# " } else { "" };
         let _ = writeln!(text, "{mark}{}", line.show(loaded));
     }
     text
 }
 
-/// Whether the entry that begins with this line has a secret that stands in the file itself.
+/// Whether a TURN server begins with this line whose secret stands in the file itself.
 fn hides_secret(lines: &[Line], first: &Line, loaded: &Loaded) -> bool {
-    let entry = first.key.trim_end_matches("urls");
+    let Some(entry) = first.key.strip_suffix("].urls") else {
+        return false;
+    };
     lines.iter().any(|line| {
         let file = matches!(loaded.origins.of(&line.key), Origin::SecretFile { .. });
         line.key.starts_with(entry) && matches!(line.value, Value::Private(_)) && !file
@@ -190,13 +198,13 @@ fn lines(config: &Config) -> Vec<Line> {
     for (index, server) in config.ice.servers.iter().enumerate() {
         lines.ice_server(index, server);
     }
-    for (heading, kind, part) in [
-        ("[camera]", Kind::Camera, &config.camera),
-        ("[microphone]", Kind::Microphone, &config.microphone),
-        ("[speaker]", Kind::Speaker, &config.speaker),
-        ("[screen]", Kind::Screen, &config.screen),
+    for (heading, table, part) in [
+        ("[camera]", "camera", &config.camera),
+        ("[microphone]", "microphone", &config.microphone),
+        ("[speaker]", "speaker", &config.speaker),
+        ("[screen]", "screen", &config.screen),
     ] {
-        lines.part(heading, kind, part);
+        lines.part(heading, table, part);
     }
     let video = &config.video;
     let codecs = video.codecs.iter().map(|codec| text(codec.word()));
@@ -206,8 +214,11 @@ fn lines(config: &Config) -> Vec<Line> {
     lines.shown("[video]", "video.framerate", video.framerate.to_string());
     lines.shown("[video]", "video.kbps", video.kbps.0.to_string());
     for (codec, encoder) in &video.encoders {
-        let key = format!("video.encoders.{codec}");
-        lines.shown("[video.encoders]", key, text(&encoder.to_string()));
+        let heading = match codec {
+            Codec::Vp8 => "[video.encoders.vp8]",
+            Codec::H264 => "[video.encoders.h264]",
+        };
+        lines.part(heading, &format!("video.encoders.{codec}"), encoder);
     }
     lines.shown("[audio]", "audio.kbps", config.audio.kbps.0.to_string());
     lines.shown("[log]", "log.level", text(config.log.name()));
@@ -306,21 +317,25 @@ impl Lines {
         }
     }
 
-    fn part(&mut self, heading: &'static str, kind: Kind, part: &Part) {
+    fn part(&mut self, heading: &'static str, table: &str, part: &Part) {
         let pipeline = match &part.pipeline {
             Choice::Auto => "auto",
             Choice::Named(name) => name,
         };
-        self.shown(heading, format!("{kind}.pipeline"), text(pipeline));
+        self.shown(heading, format!("{table}.pipeline"), text(pipeline));
         let settings = part.settings.iter();
         let settings: Vec<String> = settings
-            .map(|(name, value)| format!("{} = {}", text(name), text(value)))
+            .map(|(name, value)| {
+                let bare = crate::pipeline::is_name(name);
+                let name = if bare { name.clone() } else { text(name) };
+                format!("{name} = {}", text(value))
+            })
             .collect();
         let settings = match settings.as_slice() {
             [] => "{}".to_owned(),
             _ => format!("{{ {} }}", settings.join(", ")),
         };
-        self.shown(heading, format!("{kind}.settings"), settings);
+        self.shown(heading, format!("{table}.settings"), settings);
     }
 }
 

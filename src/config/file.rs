@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    LogLevel, Offerer, Private,
+    LogLevel, Offerer, Private, Problem,
     address::{self, IceUrl, Ports, SignallingUrl},
     table::{At, Cell, Findings, Given, Table, kind},
     value::{Misread, Unit, boolean},
@@ -77,6 +77,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
         &["codecs", "encoders", "width", "height", "framerate", "kbps"],
     ),
     ("video.encoders", &["vp8", "h264"]),
+    ("video.encoders.vp8", &["pipeline", "settings"]),
+    ("video.encoders.h264", &["pipeline", "settings"]),
     ("audio", &["kbps"]),
     ("log", &["level"]),
 ];
@@ -178,7 +180,7 @@ pub(super) struct Part {
 #[derive(Debug, Default)]
 pub(super) struct Video {
     pub(super) codecs: Given<Vec<At<Codec>>>,
-    pub(super) encoders: BTreeMap<Codec, Given<String>>,
+    pub(super) encoders: BTreeMap<Codec, Part>,
     pub(super) width: Given<u32>,
     pub(super) height: Given<u32>,
     pub(super) framerate: Given<u32>,
@@ -216,10 +218,10 @@ impl File {
             server: Server::read(&mut top),
             signalling: Signalling::read(&mut top),
             ice: Ice::read(&mut top),
-            camera: Part::read(&mut top, "camera"),
-            microphone: Part::read(&mut top, "microphone"),
-            speaker: Part::read(&mut top, "speaker"),
-            screen: Part::read(&mut top, "screen"),
+            camera: Part::of(&mut top, "camera"),
+            microphone: Part::of(&mut top, "microphone"),
+            speaker: Part::of(&mut top, "speaker"),
+            screen: Part::of(&mut top, "screen"),
             video: Video::read(&mut top),
             audio: Audio::read(&mut top),
             log: Log::read(&mut top),
@@ -229,14 +231,16 @@ impl File {
 
 impl Room {
     fn read(top: &mut Table<'_, '_>) -> Self {
-        let Some(mut table) = sub_table(top, "room", "name = \"room\"") else {
+        let Some(mut table) = sub_table(top, "room", "room", "name = \"room\"") else {
             return Self::default();
         };
         Self {
             name: table.read("name", |cell| room_name(cell, "name = ")),
             pin: table.read("pin", pin),
             pin_file: table.read("pin-file", |cell| path(cell, "/etc/roomd/pin")),
-            max_members: table.read("max-members", |cell| cell.number(Unit::Members, &(2..=16))),
+            max_members: table.read("max-members", |cell| {
+                cell.number(Unit::Members, &(2..=16), 8)
+            }),
         }
     }
 }
@@ -244,7 +248,7 @@ impl Room {
 impl Server {
     fn read(top: &mut Table<'_, '_>) -> Self {
         let place = top.place("server");
-        let Some(mut table) = sub_table(top, "server", "listen = \"[::]:8443\"") else {
+        let Some(mut table) = sub_table(top, "server", "server", "listen = \"[::]:8443\"") else {
             return Self::default();
         };
         Self {
@@ -277,7 +281,8 @@ impl Server {
             }),
             rooms: table.read("rooms", |cell| {
                 let example = "rooms = [\"hall\", \"kitchen\"]";
-                cell.list("room names", example, |cell| room_name(cell, ""))
+                let rooms = cell.list("room names", example, |cell| room_name(cell, ""))?;
+                once(cell, rooms, "a room")
             }),
         }
     }
@@ -287,7 +292,7 @@ impl Signalling {
     fn read(top: &mut Table<'_, '_>) -> Self {
         let place = top.place("signalling");
         let example = "url = \"wss://meet.example.org/ws\"";
-        let Some(mut table) = sub_table(top, "signalling", example) else {
+        let Some(mut table) = sub_table(top, "signalling", "signalling", example) else {
             return Self::default();
         };
         Self {
@@ -305,7 +310,7 @@ impl Signalling {
 
 impl Ice {
     fn read(top: &mut Table<'_, '_>) -> Self {
-        let Some(mut table) = sub_table(top, "ice", "relay-only = false") else {
+        let Some(mut table) = sub_table(top, "ice", "ice", "relay-only = false") else {
             return Self::default();
         };
         Self {
@@ -315,7 +320,7 @@ impl Ice {
                 cell.parsed(takes, "40000-40099", address::ports)
             }),
             credential_seconds: table.read("credential-seconds", |cell| {
-                cell.number(Unit::Seconds, &(60..=604_800))
+                cell.number(Unit::Seconds, &(60..=604_800), 3600)
             }),
             servers: table.read("servers", ice_servers),
         }
@@ -379,10 +384,14 @@ impl IceServer {
 }
 
 impl Part {
-    fn read(top: &mut Table<'_, '_>, name: &'static str) -> Self {
-        let Some(mut table) = sub_table(top, name, "pipeline = \"auto\"") else {
-            return Self::default();
-        };
+    fn of(top: &mut Table<'_, '_>, name: &'static str) -> Self {
+        match sub_table(top, name, name, "pipeline = \"auto\"") {
+            Some(mut table) => Self::read(&mut table),
+            None => Self::default(),
+        }
+    }
+
+    fn read(table: &mut Table<'_, '_>) -> Self {
         Self {
             pipeline: table.read("pipeline", pipeline),
             settings: table.read("settings", settings),
@@ -431,40 +440,57 @@ fn settings(cell: &mut Cell<'_, '_>) -> Option<Vec<(At<String>, At<String>)>> {
 
 impl Video {
     fn read(top: &mut Table<'_, '_>) -> Self {
-        let Some(mut table) = sub_table(top, "video", "kbps = 1500") else {
+        let Some(mut table) = sub_table(top, "video", "video", "kbps = 1500") else {
             return Self::default();
         };
         Self {
             codecs: table.read("codecs", |cell| {
                 let example = "codecs = [\"vp8\", \"h264\"]";
                 let codecs = cell.list("video codecs", example, codec)?;
-                if let Some((first, second)) = twice(&codecs) {
-                    let what = "`video.codecs` names a codec twice";
-                    let problem = super::Problem::error(what, "leave the second one out")
-                        .at(&cell.findings.text, second, "the second time")
-                        .beside(first, "the first time");
-                    cell.findings.push(problem);
-                    return None;
-                }
+                let codecs = once(cell, codecs, "a codec")?;
                 not_empty(cell, codecs, example)
             }),
-            width: table.read("width", |cell| pixels(cell, 3840)),
-            height: table.read("height", |cell| pixels(cell, 2160)),
+            width: table.read("width", |cell| pixels(cell, 3840, 1280)),
+            height: table.read("height", |cell| pixels(cell, 2160, 720)),
             framerate: table.read("framerate", |cell| {
-                cell.number(Unit::FramesPerSecond, &(1..=60))
+                cell.number(Unit::FramesPerSecond, &(1..=60), 30)
             }),
-            kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(50..=20_000))),
-            encoders: {
-                let mut encoders = sub_table(&mut table, "encoders", "vp8 = \"auto\"");
-                let codecs = Codec::ALL.map(|codec| {
-                    let table = encoders.as_mut();
-                    let read = |table: &mut Table<'_, '_>| table.read(codec.word(), pipeline);
-                    (codec, table.map_or(Given::Absent, read))
-                });
-                codecs.into()
-            },
+            kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(50..=20_000), 1500)),
+            encoders: encoders(&mut table),
         }
     }
+}
+
+/// For each codec the name of a pipeline, or a table like that of the camera.
+fn encoders(video: &mut Table<'_, '_>) -> BTreeMap<Codec, Part> {
+    let Some(mut table) = sub_table(video, "encoders", "video.encoders", "vp8 = \"auto\"") else {
+        return BTreeMap::new();
+    };
+    let encoders = Codec::ALL.map(|codec| {
+        let mut entries = None;
+        let name = table.read(codec.word(), |cell| match cell.value.get_ref() {
+            DeValue::Table(found) => {
+                entries = Some(found);
+                Some(String::new())
+            }
+            _ => pipeline(cell),
+        });
+        let part = match entries {
+            Some(entries) => {
+                let name = match codec {
+                    Codec::Vp8 => "video.encoders.vp8",
+                    Codec::H264 => "video.encoders.h264",
+                };
+                Part::read(&mut Table::new(name, Some(entries), table.findings))
+            }
+            None => Part {
+                pipeline: name,
+                settings: Given::Absent,
+            },
+        };
+        (codec, part)
+    });
+    encoders.into()
 }
 
 fn codec(cell: &mut Cell<'_, '_>) -> Option<Codec> {
@@ -487,17 +513,7 @@ fn codec(cell: &mut Cell<'_, '_>) -> Option<Codec> {
     cell.wrong(what, "not known", remedy)
 }
 
-/// Where the first value that occurs twice stands, and where it stands again.
-fn twice<T: PartialEq>(items: &[At<T>]) -> Option<(Range<usize>, Range<usize>)> {
-    items.iter().enumerate().find_map(|(index, item)| {
-        let first = items[..index]
-            .iter()
-            .find(|other| other.value == item.value)?;
-        Some((first.span.clone(), item.span.clone()))
-    })
-}
-
-fn pixels(cell: &mut Cell<'_, '_>, most: u32) -> Option<u32> {
+fn pixels(cell: &mut Cell<'_, '_>, most: u32, usual: u32) -> Option<u32> {
     if let DeValue::String(text) = cell.value.get_ref()
         && let Some((width, height)) = text.split_once(['x', '×'])
         && let (Ok(width), Ok(height)) = (width.trim().parse::<u32>(), height.trim().parse::<u32>())
@@ -506,7 +522,7 @@ fn pixels(cell: &mut Cell<'_, '_>, most: u32) -> Option<u32> {
         let remedy = format!("write two lines: width = {width} and height = {height}");
         return cell.wrong(what, "width and height together", remedy);
     }
-    let number = cell.number(Unit::Pixels, &(16..=most))?;
+    let number = cell.number(Unit::Pixels, &(16..=most), usual)?;
     if number % 2 == 1 {
         let what = format!("`{}` is odd", cell.name());
         let remedy = format!(
@@ -521,18 +537,18 @@ fn pixels(cell: &mut Cell<'_, '_>, most: u32) -> Option<u32> {
 
 impl Audio {
     fn read(top: &mut Table<'_, '_>) -> Self {
-        let Some(mut table) = sub_table(top, "audio", "kbps = 32") else {
+        let Some(mut table) = sub_table(top, "audio", "audio", "kbps = 32") else {
             return Self::default();
         };
         Self {
-            kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(6..=510))),
+            kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(6..=510), 32)),
         }
     }
 }
 
 impl Log {
     fn read(top: &mut Table<'_, '_>) -> Self {
-        let Some(mut table) = sub_table(top, "log", "level = \"info\"") else {
+        let Some(mut table) = sub_table(top, "log", "log", "level = \"info\"") else {
             return Self::default();
         };
         let words = LogLevel::ALL.map(|level| (level.name(), level));
@@ -542,16 +558,16 @@ impl Log {
     }
 }
 
-/// The table `key` of `parent`, empty if the file has none; None where something else stands there.
+/// The table `key` of `parent`, which is called `name` in full; empty if the file has none; None where something else stands there.
 fn sub_table<'a, 's>(
     parent: &'s mut Table<'a, '_>,
     key: &'static str,
+    name: &'static str,
     example: &str,
 ) -> Option<Table<'a, 's>> {
     let given = parent.read(key, |cell| match cell.value.get_ref() {
         DeValue::Table(entries) => Some(entries),
         other => {
-            let name = cell.name();
             let found = format!("this is {}", kind(other));
             let remedy = match other {
                 DeValue::Array(_) => format!("write the heading with one bracket: [{name}]"),
@@ -565,10 +581,6 @@ fn sub_table<'a, 's>(
         Given::Broken => return None,
         Given::Right(entries) => Some(entries.value),
     };
-    let name = match key {
-        "encoders" => "video.encoders",
-        other => other,
-    };
     Some(Table::new(name, entries, parent.findings))
 }
 
@@ -579,6 +591,24 @@ fn not_empty<T>(cell: &mut Cell<'_, '_>, list: Vec<At<T>>, example: &str) -> Opt
         return cell.wrong(what, "nothing in it", remedy);
     }
     Some(list)
+}
+
+/// Reports the first value that occurs twice.
+fn once<T: PartialEq>(cell: &mut Cell<'_, '_>, list: Vec<At<T>>, one: &str) -> Option<Vec<At<T>>> {
+    let twice = list.iter().enumerate().find_map(|(index, item)| {
+        let before = list[..index].iter();
+        let first = before.into_iter().find(|other| other.value == item.value)?;
+        Some((first.span.clone(), item.span.clone()))
+    });
+    let Some((first, second)) = twice else {
+        return Some(list);
+    };
+    let what = format!("`{}` names {one} twice", cell.name());
+    let problem = Problem::error(what, "leave the second one out")
+        .at(&cell.findings.text, second, "the second time")
+        .beside(first, "the first time");
+    cell.findings.push(problem);
+    None
 }
 
 fn path(cell: &mut Cell<'_, '_>, example: &str) -> Option<String> {
@@ -607,11 +637,10 @@ fn room_name(cell: &mut Cell<'_, '_>, line: &str) -> Option<RoomName> {
     text.parse()
         .map_err(|error| {
             let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_~".contains(c);
-            let better: String = text
-                .chars()
-                .map(|c| if allowed(c) { c } else { '-' })
-                .take(64)
-                .collect();
+            let words = text.split(|c| !allowed(c)).filter(|word| !word.is_empty());
+            let better = words.collect::<Vec<_>>().join("-");
+            let better = better.get(..64).unwrap_or(&better);
+            let better = if better.is_empty() { "room" } else { better };
             let what = format!("`{name}` is not a room's name that fits into a link");
             let remedy = format!("{error}; write for example: {line}\"{better}\"");
             cell.wrong::<()>(what, "not usable", remedy);

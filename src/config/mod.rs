@@ -212,7 +212,7 @@ pub enum IceAuth {
     },
 }
 
-/// A camera, a microphone, a speaker or a screen.
+/// A camera, a microphone, a speaker, a screen or an encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Part {
     /// Which pipeline file.
@@ -246,8 +246,8 @@ impl fmt::Display for Choice {
 pub struct Video {
     /// Codecs in order of preference, at least one.
     pub codecs: Vec<Codec>,
-    /// Which encoder for each of `codecs`.
-    pub encoders: BTreeMap<Codec, Choice>,
+    /// Which encoder for each of `codecs`, and its settings.
+    pub encoders: BTreeMap<Codec, Part>,
     /// Pixels, even.
     pub width: u32,
     /// Pixels, even.

@@ -60,7 +60,24 @@ fn cover_value(covered: &mut [u8], value: &toml::Spanned<DeValue<'_>>, all: bool
                 cover_bytes(bytes);
             }
         }
+        DeValue::String(_) => {
+            if let Some(bytes) = covered.get_mut(value.span()) {
+                cover_user(bytes);
+            }
+        }
         _ => {}
+    }
+}
+
+/// Covers what stands between the scheme of a URL and its `@`.
+fn cover_user(url: &mut [u8]) {
+    let Some(end) = url.iter().rposition(|byte| *byte == b'@') else {
+        return;
+    };
+    if let Some(start) = url[..end].iter().position(|byte| *byte == b':') {
+        for byte in url[start + 1..end].iter_mut().filter(|byte| **byte != b'/') {
+            *byte = b'*';
+        }
     }
 }
 
@@ -147,6 +164,14 @@ mod tests {
         assert_eq!(covered("pni = \"4829\""), "pni = \"****\"");
         assert_eq!(covered("passwrd = \"geheim\""), "passwrd = \"******\"");
         assert_eq!(covered("[room]\npin = 4829"), "[room]\npin = ****");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(
+            covered("url = \"wss://me:geheim@host/ws\""),
+            "url = \"wss://*********@host/ws\""
+        );
     }
 
     #[test]

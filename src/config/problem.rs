@@ -2,7 +2,7 @@
 
 use std::{fmt, io::IsTerminal, ops::Range, sync::Arc};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, normalize_untrusted_str};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
 /// Something that keeps roomd from starting, or that its operator should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,23 +148,36 @@ impl Problem {
             Level::WARNING
         };
         let title = level.primary_title(normalize_untrusted_str(&self.what));
-        let help = Level::HELP.message(normalize_untrusted_str(&self.remedy));
+        let help = normalize_untrusted_str(&self.remedy);
         let Some(place) = &self.place else {
-            return renderer.render(&[title.element(help)]);
+            let what = renderer.render(&[Group::with_title(title)]);
+            let help = renderer.render(&[Group::with_title(Level::HELP.primary_title(help))]);
+            return format!("{what}\n{help}");
         };
+        // Only the lines from the first to the last place: a report on a long file stays quick.
+        let all = place.others.iter().map(|(at, _)| at).chain([&place.at]);
+        let text = &place.text.shown;
+        let start = all.clone().map(|at| at.start).min().unwrap_or_default();
+        let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = all.map(|at| at.end).max().unwrap_or_default();
+        let end = text[end..]
+            .find('\n')
+            .map_or(text.len(), |found| end + found);
+        let moved = |at: &Range<usize>| at.start - start..at.end - start;
         let first = AnnotationKind::Primary
-            .span(place.at.clone())
+            .span(moved(&place.at))
             .label(normalize_untrusted_str(&place.label));
         let others = place.others.iter().map(|(at, label)| {
             AnnotationKind::Context
-                .span(at.clone())
+                .span(moved(at))
                 .label(normalize_untrusted_str(label))
         });
-        let snippet = Snippet::source(place.text.shown.as_str())
+        let snippet = Snippet::source(&text[start..end])
+            .line_start(place.text.line(start))
             .path(normalize_untrusted_str(&place.text.name))
             .annotation(first)
             .annotations(others);
-        renderer.render(&[title.element(snippet).element(help)])
+        renderer.render(&[title.element(snippet).element(Level::HELP.message(help))])
     }
 }
 

@@ -129,6 +129,7 @@ impl<'a, 'f> Table<'a, 'f> {
             table: self.name,
             key,
             value,
+            in_list: false,
             findings: self.findings,
         };
         match read(&mut cell) {
@@ -156,6 +157,8 @@ pub(super) struct Cell<'a, 'f> {
     table: &'static str,
     pub(super) key: &'a str,
     pub(super) value: &'a Spanned<DeValue<'a>>,
+    /// The value is one of a list that the key has.
+    pub(super) in_list: bool,
     pub(super) findings: &'f mut Findings,
 }
 
@@ -183,16 +186,25 @@ impl<'a> Cell<'a, '_> {
     /// Reports that this is not the kind of value that the key takes.
     pub(super) fn unlike<T>(&mut self, takes: &str, example: &str) -> Option<T> {
         let what = format!("`{}` takes {takes}", self.name());
-        let found = format!("this is {}", kind(self.value.get_ref()));
+        let found = self.found();
         self.wrong(what, found, format!("write for example: {example}"))
     }
 
-    /// The same key, for another value in it.
+    /// What stands here, in words.
+    pub(super) fn found(&self) -> String {
+        if self.value.span().is_empty() {
+            return "nothing is written here".to_owned();
+        }
+        format!("this is {}", kind(self.value.get_ref()))
+    }
+
+    /// The same key, for one of the values in it.
     pub(super) fn within<'s>(&'s mut self, value: &'a Spanned<DeValue<'a>>) -> Cell<'a, 's> {
         Cell {
             table: self.table,
             key: self.key,
             value,
+            in_list: true,
             findings: self.findings,
         }
     }
@@ -217,14 +229,34 @@ fn unknown_key(table: &str, keys: &[&str], found: &str) -> Problem {
     } else {
         format!("[{table}]")
     };
-    let remedy = match nearest(found, keys) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => match super::file::tables_with(found).as_slice() {
+    let remedy = if let Some(key) = synonym(found, keys).or_else(|| nearest(found, keys)) {
+        format!("did you mean `{key}`?")
+    } else if keys == ["pipeline", "settings"] {
+        format!("what belongs to the pipeline goes into: settings = {{ {found} = … }}")
+    } else {
+        match super::file::tables_with(found).as_slice() {
             [] => format!("{here} takes {}", list(keys)),
             elsewhere => format!("`{found}` belongs into {}", elsewhere.join(" or ")),
-        },
+        }
     };
     Problem::error(format!("{here} has no key `{found}`"), remedy)
+}
+
+/// The key that other programs call by this word.
+fn synonym<'w>(found: &str, keys: &[&'w str]) -> Option<&'w str> {
+    const SYNONYMS: [(&str, &[&str]); 9] = [
+        ("bitrate", &["kbps"]),
+        ("fps", &["framerate"]),
+        ("cert", &["certificate"]),
+        ("port", &["listen"]),
+        ("address", &["listen"]),
+        ("bind", &["listen"]),
+        ("password", &["pin", "token", "credential"]),
+        ("user", &["username"]),
+        ("url", &["urls"]),
+    ];
+    let (_, meant) = SYNONYMS.iter().find(|(word, _)| *word == found)?;
+    keys.iter().find(|key| meant.contains(key)).copied()
 }
 
 /// The word that was probably meant.

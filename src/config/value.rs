@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeValue;
 
-use super::table::{At, Cell, kind, nearest};
+use super::table::{At, Cell, nearest};
 
 /// In what a number is counted. The key carries the unit in its name or in its documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +67,13 @@ fn rounded(number: f64) -> Option<u32> {
 }
 
 impl Cell<'_, '_> {
-    /// A whole number of `unit`, within `range`.
-    pub(super) fn number(&mut self, unit: Unit, range: &RangeInclusive<u32>) -> Option<u32> {
+    /// A whole number of `unit`, within `range`. `usual` is one that makes sense.
+    pub(super) fn number(
+        &mut self,
+        unit: Unit,
+        range: &RangeInclusive<u32>,
+        usual: u32,
+    ) -> Option<u32> {
         let key = self.key;
         let (least, most) = (*range.start(), *range.end());
         let takes = format!("a whole number of {} from {least} to {most}", unit.name());
@@ -87,14 +92,14 @@ impl Cell<'_, '_> {
         let meant = meant.filter(|meant| range.contains(meant));
         let name = self.name();
         let what = format!("`{name}` takes {takes}");
-        let found = format!("this is {}", kind(self.value.get_ref()));
+        let found = self.found();
         let remedy = match (meant, self.value.get_ref()) {
             (Some(meant), DeValue::String(_)) => {
                 format!("write the number alone, without quotes and unit: {key} = {meant}")
             }
             (Some(meant), _) => format!("write: {key} = {meant}"),
             (None, _) => {
-                format!("write the number alone, without quotes and unit: {key} = {least}")
+                format!("write the number alone, without quotes and unit: {key} = {usual}")
             }
         };
         self.wrong(what, found, remedy)
@@ -129,7 +134,11 @@ impl Cell<'_, '_> {
 
     /// A text that is not empty. `example` is a value of this key, without quotes.
     pub(super) fn text(&mut self, takes: &str, example: &str) -> Option<String> {
-        let example = format!("{} = \"{example}\"", self.key);
+        let example = if self.in_list {
+            format!("\"{example}\"")
+        } else {
+            format!("{} = \"{example}\"", self.key)
+        };
         let name = self.name();
         match self.value.get_ref() {
             DeValue::String(text) if text.trim().is_empty() => self.wrong(

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use super::Judge;
 use crate::{
     config::{
-        Choice, Kbps, Part, Problem, Video,
-        file::{self},
-        table::{At, Given, list},
+        Choice, Kbps, Part, Problem, Video, file,
+        table::{At, Given},
     },
     pipeline::{Catalogue, Codec, File, Kind, nearest},
 };
+
+/// A setting and its value, as they stand in the file.
+type Setting = (At<String>, At<String>);
 
 impl Judge<'_> {
     /// `known` is None where pipeline files cannot be judged by.
@@ -20,27 +22,45 @@ impl Judge<'_> {
         part: &file::Part,
         known: Option<&Catalogue>,
     ) -> Part {
-        let key = format!("{kind}.pipeline");
-        let pipeline = self.choice(&key, &part.pipeline, kind, known);
-        let file = match (&part.pipeline, &pipeline) {
-            (Given::Right(at), Choice::Named(name)) => known
-                .and_then(|known| known.get(kind, name))
-                .map(|file| (at, file)),
-            _ => None,
-        };
+        let candidates = known.map(|known| known.of(kind).collect());
+        self.chosen(kind.folder(), kind, part, candidates, known)
+    }
+
+    /// A part by name, or one of `candidates` under `auto`. `table` is where the file has it.
+    fn chosen(
+        &mut self,
+        table: &str,
+        kind: Kind,
+        part: &file::Part,
+        candidates: Option<Vec<&File>>,
+        known: Option<&Catalogue>,
+    ) -> Part {
+        let pipeline = self.take(
+            &format!("{table}.pipeline"),
+            &part.pipeline,
+            "auto".to_owned(),
+        );
         if let Some(at) = part.settings.right() {
-            self.note(&format!("{kind}.settings"), at);
+            self.note(&format!("{table}.settings"), at);
         }
         let settings = part.settings.value().map_or(&[][..], Vec::as_slice);
-        match (file, known) {
-            (Some((at, file)), _) => self.settings_of(at, file, settings),
-            (None, Some(known)) if pipeline == Choice::Auto && !part.pipeline.is_broken() => {
-                self.settings_of_any(kind, known, settings);
+        match (&part.pipeline, known, candidates) {
+            (Given::Right(at), Some(known), _) if pipeline != "auto" => {
+                match known.get(kind, &pipeline) {
+                    Some(file) => self.settings_of(at, file, settings),
+                    None => self.no_such_pipeline(at, kind, known),
+                }
+            }
+            (Given::Right(_) | Given::Absent, _, Some(candidates)) => {
+                self.settings_of_any(kind, &candidates, settings);
             }
             _ => {}
         }
         Part {
-            pipeline,
+            pipeline: match pipeline.as_str() {
+                "auto" => Choice::Auto,
+                _ => Choice::Named(pipeline),
+            },
             settings: settings
                 .iter()
                 .map(|(name, value)| (name.value.clone(), value.value.clone()))
@@ -48,138 +68,105 @@ impl Judge<'_> {
         }
     }
 
-    /// A pipeline file by name, or `auto`.
-    fn choice(
-        &mut self,
-        key: &str,
-        given: &Given<String>,
-        kind: Kind,
-        known: Option<&Catalogue>,
-    ) -> Choice {
-        let name = self.take(key, given, "auto".to_owned());
-        if name == "auto" {
-            return Choice::Auto;
-        }
-        if let (Some(at), Some(known)) = (given.right(), known)
-            && known.get(kind, &name).is_none()
-        {
-            let names: Vec<&str> = known.of(kind).map(|file| file.name.as_str()).collect();
-            let what = format!("there is no {kind} pipeline with this name");
-            let remedy = if name.contains(['!', '/', '=']) {
-                format!(
-                    "put the pipeline into a file of its own, /etc/roomd/pipelines/{kind}/NAME.toml, \
-                     and write NAME here"
-                )
-            } else if let Some(near) = known.nearest(kind, &name) {
-                format!("did you mean \"{near}\"?")
-            } else {
-                format!("write \"auto\" or one of: {}", names.join(", "))
-            };
-            self.error(&at.span, what, "not found", remedy);
-        }
-        Choice::Named(name)
+    fn no_such_pipeline(&mut self, at: &At<String>, kind: Kind, known: &Catalogue) {
+        let names: Vec<&str> = known.of(kind).map(|file| file.name.as_str()).collect();
+        let remedy = if at.value.contains(['!', '/', '=']) {
+            format!(
+                "put the pipeline into a file of its own, \
+                 /etc/roomd/pipelines/{kind}/NAME.toml, and write NAME here"
+            )
+        } else if let Some(near) = known.nearest(kind, &at.value) {
+            format!("did you mean \"{near}\"?")
+        } else {
+            format!("write \"auto\" or one of: {}", names.join(", "))
+        };
+        let what = format!("there is no {kind} pipeline with this name");
+        self.error(&at.span, what, "not found", remedy);
     }
 
     /// The settings must be among those of the file, and those that it requires among them.
-    fn settings_of(&mut self, at: &At<String>, file: &File, given: &[(At<String>, At<String>)]) {
+    fn settings_of(&mut self, at: &At<String>, file: &File, given: &[Setting]) {
+        let name = format!("the {} pipeline `{}`", file.kind, file.name);
         let known: Vec<&str> = file.settings.keys().map(String::as_str).collect();
-        for (name, _) in given {
-            if known.contains(&name.value.as_str()) {
-                continue;
+        for (setting, _) in given {
+            if !known.contains(&setting.value.as_str()) {
+                self.no_such_setting(setting, &known, &format!("{name} has no such setting"));
             }
-            let what = format!(
-                "the {} pipeline `{}` has no such setting",
-                file.kind, file.name
-            );
-            let remedy = match nearest(&name.value, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if known.is_empty() => {
-                    "this pipeline has no settings; leave it out".to_owned()
-                }
-                None => format!("it has {}", list(&known)),
-            };
-            self.error(&name.span, what, "not known", remedy);
         }
-        for (name, setting) in &file.settings {
-            let is_given = given.iter().any(|(given, _)| given.value == *name);
-            if setting.required && setting.default.is_none() && !is_given {
-                let what = format!(
-                    "the {} pipeline `{}` needs the setting `{name}`",
-                    file.kind, file.name
-                );
+        for (setting, traits) in &file.settings {
+            let is_given = given.iter().any(|(given, _)| given.value == *setting);
+            if traits.required && traits.default.is_none() && !is_given {
+                let what = format!("{name} needs the setting `{setting}`");
                 let remedy = format!(
-                    "write for example: settings = {{ {name} = \"…\" }}; it is: {}",
-                    setting.help
+                    "write: settings = {{ {setting} = \"…\" }}; it is {}",
+                    traits.help
                 );
-                self.error(&at.span, what, "not set", remedy);
+                self.error(&at.span, what, "cannot do without", remedy);
             }
         }
     }
 
     /// Under `auto`, one file at least must have all of the settings.
-    fn settings_of_any(
-        &mut self,
-        kind: Kind,
-        known: &Catalogue,
-        given: &[(At<String>, At<String>)],
-    ) {
-        let has = |file: &File, name: &str| file.settings.contains_key(name);
-        let mut all: Vec<&str> = known
-            .of(kind)
+    fn settings_of_any(&mut self, kind: Kind, candidates: &[&File], given: &[Setting]) {
+        let mut known: Vec<&str> = candidates
+            .iter()
             .flat_map(|file| file.settings.keys().map(String::as_str))
             .collect();
-        all.sort_unstable();
-        all.dedup();
-        let mut unknown = false;
-        for (name, _) in given
-            .iter()
-            .filter(|(name, _)| !all.contains(&name.value.as_str()))
-        {
-            unknown = true;
-            let what = format!("no {kind} pipeline has such a setting");
-            let remedy = match nearest(&name.value, all.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if all.is_empty() => "leave it out".to_owned(),
-                None => format!("there are {}", list(&all)),
-            };
-            self.error(&name.span, what, "not known", remedy);
+        known.sort_unstable();
+        known.dedup();
+        let mut all_known = true;
+        for (setting, _) in given {
+            if !known.contains(&setting.value.as_str()) {
+                all_known = false;
+                let what = format!("no {kind} pipeline has such a setting");
+                self.no_such_setting(setting, &known, &what);
+            }
         }
-        let fits = known
-            .of(kind)
-            .any(|file| given.iter().all(|(name, _)| has(file, &name.value)));
-        if let Some((first, rest)) = given.split_first()
-            && !unknown
-            && !fits
+        let one_has_all = candidates.iter().any(|file| {
+            given
+                .iter()
+                .all(|(setting, _)| file.settings.contains_key(&setting.value))
+        });
+        if let Some(((first, _), rest)) = given.split_first()
+            && all_known
+            && !one_has_all
         {
-            let mut problem = Problem::error(
-                format!("no {kind} pipeline has all of these settings"),
-                "name the pipeline that is meant, and give it its own settings only",
-            )
-            .at(&self.findings.text, first.0.span.clone(), "of one pipeline");
-            for (name, _) in rest {
-                problem = problem.beside(name.span.clone(), "of another");
+            let what = format!("no {kind} pipeline has all of these settings");
+            let remedy = "name the pipeline that is meant, and give it its own settings only";
+            let mut problem = Problem::error(what, remedy).at(
+                &self.findings.text,
+                first.span.clone(),
+                "of one pipeline",
+            );
+            for (setting, _) in rest {
+                problem = problem.beside(setting.span.clone(), "and this");
             }
             self.findings.push(problem);
         }
     }
 
+    fn no_such_setting(&mut self, setting: &At<String>, known: &[&str], what: &str) {
+        let remedy = match nearest(&setting.value, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "there are none to set here; leave it out".to_owned(),
+            None => format!("write one of: {}", known.join(", ")),
+        };
+        self.error(&setting.span, what, "not known", remedy);
+    }
+
     pub(super) fn video(&mut self, video: &file::Video, known: Option<&Catalogue>) -> Video {
-        let default: Vec<At<Codec>> = Codec::ALL.map(|value| At { value, span: 0..0 }).to_vec();
-        let codecs = self.take("video.codecs", &video.codecs, default);
+        let default = Codec::ALL.map(|value| At { value, span: 0..0 });
+        let codecs = self.take("video.codecs", &video.codecs, default.to_vec());
         let codecs: Vec<Codec> = codecs.into_iter().map(|codec| codec.value).collect();
         let mut encoders = BTreeMap::new();
         for codec in Codec::ALL {
-            let given = video.encoders.get(&codec).unwrap_or(&Given::Absent);
-            let choice = self.encoder(codec, given, known);
+            let nothing = file::Part::default();
+            let part = video.encoders.get(&codec).unwrap_or(&nothing);
+            let encoder = self.encoder(codec, part, known);
             if codecs.contains(&codec) {
-                encoders.insert(codec, choice);
-            } else if let (Some(at), Some(list)) = (given.right(), video.codecs.right()) {
-                let what = format!("`video.encoders` has {codec}, and `video.codecs` has not");
-                let remedy = format!("add \"{codec}\" to `video.codecs`, or leave its encoder out");
-                let problem = Problem::error(what, remedy)
-                    .at(&self.findings.text, at.span.clone(), "would never run")
-                    .beside(list.span.clone(), "what is sent");
-                self.findings.push(problem);
+                encoders.insert(codec, encoder);
+            } else if encoder != Part::default() {
+                self.useless_encoder(codec, part, video);
             }
         }
         Video {
@@ -192,15 +179,12 @@ impl Judge<'_> {
         }
     }
 
-    fn encoder(
-        &mut self,
-        codec: Codec,
-        given: &Given<String>,
-        known: Option<&Catalogue>,
-    ) -> Choice {
-        let key = format!("video.encoders.{codec}");
-        let choice = self.choice(&key, given, Kind::Encoder, known);
-        if let (Choice::Named(name), Some(at), Some(known)) = (&choice, given.right(), known)
+    fn encoder(&mut self, codec: Codec, part: &file::Part, known: Option<&Catalogue>) -> Part {
+        let candidates = known.map(|known| known.encoders(codec));
+        let table = format!("video.encoders.{codec}");
+        let chosen = self.chosen(&table, Kind::Encoder, part, candidates, known);
+        if let (Choice::Named(name), Some(at), Some(known)) =
+            (&chosen.pipeline, part.pipeline.right(), known)
             && let Some(file) = known.get(Kind::Encoder, name)
             && let Some(traits) = &file.encoder
             && traits.codec != codec
@@ -215,6 +199,24 @@ impl Judge<'_> {
             };
             self.error(&at.span, what, label, remedy);
         }
-        choice
+        chosen
+    }
+
+    /// An encoder of a codec that is not sent.
+    fn useless_encoder(&mut self, codec: Codec, part: &file::Part, video: &file::Video) {
+        let place = match (&part.pipeline, &part.settings) {
+            (Given::Right(at), _) => at.span.clone(),
+            (_, Given::Right(at)) => at.span.clone(),
+            _ => return,
+        };
+        let Some(codecs) = video.codecs.right() else {
+            return;
+        };
+        let what = format!("`video.encoders` has {codec}, and `video.codecs` has not");
+        let remedy = format!("add \"{codec}\" to `video.codecs`, or leave its encoder out");
+        let problem = Problem::error(what, remedy)
+            .at(&self.findings.text, place, "would never run")
+            .beside(codecs.span.clone(), "what is sent");
+        self.findings.push(problem);
     }
 }

@@ -9,6 +9,8 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Under this name `make -n` prints a recipe that calls make again, rather than running all of it.
+SELF := $(MAKE)
 
 # ---- What may be set from outside -----------------------------------------------------------
 
@@ -173,7 +175,7 @@ help: ## says this
 run: ## installs what is missing, builds, starts, and prints where to join
 	@$(prelude)
 	consent "make run" "$$(wanted_rust; missing $(PACKAGES_BUILD) $(PACKAGES_RUN))"
-	$(MAKE) YES=$$YES deps-build deps-run
+	$(SELF) YES=$$YES deps-build deps-run
 	use_rust
 	say "==> Building roomd; the first time takes some minutes."
 	cargo build --release --locked
@@ -198,14 +200,14 @@ test: ## everything that CI checks, in the same way
 	@$(prelude)
 	consent "make test" "$$(wanted_rust; wanted_node; wanted_deny
 		missing $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST))"
-	$(MAKE) YES=$$YES deps-build deps-run deps-test
+	$(SELF) YES=$$YES deps-build deps-run deps-test
 	rm -rf '$(LOGS)'
 	mkdir -p '$(LOGS)'
 	begun=$$(date +%s)
 	for step in $(TEST_STEPS); do
 		say "==> $$step"
 		start=$$(date +%s)
-		{ $(MAKE) test-$$step && : >'$(LOGS)'/$$step.ok; } 2>&1 | tee '$(LOGS)'/$$step.txt
+		{ $(SELF) test-$$step && : >'$(LOGS)'/$$step.ok; } 2>&1 | tee '$(LOGS)'/$$step.txt
 		took=$$(($$(date +%s) - start))
 		if [ ! -e '$(LOGS)'/$$step.ok ]; then
 			say "==> FAILED: $$step, after $$took s. Again, alone: make test-$$step"
@@ -391,9 +393,14 @@ sysconfdir := /etc/roomd
 avahidir := /etc/avahi/services
 
 .PHONY: install
-install: build deps-run ## installs roomd as a service, and starts it
+install: ## installs roomd as a service, and starts it
 	@$(prelude)
-	as_root $(MAKE) install-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINARY='$(BINARY)'
+	# Under sudo, root need not have the Rust that the user has.
+	if [ -n "$${SUDO_USER:-}" ] && [ -x '$(BINARY)' ]; then say "==> Installing $(BINARY) as it is."
+	else $(SELF) build
+	fi
+	$(SELF) deps-run
+	as_root $(SELF) install-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINARY='$(BINARY)'
 	[ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ] || exit 0
 	as_root systemd-sysusers
 	# A PIN or a credential may stand in it.
@@ -431,7 +438,7 @@ uninstall: ## removes what make install installed; keeps /etc/roomd and /var/lib
 	if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then
 		as_root systemctl disable --now roomd.service || :
 	fi
-	as_root $(MAKE) uninstall-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+	as_root $(SELF) uninstall-files DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
 	if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then as_root systemctl daemon-reload; fi
 	say "==> Kept: /etc/roomd (settings) and /var/lib/roomd (PIN, token, certificate authority)."
 

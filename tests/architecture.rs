@@ -307,8 +307,7 @@ fn sources() -> Tree {
 }
 
 fn root() -> PathBuf {
-    std::env::var_os("ROOMD_ROOT")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Relative, `/`-separated and sorted; empty where there is no such folder.

@@ -196,7 +196,7 @@ impl Switchboard {
                 self.ways.remove(&conn);
                 Input::Closed { conn }
             }
-            Request::Set(settings) => Input::Settings(settings),
+            Request::Set(settings) => Input::Settings(*settings),
             Request::Stop => Input::Stop,
         }
     }

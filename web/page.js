@@ -1,0 +1,810 @@
+// @ts-check
+/**
+ * The page: the door, the room, and what joins them to the session and the devices.
+ *
+ * Invariant: this file touches the document and never a socket; `signalling.js` the other way round.
+ */
+
+import { Devices, Loudness } from './devices.js';
+import { Session } from './signalling.js';
+import { Stage } from './stage.js';
+import * as words from './words.js';
+
+/** @type {(id: string) => any} */
+const element = (id) => document.getElementById(id);
+
+/** Above this a voice is a voice. */
+const SPEECH = 0.42;
+/** How long a voice is still one after a pause between words. */
+const SPEECH_HOLD_MS = 450;
+/** Nobody moves for so long: the bar leaves. */
+const QUIET_MS = 4_000;
+
+const kept = storageOf('localStorage');
+const tab = storageOf('sessionStorage');
+
+const fragment = readFragment();
+const statsWanted = new URLSearchParams(location.search).has('stats');
+
+/** What `/about` says. @type {{ name: string | null, room: string | null, needsPin: boolean }} */
+const about = { name: null, room: null, needsPin: false };
+
+/** What the person wants to send, whatever can be. */
+const wish = { audio: true, video: true };
+/** @type {words.Words | null} what the door says, about joining */
+let doorWords = null;
+/** Until when no PIN is taken, in the page's time. */
+let pinWaitUntil = 0;
+let pinTyped = false;
+let dialledAt = 0;
+let soundBlocked = false;
+/** @type {{ words: words.Words, until: number } | null} */
+let toast = null;
+let talking = false;
+let movedAt = performance.now();
+let mutedHintAt = -Infinity;
+/** @type {Map<string, number>} when a voice was last heard */
+const heard = new Map();
+/** What is really sent: a copy of the microphone's track, so that muting it leaves the level alive. @type {MediaStreamTrack | null} */
+let sent = null;
+/** @type {MediaStreamTrack | null} the track that `sent` copies */
+let sentFrom = null;
+/** @type {any} */
+let screenLock = null;
+
+const devices = new Devices({ changed: () => devicesChanged(), remember: kept });
+const loudness = new Loudness();
+const stage = new Stage({
+  list: element('tiles'),
+  template: element('tile'),
+  bar: element('bar'),
+  on: {
+    details: (key) => openDetails(key),
+    show: (key, height) => session.show(Number(key), height),
+    blocked: () => {
+      soundBlocked = true;
+      renderBanner();
+    },
+    pinned: (name) => say(name ? `${name} is large.` : 'All pictures are alike again.'),
+  },
+});
+
+const node = await nodeId();
+const session = new Session({
+  url: `${location.protocol === 'http:' ? 'ws' : 'wss'}://${location.host}/ws`,
+  node,
+  world: {
+    WebSocket: window.WebSocket,
+    RTCPeerConnection: window.RTCPeerConnection,
+    MediaStream: window.MediaStream,
+    RTCRtpSender: window.RTCRtpSender,
+    RTCRtpReceiver: window.RTCRtpReceiver,
+    now: () => performance.now(),
+    setTimeout: (run, ms) => window.setTimeout(run, ms),
+    clearTimeout: (id) => window.clearTimeout(id),
+    random: Math.random,
+    storage: tab,
+    visible: () => document.visibilityState === 'visible',
+    log: (what, detail) => console.debug('roomd', what, detail),
+  },
+  tell: (happening) => happened(happening),
+});
+
+// For support, and for the tests: what is known, nothing secret, nothing that can be changed.
+Object.defineProperty(window, 'roomd', {
+  value: Object.freeze({
+    get room() {
+      return session.snapshot();
+    },
+  }),
+});
+
+void start();
+
+async function start() {
+  build();
+  if (typeof RTCPeerConnection === 'undefined' || typeof WebSocket === 'undefined') {
+    element('join').disabled = true;
+    doorWords = words.ofOldBrowser();
+    renderDoor();
+    return;
+  }
+  element('name').value = kept.getItem('roomd.name') ?? '';
+  element('pin').value = fragment.pin || Session.rememberedPin(tab);
+  element('room').value = fragment.room;
+  renderDoor();
+  await Promise.all([askAbout(), devices.open()]);
+}
+
+async function askAbout() {
+  try {
+    const answer = await fetch('/about', { cache: 'no-store' });
+    const told = await answer.json();
+    about.name = typeof told.name === 'string' && told.name ? told.name : null;
+    about.room = typeof told.room === 'string' && told.room ? told.room : null;
+    about.needsPin = told.needs_pin === true;
+  } catch {
+    // The join will say what is the matter.
+    return;
+  }
+  element('pin-field').hidden = !(about.needsPin && element('pin').value === '');
+  element('room-field').hidden = about.room !== null || fragment.room !== '';
+  renderDoor();
+}
+
+// What is pressed.
+
+function build() {
+  for (const id of ['door-pickers', 'room-pickers']) {
+    const pickers = element('pickers').content.cloneNode(true);
+    pickers.querySelectorAll('.field').forEach((/** @type {HTMLElement} */ field) => {
+      const select = /** @type {HTMLSelectElement} */ (field.querySelector('select'));
+      const label = /** @type {HTMLLabelElement} */ (field.querySelector('label'));
+      const what = /** @type {'audio' | 'video' | 'speaker'} */ (select.dataset.what);
+      select.id = `${id}-${what}`;
+      label.htmlFor = select.id;
+      select.addEventListener('change', () => {
+        if (what === 'video' || what === 'audio') wish[what] = true;
+        void devices.choose(what, select.value);
+      });
+    });
+    element(id).append(pickers);
+  }
+  element('form').addEventListener('submit', (/** @type {Event} */ event) => {
+    event.preventDefault();
+    join();
+  });
+  element('pin').addEventListener('input', () => {
+    pinTyped = true;
+    element('pin').removeAttribute('aria-invalid');
+  });
+  for (const id of ['door-mic', 'mic']) element(id).addEventListener('click', () => toggle('audio'));
+  for (const id of ['door-cam', 'cam']) element(id).addEventListener('click', () => toggle('video'));
+  element('leave').addEventListener('click', () => session.leave());
+  element('people').addEventListener('click', () => {
+    renderPeople();
+    element('people-dialog').showModal();
+  });
+  element('devices').addEventListener('click', () => {
+    renderPickers();
+    element('devices-dialog').showModal();
+  });
+  element('help').addEventListener('click', () => element('help-dialog').showModal());
+  for (const dialog of document.querySelectorAll('dialog')) {
+    // A touch beside it closes it.
+    dialog.addEventListener('click', (event) => {
+      if (event.target === dialog) dialog.close();
+    });
+  }
+  element('door-words').querySelector('button').addEventListener('click', () => act(doorWords?.does));
+  element('device-words').querySelector('button').addEventListener('click', () => act('devices'));
+  element('banner').querySelector('button').addEventListener('click', (/** @type {Event} */ event) => {
+    act(/** @type {HTMLElement} */ (event.currentTarget).dataset.does);
+  });
+
+  document.addEventListener('keydown', onKey);
+  document.addEventListener('keyup', (event) => {
+    if (event.code === 'Space') talk(false);
+  });
+  window.addEventListener('blur', () => talk(false));
+  for (const type of ['pointermove', 'pointerdown', 'keydown', 'focusin']) {
+    document.addEventListener(type, moved, { passive: true, capture: true });
+  }
+  for (const type of ['pointerdown', 'keydown']) {
+    document.addEventListener(type, () => loudness.wake(), { passive: true, capture: true });
+  }
+  window.addEventListener('online', () => session.nudge());
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState !== 'visible') return;
+    session.nudge();
+    void keepScreenOn();
+  });
+  window.addEventListener('pagehide', () => session.leave());
+  setInterval(tick, 1_000);
+  setInterval(listen, 100);
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (target.closest('input, select, textarea, [contenteditable]')) return;
+  if (document.querySelector('dialog[open]')) return;
+  if (event.code === 'Space') {
+    if (!inRoom() || target.closest('button, a')) return;
+    event.preventDefault();
+    if (!event.repeat) talk(true);
+    return;
+  }
+  if (event.repeat) return;
+  switch (event.key.toLowerCase()) {
+    case 'm': return toggle('audio');
+    case 'v': return toggle('video');
+    case 'l': return inRoom() ? session.leave() : undefined;
+    case '?': return inRoom() ? element('help-dialog').showModal() : undefined;
+    default: return undefined;
+  }
+}
+
+/** Does what a sentence offers. @param {string | undefined} what */
+function act(what) {
+  switch (what) {
+    case 'devices': {
+      const kinds = /** @type {('audio' | 'video')[]} */ (['audio', 'video']).filter((kind) => devices.wants[kind]);
+      void devices.open(kinds.length > 0 ? kinds : undefined);
+      break;
+    }
+    case 'join': join(); break;
+    case 'reload': location.reload(); break;
+    case 'sound':
+      soundBlocked = false;
+      loudness.wake();
+      stage.play();
+      renderBanner();
+      break;
+    case 'link':
+      void navigator.clipboard?.writeText(`${location.origin}${location.pathname}${location.search}`).then(
+        () => pop({ text: 'The link is copied. Who opens it needs the PIN too.', tone: 'plain' }),
+        () => pop({ text: `The link is ${location.origin}`, tone: 'plain' }),
+      );
+      break;
+    default: break;
+  }
+}
+
+function join() {
+  if (performance.now() < pinWaitUntil) return;
+  const name = element('name').value.trim();
+  const pin = element('pin').value.replace(/\s+/g, '');
+  const room = element('room').value.trim() || about.room;
+  if (!element('pin-field').hidden && pin === '') {
+    doorWords = words.ofRefusal('need_pin');
+    element('pin').setAttribute('aria-invalid', 'true');
+    renderDoor();
+    element('pin').focus();
+    return;
+  }
+  kept.setItem('roomd.name', name);
+  loudness.wake();
+  dialledAt = performance.now();
+  sendTracks();
+  session.join({ name: name || 'Guest', media: media(), ...(pin && { pin }), ...(room && { room }) });
+  renderDoor();
+}
+
+/** @param {'audio' | 'video'} kind */
+function toggle(kind) {
+  const on = !media()[kind];
+  talking = false;
+  if (on) {
+    wish[kind] = true;
+    if (!devices.tracks[kind]) void devices.open([kind]);
+  } else {
+    wish[kind] = false;
+    // A camera that is off has its light off. A microphone stays open, so that the page can say
+    // that one speaks while muted, and so that it is there at once.
+    if (kind === 'video') devices.close('video');
+  }
+  if (inRoom()) {
+    const text = kind === 'audio' ? (wish.audio ? 'Microphone on.' : 'You are muted.') : wish.video ? 'Camera on.' : 'Camera off.';
+    say(text);
+  }
+  devicesChanged();
+}
+
+/** @param {boolean} on */
+function talk(on) {
+  if (talking === on) return;
+  if (on && (wish.audio || !devices.tracks.audio)) return;
+  talking = on;
+  devicesChanged();
+}
+
+function moved() {
+  movedAt = performance.now();
+  document.body.classList.remove('quiet');
+}
+
+// What happens.
+
+/** @param {import('./signalling.js').Happening} happening */
+function happened(happening) {
+  switch (happening.type) {
+    case 'state':
+      enter(happening.state, happening.why);
+      break;
+    case 'refused':
+      refused(happening);
+      break;
+    case 'back':
+      pop(words.ofReturn());
+      break;
+    case 'came':
+      say(`${happening.person.member.name} joined.`);
+      break;
+    case 'went':
+      loudness.follow(String(happening.person.key), null);
+      heard.delete(String(happening.person.key));
+      say(`${happening.person.member.name} left.`);
+      break;
+    case 'changed': {
+      const { before, person } = happening;
+      const { name, media: now } = person.member;
+      if (before.media.audio !== now.audio) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
+      break;
+    }
+    case 'problem':
+      console.debug('roomd', happening.code, happening.text);
+      break;
+    default:
+      break;
+  }
+  renderSoon();
+}
+
+/** @param {import('./signalling.js').State} state @param {string | null} why */
+function enter(state, why) {
+  if (state === 'joined') {
+    doorWords = null;
+    element('pin-field').hidden = true;
+    if (document.body.dataset.at !== 'room') {
+      document.body.dataset.at = 'room';
+      element('door').hidden = true;
+      element('stage').hidden = false;
+      const title = about.name ?? session.room ?? 'Room';
+      document.title = title;
+      element('stage').setAttribute('aria-label', title);
+      element('stage-title').textContent = title;
+      say(`You are in ${title}.`);
+      void keepScreenOn();
+      moved();
+      renderRoom();
+      element('mic').focus({ preventScroll: true });
+    }
+  } else if (state === 'ended') {
+    toDoor();
+    doorWords = words.ofEnd(why);
+    say(doorWords.text);
+    element('join').focus();
+  } else if (state === 'refused') {
+    toDoor();
+  }
+  renderDoor();
+}
+
+function toDoor() {
+  if (document.body.dataset.at === 'door') return;
+  document.body.dataset.at = 'door';
+  document.body.classList.remove('quiet');
+  for (const dialog of document.querySelectorAll('dialog')) dialog.close();
+  element('door').hidden = false;
+  element('stage').hidden = true;
+  stage.clear();
+  soundBlocked = false;
+  toast = null;
+  void screenLock?.release?.();
+  screenLock = null;
+}
+
+/** @param {{ code: string, retryMs: number | null }} refusal */
+function refused({ code, retryMs }) {
+  const room = element('room').value.trim() || about.room;
+  if (code === 'pin_wait') pinWaitUntil = performance.now() + (retryMs ?? 60_000);
+  doorWords = words.ofRefusal(code, { room, seconds: (retryMs ?? 60_000) / 1_000, typed: pinTyped || fragment.pin !== '' });
+  if (code === 'need_pin' || code === 'bad_pin' || code === 'pin_wait') {
+    element('pin-field').hidden = false;
+    const pin = element('pin');
+    if (code === 'bad_pin') {
+      pin.value = '';
+      pin.setAttribute('aria-invalid', 'true');
+    }
+    if (code !== 'pin_wait') pin.focus();
+  }
+  if (code === 'no_room') element('room-field').hidden = false;
+  renderDoor();
+}
+
+function devicesChanged() {
+  const { audio, video } = devices.tracks;
+  // A device that is not wanted any more when it finally opens is closed again.
+  if (video && !wish.video) {
+    devices.close('video');
+    return;
+  }
+  const preview = element('preview');
+  if (trackOf(preview) !== video) preview.srcObject = video && new MediaStream([video]);
+  loudness.follow('self', audio);
+  sendTracks();
+  session.setMedia(media());
+  stage.sink(devices.chosen.speaker);
+  renderDoor();
+  renderPickers();
+  renderSoon();
+}
+
+/** What is sent: what is wanted and there is. */
+function media() {
+  return {
+    audio: (wish.audio || talking) && devices.tracks.audio !== null,
+    video: wish.video && devices.tracks.video !== null,
+  };
+}
+
+function sendTracks() {
+  const { audio, video } = devices.tracks;
+  if (sentFrom !== audio) {
+    sent?.stop();
+    sent = audio?.clone() ?? null;
+    sentFrom = audio;
+  }
+  if (sent) sent.enabled = media().audio;
+  if (sendTracks.audio !== sent || sendTracks.video !== video) {
+    sendTracks.audio = sent;
+    sendTracks.video = video;
+    session.setTracks({ audio: sent, video });
+  }
+}
+sendTracks.audio = /** @type {MediaStreamTrack | null} */ (null);
+sendTracks.video = /** @type {MediaStreamTrack | null} */ (null);
+
+function tick() {
+  const now = performance.now();
+  if (toast && now > toast.until) toast = null;
+  if (inRoom()) {
+    renderRoom();
+    const still = now - movedAt > QUIET_MS && session.people.length > 0;
+    const busy = document.querySelector('dialog[open], .bar :focus-visible, .banner:not([hidden])');
+    document.body.classList.toggle('quiet', still && !busy && !(matchMedia('(hover: none)').matches && innerHeight > innerWidth));
+  } else {
+    renderDoor();
+  }
+}
+
+function listen() {
+  const now = performance.now();
+  const level = loudness.of('self');
+  if (inRoom()) {
+    for (const { key, link } of session.people) {
+      const name = String(key);
+      loudness.follow(name, link?.connection?.tracks.audio ?? null);
+      stage.speaking(name, voice(name, now), now);
+    }
+    const speaks = voice('self', now);
+    stage.speaking('self', speaks && media().audio, now);
+    if (speaks && devices.tracks.audio && !media().audio && now - mutedHintAt > 60_000 && level > 0.6) {
+      mutedHintAt = now;
+      pop(words.ofMutedSpeech());
+    }
+  }
+  for (const bar of document.querySelectorAll('.level i')) {
+    /** @type {HTMLElement} */ (bar).style.transform = `scaleX(${media().audio ? level.toFixed(2) : 0})`;
+  }
+  if (level > SPEECH) heard.set('level', now);
+}
+
+/** @param {string} name @param {number} now */
+function voice(name, now) {
+  if (loudness.of(name) > SPEECH) heard.set(name, now);
+  return now - (heard.get(name) ?? -Infinity) < SPEECH_HOLD_MS;
+}
+
+// What is shown.
+
+function renderDoor() {
+  if (document.body.dataset.at !== 'door') return;
+  const now = performance.now();
+  const title = about.name ?? element('room').value;
+  element('door-title').textContent = title ? `Join ${title}` : 'Join the room';
+  if (document.body.dataset.at === 'door') document.title = title || 'Room';
+
+  const dialling = session.state === 'connecting' || session.state === 'reconnecting';
+  let said = doorWords;
+  if (dialling) said = words.ofDialling(session.state === 'connecting' ? 'connecting' : 'reconnecting', (now - dialledAt) / 1_000);
+  else if (pinWaitUntil > 0 && session.state === 'refused') {
+    const seconds = Math.ceil((pinWaitUntil - now) / 1_000);
+    said = doorWords = words.ofRefusal('pin_wait', { seconds });
+    if (seconds <= 0) pinWaitUntil = 0;
+  }
+  const button = element('join');
+  button.disabled = dialling || now < pinWaitUntil || typeof RTCPeerConnection === 'undefined';
+  button.textContent = dialling ? 'Joining…' : session.state === 'ended' ? 'Join again' : 'Join';
+  if (dialling && session.state === 'connecting') said = null;
+  tell('door-words', said);
+
+  const { video, audio } = devices.wants;
+  const matter = words.ofDevices(wish.video ? video : null, wish.audio ? audio : null);
+  tell('device-words', matter);
+  const link = element('door-words').querySelector('a');
+  link.hidden = matter?.does !== 'secure';
+  if (matter?.does === 'secure') {
+    link.textContent = matter.action;
+    link.href = `https://${location.host}${location.pathname}${location.search}`;
+    element('device-words').querySelector('button').hidden = true;
+    element('device-words').append(link);
+  }
+
+  const slate = element('preview-slate');
+  const dark = !devices.tracks.video;
+  slate.hidden = !dark;
+  element('preview').hidden = dark;
+  const text = devices.wants.video === 'asking' ? 'Waiting for your camera…' : !wish.video ? 'Your camera is off' : devices.wants.video === 'missing' ? 'No camera' : devices.wants.video ? 'Your camera is not available' : 'Starting your camera…';
+  if (slate.textContent !== text) slate.textContent = text;
+  renderSwitch('door-mic', 'audio');
+  renderSwitch('door-cam', 'video');
+  renderPickers();
+}
+
+/** @param {string} id @param {'audio' | 'video'} kind */
+function renderSwitch(id, kind) {
+  const on = media()[kind];
+  const button = element(id);
+  button.classList.toggle('off', !on);
+  button.querySelector('use').setAttribute('href', `#i-${kind === 'audio' ? 'mic' : 'cam'}${on ? '' : '-off'}`);
+  const text = kind === 'audio' ? (on ? 'Mute' : 'Unmute') : on ? 'Camera off' : 'Camera on';
+  const span = button.querySelector('span');
+  if (span.textContent !== text) span.textContent = text;
+  button.title = `${text} (${kind === 'audio' ? 'M' : 'V'})`;
+}
+
+function renderPickers() {
+  for (const select of /** @type {NodeListOf<HTMLSelectElement>} */ (document.querySelectorAll('select[data-what]'))) {
+    const what = /** @type {'audio' | 'video' | 'speaker'} */ (select.dataset.what);
+    const choices = devices.choices[what];
+    const field = /** @type {HTMLElement} */ (select.closest('.field'));
+    field.hidden = what === 'speaker' ? !devices.choosesSpeaker : false;
+    const none = what === 'video' ? 'No camera' : what === 'audio' ? 'No microphone' : 'The system’s choice';
+    const options = choices.length > 0 ? choices : [{ id: '', label: none }];
+    select.disabled = choices.length < 1;
+    const track = what === 'speaker' ? null : devices.tracks[what];
+    const current = track?.getSettings().deviceId ?? devices.chosen[what];
+    const wanted = JSON.stringify(options);
+    if (select.dataset.options !== wanted) {
+      select.dataset.options = wanted;
+      select.replaceChildren(...options.map(({ id, label }) => new Option(label, id)));
+    }
+    if (options.some(({ id }) => id === current) && select.value !== current) select.value = current;
+  }
+  const loud = performance.now() - (heard.get('level') ?? -Infinity) < 4_000;
+  for (const text of document.querySelectorAll('.level-words')) {
+    const said = !devices.tracks.audio ? '' : !wish.audio ? 'You are muted.' : loud ? 'You can be heard.' : 'Say something: the line moves.';
+    if (text.textContent !== said) text.textContent = said;
+  }
+}
+
+let drawing = 0;
+/** Once for everything that happens in one go. */
+function renderSoon() {
+  if (drawing) return;
+  drawing = window.setTimeout(() => {
+    drawing = 0;
+    renderRoom();
+  }, 0);
+}
+
+function renderRoom() {
+  if (!inRoom()) return;
+  stage.render([...session.people.map(seenOf), seenSelf()], performance.now());
+  renderSwitch('mic', 'audio');
+  renderSwitch('cam', 'video');
+  const count = String(session.people.length + 1);
+  if (element('people-count').textContent !== count) {
+    element('people-count').textContent = count;
+    element('people').setAttribute('aria-label', `People, ${count}`);
+  }
+  if (element('people-dialog').open) renderPeople();
+  renderBanner();
+}
+
+/** @param {import('./signalling.js').Person} person @returns {import('./stage.js').Seen} */
+function seenOf({ key, member, link }) {
+  return {
+    key: String(key),
+    member: member.member,
+    name: member.name,
+    self: false,
+    device: member.kind === 'device',
+    away: member.away ?? false,
+    media: member.media,
+    state: link?.state ?? 'none',
+    why: link?.why ?? null,
+    failures: link?.failures ?? 0,
+    since: link?.since ?? 0,
+    audio: link?.connection?.tracks.audio ?? null,
+    video: link?.connection?.tracks.video ?? null,
+    stats: statsWanted ? figures(link?.connection?.sample ?? null) : '',
+  };
+}
+
+/** @returns {import('./stage.js').Seen} */
+function seenSelf() {
+  return {
+    key: 'self',
+    member: session.self?.member ?? 'self',
+    name: session.self?.name ?? (element('name').value || 'Guest'),
+    self: true,
+    device: false,
+    away: false,
+    media: media(),
+    state: 'live',
+    why: null,
+    failures: 0,
+    since: 0,
+    audio: null,
+    video: devices.tracks.video,
+    stats: '',
+  };
+}
+
+/** @param {import('./link.js').Sample | null} sample */
+function figures(sample) {
+  if (!sample) return 'no figures yet';
+  return [
+    `in  ${sample.codecIn || '–'} ${sample.height}p ${sample.fps} fps ${sample.kbpsIn} kbit/s`,
+    `out ${sample.codecOut || '–'} ${sample.kbpsOut} kbit/s`,
+    `lost ${sample.lost}  rtt ${sample.rtt ?? '–'} ms  ${sample.path}`,
+  ].join('\n');
+}
+
+function renderBanner() {
+  const now = performance.now();
+  /** @type {words.Words | null} */
+  let said = null;
+  if (session.state === 'reconnecting') said = words.ofReconnecting(session.why, (now - (session.lostSince ?? now)) / 1_000);
+  else if (soundBlocked) said = words.ofBlockedSound();
+  else if (devices.wants.audio && wish.audio && devices.wants.audio !== 'missing') said = words.ofDevices(null, devices.wants.audio);
+  else if (devices.wants.video && wish.video && devices.wants.video !== 'missing') said = words.ofDevices(devices.wants.video, null);
+  else if (session.state === 'joined' && session.people.length === 0) said = words.ofAlone();
+  tell('banner', said);
+  tell('toast', toast?.words ?? null);
+}
+
+/** @param {string} id @param {words.Words | null} said */
+function tell(id, said) {
+  const box = element(id);
+  box.hidden = said === null;
+  if (!said) return;
+  box.dataset.tone = said.tone;
+  const text = box.querySelector('span') ?? box;
+  if (text.textContent !== said.text) text.textContent = said.text;
+  const button = box.querySelector('button');
+  if (!button) return;
+  button.hidden = !said.action;
+  if (said.action && button.textContent !== said.action) button.textContent = said.action;
+  button.dataset.does = said.does ?? '';
+}
+
+function renderPeople() {
+  const list = element('people-list');
+  const all = [...session.people.map(seenOf), seenSelf()];
+  list.replaceChildren(
+    ...all.map((seen) => {
+      const item = document.createElement('li');
+      const circle = document.createElement('span');
+      circle.className = `initials hue-${words.hue(seen.member)}`;
+      circle.setAttribute('aria-hidden', 'true');
+      circle.textContent = words.initials(seen.name);
+      const text = document.createElement('div');
+      const name = document.createElement('bdi');
+      name.textContent = seen.name;
+      const state = document.createElement('span');
+      state.className = 'dim';
+      state.textContent = words.ofPerson(seen.media, seen);
+      text.append(name, state);
+      item.append(circle, text);
+      return item;
+    }),
+  );
+}
+
+/** @param {string} key */
+function openDetails(key) {
+  const person = session.people.find((other) => String(other.key) === key);
+  if (!person) return;
+  const { member, link } = person;
+  const sample = link?.connection?.sample ?? null;
+  element('details-title').textContent = `Connection to ${member.name}`;
+  const rows = {
+    State: `${link?.state ?? 'no link'}, attempt ${link?.generation ?? 0}`,
+    Reason: words.ofReason(link?.why ?? null),
+    Offers: link?.offerer ? 'this page' : member.name,
+    'Last figures': sample ? figures(sample) : 'none',
+    Browser: navigator.userAgent,
+  };
+  element('details-list').replaceChildren(
+    ...Object.entries(rows).map(([term, text]) => {
+      const row = document.createElement('div');
+      const dt = document.createElement('dt');
+      const dd = document.createElement('dd');
+      dt.textContent = term;
+      dd.textContent = text;
+      row.append(dt, dd);
+      return row;
+    }),
+  );
+  element('details-dialog').showModal();
+}
+
+/** Shows something for a moment. @param {words.Words} said */
+function pop(said) {
+  toast = { words: said, until: performance.now() + 4_000 };
+  say(said.text);
+  renderBanner();
+}
+
+/** Tells those who hear the page what the others see. @param {string} text */
+function say(text) {
+  const line = document.createElement('p');
+  line.textContent = text;
+  const live = element('live');
+  live.append(line);
+  while (live.childElementCount > 6) live.firstElementChild.remove();
+}
+
+function inRoom() {
+  return document.body.dataset.at === 'room';
+}
+
+async function keepScreenOn() {
+  if (!inRoom() || !('wakeLock' in navigator)) return;
+  // A battery that is low refuses; then the screen goes dark as ever.
+  screenLock = await navigator.wakeLock.request('screen').catch(() => null);
+}
+
+// What the address says, and what is remembered.
+
+/** A secret travels behind the `#`, which no server sees, and is gone once it has been read. */
+function readFragment() {
+  const told = new URLSearchParams(location.hash.slice(1));
+  const pin = told.get('pin') ?? told.get('p') ?? '';
+  const room = told.get('room') ?? new URLSearchParams(location.search).get('room') ?? '';
+  if (location.hash) history.replaceState(null, '', location.pathname + location.search);
+  return { pin, room };
+}
+
+/** This tab's id: the same after a reload, another in another tab. */
+async function nodeId() {
+  const known = tab.getItem('roomd.node');
+  if (known && /^[\w.~-]{8,64}$/.test(known) && (await isOurs(known))) return known;
+  const made = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  tab.setItem('roomd.node', made);
+  await isOurs(made);
+  return made;
+}
+
+/**
+ * Whether no other tab has this id. A tab that is duplicated copies its storage, and two members
+ * of one id would put each other out. @param {string} id
+ */
+function isOurs(id) {
+  if (!navigator.locks) return true;
+  return new Promise((resolve) => {
+    void navigator.locks.request(`roomd.node.${id}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      // Held for as long as the page lives.
+      return lock && new Promise(() => {});
+    });
+  });
+}
+
+/** A browser that keeps nothing is no reason to keep anybody out. @param {'localStorage' | 'sessionStorage'} which */
+function storageOf(which) {
+  try {
+    window[which].setItem('roomd.test', '1');
+    window[which].removeItem('roomd.test');
+    return window[which];
+  } catch {
+    /** @type {Map<string, string>} */
+    const memory = new Map();
+    return {
+      getItem: (/** @type {string} */ key) => memory.get(key) ?? null,
+      setItem: (/** @type {string} */ key, /** @type {string} */ value) => void memory.set(key, value),
+      removeItem: (/** @type {string} */ key) => void memory.delete(key),
+    };
+  }
+}
+
+/** @param {HTMLMediaElement} media */
+function trackOf(media) {
+  const stream = /** @type {MediaStream | null} */ (media.srcObject);
+  return stream?.getTracks()[0] ?? null;
+}

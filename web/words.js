@@ -1,0 +1,282 @@
+// @ts-check
+/**
+ * Every sentence that tells a state, in one place, so that they speak with one voice: what is the
+ * matter, and at most one thing to do about it. No jargon, no blame.
+ *
+ * @typedef {object} Words
+ * @property {string} text
+ * @property {string} [action] what the one button says
+ * @property {string} [does] what it does: `devices`, `join`, `reload`, `secure`, `sound`, `link`
+ * @property {'plain' | 'wait' | 'stop'} tone
+ *
+ * @typedef {null | 'asking' | 'denied' | 'dismissed' | 'missing' | 'busy' | 'failed' | 'insecure' | 'unplugged'} Want
+ *   Why there is no track, or null when there is one or none is wanted.
+ */
+
+const ALLOW = 'Open the sign beside the address, allow it, then try again.';
+
+/**
+ * What the door says about camera and microphone.
+ * @param {Want} camera
+ * @param {Want} microphone
+ * @returns {Words | null}
+ */
+export function ofDevices(camera, microphone) {
+  if (camera === 'insecure' || microphone === 'insecure') {
+    return {
+      text: 'This page was opened without a secure connection, so the browser keeps camera and microphone closed.',
+      action: 'Open the secure page', does: 'secure', tone: 'stop',
+    };
+  }
+  if (camera === 'asking' || microphone === 'asking') {
+    const what = camera === 'asking' ? (microphone === 'asking' ? 'camera and microphone' : 'camera') : 'microphone';
+    return { text: `Your browser asks whether this page may use your ${what}. Choose “Allow”.`, tone: 'wait' };
+  }
+  const retry = { action: 'Try again', does: 'devices' };
+  if (camera === microphone) {
+    switch (camera) {
+      case 'denied':
+        return { text: `Your browser does not let this page use your camera and microphone. ${ALLOW} You can also join without.`, ...retry, tone: 'stop' };
+      case 'dismissed':
+        return { text: 'Your browser’s question about camera and microphone was closed. Try again and choose “Allow”, or join without.', ...retry, tone: 'stop' };
+      case 'missing':
+        return { text: 'No camera and no microphone found. You can join, watch and listen.', tone: 'plain' };
+      case 'busy':
+        return { text: 'Camera and microphone are used by another program. Close it there, then try again.', ...retry, tone: 'stop' };
+      case 'failed':
+        return { text: 'Camera and microphone do not start. Unplug them, plug them in again, then try again.', ...retry, tone: 'stop' };
+      case 'unplugged':
+        return { text: 'Camera and microphone were unplugged. Plug them in again, or go on without.', ...retry, tone: 'stop' };
+      default:
+        break;
+    }
+  }
+  // One sentence at a time: being heard matters more than being seen.
+  if (microphone && microphone !== 'missing') return ofOne('microphone', microphone);
+  if (camera && camera !== 'missing') return ofOne('camera', camera);
+  if (microphone === 'missing') return { text: 'No microphone found. You can join and listen.', tone: 'plain' };
+  if (camera === 'missing') return { text: 'No camera found. You can join without: the others see your name.', tone: 'plain' };
+  return null;
+}
+
+/** @param {'camera' | 'microphone'} what @param {Want} want @returns {Words} */
+function ofOne(what, want) {
+  const retry = /** @type {const} */ ({ action: 'Try again', does: 'devices', tone: 'stop' });
+  switch (want) {
+    case 'denied':
+      return { text: `Your browser does not let this page use your ${what}. ${ALLOW} You can also join without.`, ...retry };
+    case 'dismissed':
+      return { text: `Your browser’s question about the ${what} was closed. Try again and choose “Allow”, or join without.`, ...retry };
+    case 'busy':
+      return { text: `The ${what} is used by another program. Close it there, then try again.`, ...retry };
+    case 'unplugged':
+      return { text: `The ${what} was unplugged. Plug it in again, or go on without.`, ...retry };
+    default:
+      return { text: `The ${what} does not start. Unplug it, plug it in again, then try again.`, ...retry };
+  }
+}
+
+/** What a browser says that cannot do what is needed. @returns {Words} */
+export function ofOldBrowser() {
+  return { text: 'This browser cannot make video calls. Open this page in a current Chrome, Edge, Firefox or Safari.', tone: 'stop' };
+}
+
+/**
+ * Why the server did not let us in.
+ * @param {string} code
+ * @param {{ room?: string | null, seconds?: number, typed?: boolean }} about
+ * @returns {Words}
+ */
+export function ofRefusal(code, { room = null, seconds = 0, typed = false } = {}) {
+  switch (code) {
+    case 'need_pin':
+      return { text: 'This room has a PIN. It is shown on the screen in the room.', tone: 'wait' };
+    case 'bad_pin':
+      return typed
+        ? { text: 'That is not the room’s PIN. Look at the screen in the room and type it again.', tone: 'stop' }
+        : { text: 'The room has a new PIN. It is shown on the screen in the room.', tone: 'stop' };
+    case 'pin_wait':
+      return seconds > 0
+        ? { text: `Too many wrong PINs. You can try again in ${duration(seconds)}.`, tone: 'wait' }
+        : { text: 'You can try again now. The PIN is shown on the screen in the room.', tone: 'plain' };
+    case 'room_full':
+      return { text: 'The room is full. Try again when somebody has left.', action: 'Try again', does: 'join', tone: 'wait' };
+    case 'server_full':
+      return { text: 'Too many people use this server at the moment. Try again a little later.', action: 'Try again', does: 'join', tone: 'wait' };
+    case 'no_room':
+      return { text: `There is no room “${room ?? ''}” here. Check the link that you were given.`, tone: 'stop' };
+    case 'version':
+      return { text: 'The room was updated, and this page was not. Load it again.', action: 'Reload', does: 'reload', tone: 'wait' };
+    default:
+      return { text: 'The room did not let you in. Ask for a new link.', tone: 'stop' };
+  }
+}
+
+/**
+ * What the door says while the room is being reached.
+ * @param {'connecting' | 'reconnecting'} state
+ * @param {number} seconds since it was first tried
+ * @returns {Words}
+ */
+export function ofDialling(state, seconds) {
+  if (state === 'connecting') return { text: 'Joining…', tone: 'plain' };
+  if (seconds < 15) return { text: 'The room does not answer. Trying again…', tone: 'wait' };
+  return {
+    text: 'The room still does not answer. Is the device switched on, and are you in its network? This page keeps trying.',
+    action: 'Reload', does: 'reload', tone: 'wait',
+  };
+}
+
+/**
+ * How a visit ended.
+ * @param {string | null} why
+ * @returns {Words}
+ */
+export function ofEnd(why) {
+  switch (why) {
+    case 'replaced':
+      return { text: 'You joined this room in another window, so this one has stopped.', action: 'Join here instead', does: 'join', tone: 'wait' };
+    case 'removed':
+      return { text: 'You were removed from the room.', tone: 'stop' };
+    default:
+      return { text: 'You left the room.', tone: 'plain' };
+  }
+}
+
+/**
+ * What the room says while its server is out of reach.
+ * @param {string | null} why
+ * @param {number} seconds
+ * @returns {Words}
+ */
+export function ofReconnecting(why, seconds) {
+  const counted = seconds >= 3 ? ` ${duration(seconds)}` : '';
+  if (seconds >= 60) {
+    return {
+      text: `The room has not answered for ${duration(seconds)}. This page keeps trying.`,
+      action: 'Reload', does: 'reload', tone: 'wait',
+    };
+  }
+  return why === 'restart'
+    ? { text: `The room is restarting. You will be back by yourself.${counted}`, tone: 'wait' }
+    : { text: `Connection to the room lost. Trying again…${counted}`, tone: 'wait' };
+}
+
+/** @returns {Words} */
+export function ofReturn() {
+  return { text: 'You’re back.', tone: 'plain' };
+}
+
+/** @returns {Words} */
+export function ofBlockedSound() {
+  return { text: 'Your browser keeps the sound off until you say so.', action: 'Turn sound on', does: 'sound', tone: 'wait' };
+}
+
+/** @returns {Words} */
+export function ofAlone() {
+  return { text: 'Nobody else is here yet.', action: 'Copy the link', does: 'link', tone: 'plain' };
+}
+
+/** @returns {Words} */
+export function ofMutedSpeech() {
+  return { text: 'You are muted. Hold the space bar to talk.', tone: 'wait' };
+}
+
+/**
+ * What a tile says when its picture does not come.
+ * @param {object} about
+ * @param {string} about.name
+ * @param {'connecting' | 'live' | 'broken' | 'none'} about.state
+ * @param {string | null} about.why
+ * @param {number} about.failures
+ * @param {number} about.seconds
+ * @returns {{ text: string, details: boolean } | null} details: whether the technical reason is one tap away
+ */
+export function ofTile({ name, state, why, failures, seconds }) {
+  const route = why === 'path' || why === 'timeout' || (why === null && state === 'connecting');
+  switch (state) {
+    case 'live':
+      return null;
+    case 'none':
+      return { text: 'Connecting…', details: false };
+    default:
+      if (failures >= 3 && route) {
+        return { text: `No way through the network between you and ${name}. Your network may block video calls.`, details: true };
+      }
+      if (failures >= 3) return { text: `The connection to ${name} keeps failing. This page keeps trying.`, details: true };
+      if (state === 'connecting' && failures === 0) {
+        return seconds < 8
+          ? { text: 'Connecting…', details: false }
+          : { text: `Still connecting… ${duration(seconds)}`, details: true };
+      }
+      return { text: `${name} is reconnecting… ${seconds >= 3 ? duration(seconds) : ''}`.trim(), details: seconds >= 8 };
+  }
+}
+
+/**
+ * The technical reason, for the person who will fix it.
+ * @param {string | null} why
+ */
+export function ofReason(why) {
+  switch (why) {
+    case 'path': return 'No ICE path: none of the candidate pairs works, or the one in use stopped. A TURN server helps where a firewall blocks UDP.';
+    case 'timeout': return 'The negotiation did not end in time.';
+    case 'silent': return 'Connected, but no packet came for six seconds.';
+    case 'dark': return 'Packets come, but no picture could be decoded for two seconds.';
+    case 'description': return 'A session description could not be used.';
+    case 'media': return 'A new track does not fit what was negotiated.';
+    case 'failed': return 'The encrypted connection (DTLS) failed.';
+    case 'resumed': return 'The signalling was lost during the negotiation.';
+    default: return 'None so far.';
+  }
+}
+
+/**
+ * What a person's states are called, for the one who hears them.
+ * @param {{ audio: boolean, video: boolean }} media
+ * @param {{ device?: boolean, self?: boolean, away?: boolean }} more
+ */
+export function ofPerson(media, { device = false, self = false, away = false } = {}) {
+  const words = [];
+  if (self) words.push('you');
+  if (device) words.push('room device');
+  words.push(media.audio ? 'microphone on' : 'muted');
+  words.push(media.video ? 'camera on' : 'camera off');
+  if (away) words.push('reconnecting');
+  return words.join(', ');
+}
+
+/** @param {number} seconds */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  return `${minutes}:${String(whole % 60).padStart(2, '0')} min`;
+}
+
+/**
+ * One or two letters for a tile without a picture.
+ * @param {string} name
+ */
+export function initials(name) {
+  const parts = name.trim().split(/\s+/u).filter(Boolean);
+  if (parts.length === 0) return '?';
+  const first = (/** @type {string} */ part) => graphemes(part)[0] ?? '';
+  const last = parts.length > 1 ? first(parts[parts.length - 1]) : '';
+  return (first(parts[0]) + last).toLocaleUpperCase();
+}
+
+/** What a reader calls letters: an emoji of five code points is one. @param {string} text */
+function graphemes(text) {
+  if (typeof Intl !== 'undefined' && 'Segmenter' in Intl) {
+    return [...new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(text)].map(({ segment }) => segment);
+  }
+  return Array.from(text);
+}
+
+/** Which of the eight hues a member has, here and on the wall: FNV-1a of its id. @param {string} id */
+export function hue(id) {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(id)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash % 8;
+}

@@ -125,7 +125,7 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
             browser.has_feedback(),
             "our congestion feedback reaches the browser"
         );
-        browser.stop();
+        drop(browser);
         world.stop();
     }
 }
@@ -620,7 +620,8 @@ impl Browser {
         let (encoder, parameters) = match codec {
             Codec::H264 => (
                 "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! \
-                 video/x-h264,profile=constrained-baseline ! rtph264pay config-interval=-1",
+                 video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! \
+                 rtph264pay config-interval=-1",
                 ",packetization-mode=(string)1,profile-level-id=(string)42e01f,profile=(string)constrained-baseline",
             ),
             _ => ("vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay", ""),
@@ -749,9 +750,11 @@ impl Browser {
             .property::<Option<gst::Structure>>("twcc-stats")
             .is_some()
     }
+}
 
-    fn stop(self) {
-        self.pipeline.set_state(gst::State::Null).unwrap();
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 

@@ -1,10 +1,16 @@
 //! Real engines in one process, joined by nothing but their descriptions and candidates.
 #![cfg(feature = "media")]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     media::{
         Command, Event, Media, Network, OpenLink, OpenSource, Opened, Outlets, Recipe, Settings,
@@ -30,7 +36,7 @@ async fn h264_flows_both_ways() {
 }
 
 async fn both_ways(codec: Codec) {
-    let mut world = World::new(2);
+    let mut world = World::new(2).await;
     let link = world.link(0, 1, codec);
     world
         .until("frames both ways", |world| {
@@ -55,6 +61,293 @@ async fn both_ways(codec: Codec) {
     world.stop();
 }
 
+/// One device, two peers that differ: each codec is encoded once, and neither peer disturbs the
+/// other.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_codecs_at_once_from_one_camera() {
+    let mut world = World::new(3).await;
+    let vp8 = world.link(0, 1, Codec::Vp8);
+    let h264 = world.link(2, 0, Codec::H264);
+    world
+        .until("frames on both links both ways", |world| {
+            [(0, &vp8), (1, &vp8), (0, &h264), (2, &h264)]
+                .iter()
+                .all(|(device, link)| world.frames(*device, link) >= 40)
+        })
+        .await;
+    let stats = world.stats(0);
+    assert_eq!(
+        stats.branches.keys().collect::<Vec<_>>(),
+        ["H264", "OPUS", "VP8"]
+    );
+    assert_eq!(stats.branches["OPUS"].consumers, 2);
+    assert_eq!(stats.branches["VP8"].consumers, 1);
+    assert_eq!(stats.branches["H264"].consumers, 1);
+    world.stop();
+}
+
+/// What a browser offers has other numbers than ours; the answer must have the browser's, or the
+/// call stands and nothing is seen or heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_takes_over_the_numbers_of_the_offer() {
+    for (codec, payload) in [(Codec::Vp8, 120), (Codec::H264, 108)] {
+        let mut world = World::new(1).await;
+        let mut browser = Browser::new(&world, codec, payload, 109, 7);
+        let link = world.answer_to_a_browser();
+        world
+            .with_browser(
+                &mut browser,
+                "frames and feedback both ways",
+                |world, browser| {
+                    let stats = world.link_stats(0, &link);
+                    stats.is_some_and(|stats| {
+                        stats.frames_in >= 30 && stats.sounds_in >= 50 && stats.transport.twcc
+                    }) && browser.packets(payload) >= 60
+                        && browser.packets(109) >= 50
+                },
+            )
+            .await;
+        let answer = world.local(0, &link).unwrap();
+        let answer = sdp::Description::parse(&answer, sdp::Side::Answer).unwrap();
+        assert_eq!(answer.audio.transport_cc, Some(7));
+        assert_eq!(answer.video.transport_cc, Some(7));
+        assert!(
+            !answer.audio.formats[0]
+                .feedback
+                .contains(&sdp::Feedback::Nack)
+        );
+        assert!(
+            answer.video.formats[0]
+                .feedback
+                .contains(&sdp::Feedback::Nack)
+        );
+        assert!(
+            browser.has_feedback(),
+            "our congestion feedback reaches the browser"
+        );
+        drop(browser);
+        world.stop();
+    }
+}
+
+/// Somebody on the way has changed one digit of a fingerprint.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_false_certificate_gets_nothing_and_is_not_seen() {
+    for forged in [0, 1] {
+        let mut world = World::new(2).await;
+        world.mangle = Box::new(
+            move |from, text| {
+                if from == forged { forge(&text) } else { text }
+            },
+        );
+        let link = world.link(0, 1, Codec::Vp8);
+        let victim = 1 - forged;
+        world
+            .until("the link fails", |world| {
+                world.failed(victim, &link).is_some()
+            })
+            .await;
+        assert_eq!(world.failed(victim, &link), Some(Reason::Fingerprint));
+        assert!(!world.is_up(victim, &link));
+        // The other side saw the right certificate, and may have sent. It has got nothing, and
+        // the victim has used nothing.
+        world
+            .until("the victim is taken down", |world| {
+                world.stats(victim).links.is_empty() && world.stats(victim).closing == 0
+            })
+            .await;
+        let traffic = world
+            .log
+            .iter()
+            .any(|(who, event)| *who == victim && matches!(event, Event::Traffic { .. }));
+        assert!(!traffic, "nothing was counted as received");
+        let other = world.link_stats(forged, &link).unwrap();
+        assert_eq!(
+            (other.frames_in, other.sounds_in),
+            (0, 0),
+            "forged by {forged}"
+        );
+        world.stop();
+    }
+}
+
+/// One who never answers and never connects costs the others nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_connects_holds_up_nobody() {
+    let mut world = World::new(2).await;
+    let silent = world.link(0, 1, Codec::Vp8);
+    // Nothing that belongs to it is carried from here on.
+    world.wires.remove(&silent);
+    let good = world.link(0, 1, Codec::Vp8);
+    world
+        .until("frames on the good link", |world| {
+            world.frames(1, &good) >= 30
+        })
+        .await;
+    let (before, made) = (
+        world.frames(1, &good),
+        world.stats(0).branches["VP8"].frames,
+    );
+    world
+        .until("two seconds more of them", |world| {
+            world.stats(0).branches["VP8"].frames >= made + 60
+        })
+        .await;
+    let got = world.frames(1, &good) - before;
+    assert!(got >= 50, "{got} of 60 frames");
+    assert!(!world.is_up(0, &silent));
+    world.stop();
+}
+
+/// The camera and the encoders run while somebody needs them and a little longer, and not when we
+/// do not want to be seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_and_encoders_follow_who_is_there() {
+    let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(1500)).await;
+    let stats = world.stats(0);
+    assert!(
+        !stats.camera && !stats.microphone && stats.branches.is_empty(),
+        "nobody is there"
+    );
+
+    let link = world.link(0, 1, Codec::Vp8);
+    world
+        .until("frames", |world| world.frames(1, &link) >= 10)
+        .await;
+    let stats = world.stats(0);
+    assert!(stats.camera && stats.microphone);
+    world.close(&link);
+    world
+        .until("nobody is left", |world| world.stats(0).links.is_empty())
+        .await;
+    let made = world.stats(0).branches["VP8"].frames;
+
+    // Whoever comes back in time finds the same encoder.
+    let link = world.link(0, 1, Codec::Vp8);
+    world
+        .until("frames again", |world| world.frames(1, &link) >= 10)
+        .await;
+    assert!(world.stats(0).branches["VP8"].frames > made);
+
+    world.own(0, false, true);
+    world
+        .until("the microphone is closed", |world| {
+            !world.stats(0).microphone
+        })
+        .await;
+    assert!(world.stats(0).camera);
+    world.own(0, true, false);
+    world
+        .until("the camera is closed", |world| {
+            !world.stats(0).camera && world.stats(0).microphone
+        })
+        .await;
+    let seen = world.frames(1, &link);
+    let heard = world.link_stats(1, &link).unwrap().sounds_in;
+    world
+        .until("sound goes on", |world| {
+            world.link_stats(1, &link).unwrap().sounds_in >= heard + 50
+        })
+        .await;
+    let more = world.frames(1, &link) - seen;
+    assert!(more <= 5, "{more} pictures after the camera was closed");
+    world.own(0, true, true);
+    world
+        .until("pictures again", |world| {
+            world.frames(1, &link) >= seen + 30
+        })
+        .await;
+
+    world.close(&link);
+    world
+        .until("all is closed", |world| {
+            let stats = world.stats(0);
+            !stats.camera && !stats.microphone && stats.branches.is_empty() && stats.closing == 0
+        })
+        .await;
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_and_leaves_give_everything_back() {
+    let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(100)).await;
+    let mut after_two = None;
+    for round in 0..10 {
+        let codec = if round % 2 == 0 {
+            Codec::Vp8
+        } else {
+            Codec::H264
+        };
+        let link = world.link(0, 1, codec);
+        world
+            .until("frames both ways", |world| {
+                world.frames(0, &link) > 2 && world.frames(1, &link) > 2
+            })
+            .await;
+        world.close(&link);
+        world
+            .until("all is down", |world| {
+                [0, 1].iter().all(|device| {
+                    let stats = world.stats(*device);
+                    stats.closing == 0
+                        && stats.links.is_empty()
+                        && stats.branches.is_empty()
+                        && !stats.camera
+                })
+            })
+            .await;
+        // The first rounds start what is started once: plugins, GLib's and GStreamer's pools.
+        if round == 1 {
+            after_two = Some(open_things());
+        }
+    }
+    let (threads, descriptors) = after_two.unwrap();
+    world
+        .until("threads and descriptors are given back", |_| {
+            let now = open_things();
+            now.0 <= threads && now.1 <= descriptors
+        })
+        .await;
+    world.stop();
+}
+
+/// Nothing that arrives from the other side but what is meant for it does any harm.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_that_cannot_be_used_ends_that_link_alone() {
+    let mut world = World::new(2).await;
+    let good = world.link(0, 1, Codec::Vp8);
+    world
+        .until("the good link is up", |world| world.is_up(1, &good))
+        .await;
+    world.mangle = Box::new(|_, _| "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n".to_owned());
+    let bad = world.link(0, 1, Codec::H264);
+    world
+        .until("it fails", |world| world.failed(1, &bad).is_some())
+        .await;
+    assert_eq!(world.failed(1, &bad), Some(Reason::Description));
+    world.mangle = Box::new(|_, text| text);
+    assert_eq!(world.failed(1, &good), None);
+    world.stop();
+}
+
+/// Threads and file descriptors of this process.
+fn open_things() -> (usize, usize) {
+    let count = |path| std::fs::read_dir(path).unwrap().count();
+    (count("/proc/self/task"), count("/proc/self/fd"))
+}
+
+/// Changes one digit of each fingerprint.
+fn forge(text: &str) -> String {
+    let lines = text.split("\r\n").map(|line| {
+        if !line.starts_with("a=fingerprint:") {
+            return line.to_owned();
+        }
+        let (rest, last) = line.split_at(line.len() - 1);
+        format!("{rest}{}", if last == "0" { "1" } else { "0" })
+    });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
 // The world
 
 struct World {
@@ -65,18 +358,23 @@ struct World {
     /// What becomes of a description on its way from a device.
     mangle: Box<dyn Fn(usize, String) -> String>,
     seed: u8,
+    /// One world at a time: they count threads, and there are few cores.
+    _alone: tokio::sync::MutexGuard<'static, ()>,
 }
+
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 struct Device {
     media: Media,
 }
 
 impl World {
-    fn new(devices: usize) -> Self {
-        Self::with(devices, |_| {})
+    async fn new(devices: usize) -> Self {
+        Self::with(devices, |_| {}).await
     }
 
-    fn with(devices: usize, change: impl Fn(&mut Settings)) -> Self {
+    async fn with(devices: usize, change: impl Fn(&mut Settings)) -> Self {
+        let alone = ALONE.lock().await;
         gst::init().unwrap();
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -107,6 +405,7 @@ impl World {
             log: Vec::new(),
             mangle: Box::new(|_, text| text),
             seed: 0,
+            _alone: alone,
         }
     }
 
@@ -131,12 +430,70 @@ impl World {
         link
     }
 
+    /// Opens a link on which device 0 answers somebody who is not a device.
+    fn answer_to_a_browser(&mut self) -> LinkId {
+        self.seed += 1;
+        let link = LinkId::from_random([self.seed; 16]);
+        self.devices[0].media.command(Command::Open(OpenLink {
+            link: link.clone(),
+            generation: Generation::FIRST,
+            peer: MemberId::from_random([self.seed; 16]),
+            name: "browser".to_owned(),
+            offerer: false,
+            video: None,
+            allowed: vec![Codec::Opus, Codec::Vp8, Codec::H264],
+            ice: Vec::new(),
+            relay_only: false,
+        }));
+        link
+    }
+
+    fn own(&self, device: usize, audio: bool, video: bool) {
+        let media = roomd::protocol::Media { audio, video };
+        self.devices[device].media.command(Command::Own(media));
+    }
+
     fn close(&mut self, link: &LinkId) {
         for device in self.wires.remove(link).unwrap() {
             self.devices[device].media.command(Command::Close {
                 link: link.clone(),
                 generation: Generation::FIRST,
             });
+        }
+    }
+
+    /// Carries messages between device 0 and a browser until something is so.
+    async fn with_browser(
+        &mut self,
+        browser: &mut Browser,
+        what: &str,
+        is: impl Fn(&Self, &Browser) -> bool,
+    ) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let link = LinkId::from_random([self.seed; 16]);
+        let generation = Generation::FIRST;
+        loop {
+            tokio::select! {
+                said = browser.said.recv() => {
+                    let link = link.clone();
+                    self.devices[0].media.command(match said.unwrap() {
+                        Said::Offer(sdp) => Command::Remote { link, generation, sdp },
+                        Said::Candidate(candidate) => Command::Candidate {
+                            link, generation, candidate: Some(candidate), mline: 0,
+                        },
+                    });
+                }
+                event = self.events.recv() => {
+                    let (device, event) = event.unwrap();
+                    browser.hear(&event);
+                    self.log.push((device, event));
+                }
+                _ = look.tick() => if is(self, browser) { return },
+                () = tokio::time::sleep_until(deadline) => {
+                    panic!("never: {what}\n{:#?}\n{:#?}", self.log, self.devices[0].media.stats());
+                }
+            }
         }
     }
 
@@ -211,6 +568,18 @@ impl World {
         })
     }
 
+    fn frames(&self, device: usize, link: &LinkId) -> u64 {
+        self.link_stats(device, link)
+            .map_or(0, |stats| stats.frames_in)
+    }
+
+    fn local(&self, device: usize, of: &LinkId) -> Option<String> {
+        self.log.iter().find_map(|(who, event)| match event {
+            Event::Local { link, sdp, .. } if *who == device && link == of => Some(sdp.clone()),
+            _ => None,
+        })
+    }
+
     fn stats(&self, device: usize) -> Stats {
         self.devices[device]
             .media
@@ -229,6 +598,163 @@ impl World {
                 "all is down in time"
             );
         }
+    }
+}
+
+/// A webrtcbin of its own that offers with numbers of its own, as browsers do.
+struct Browser {
+    pipeline: gst::Pipeline,
+    webrtc: gst::Element,
+    said: mpsc::Receiver<Said>,
+    arrived: Arc<Mutex<BTreeMap<i32, u64>>>,
+}
+
+enum Said {
+    Offer(String),
+    Candidate(String),
+}
+
+impl Browser {
+    fn new(world: &World, codec: Codec, video: i32, audio: i32, extension: u8) -> Self {
+        assert_eq!(world.devices.len(), 1);
+        let (encoder, parameters) = match codec {
+            Codec::H264 => (
+                "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! \
+                 video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! \
+                 rtph264pay config-interval=-1",
+                ",packetization-mode=(string)1,profile-level-id=(string)42e01f,profile=(string)constrained-baseline",
+            ),
+            _ => ("vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay", ""),
+        };
+        let extmap = format!("extmap-{extension}=(string){}", sdp::TRANSPORT_WIDE_CC);
+        let text = format!(
+            "webrtcbin name=peer bundle-policy=max-bundle latency=100 \
+             audiotestsrc is-live=true ! opusenc ! rtpopuspay pt={audio} ! queue ! \
+             application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000,\
+                 rtcp-fb-transport-cc=(boolean)true,{extmap} ! peer.sink_0 \
+             videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 ! \
+             {encoder} pt={video} ! queue ! \
+             application/x-rtp,media=video,payload={video},clock-rate=90000,\
+                 rtcp-fb-transport-cc=(boolean)true{parameters},{extmap} ! peer.sink_1"
+        );
+        let pipeline = gst::parse::launch(&text)
+            .unwrap()
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let webrtc = pipeline.by_name("peer").unwrap();
+        // As browsers do: lost pictures are asked for again, lost sound is not.
+        let video = webrtc.static_pad("sink_1").unwrap();
+        let transceiver = video.property::<gst::glib::Object>("transceiver");
+        transceiver.set_property("do-nack", true);
+        let (to, said) = mpsc::channel(64);
+        let arrived: Arc<Mutex<BTreeMap<i32, u64>>> = Arc::default();
+
+        let candidates = to.clone();
+        webrtc.connect("on-ice-candidate", false, move |values| {
+            let text = values[2].get::<String>().unwrap();
+            let _ = candidates.try_send(Said::Candidate(text));
+            None
+        });
+        webrtc.connect("on-negotiation-needed", false, move |values| {
+            let webrtc = values[0].get::<gst::Element>().unwrap();
+            let to = to.clone();
+            let weak = webrtc.downgrade();
+            let promise = gst::Promise::with_change_func(move |reply| {
+                let reply = reply.unwrap().unwrap();
+                let offer = reply.get::<WebRTCSessionDescription>("offer").unwrap();
+                if let Some(webrtc) = weak.upgrade() {
+                    webrtc.emit_by_name::<()>(
+                        "set-local-description",
+                        &[&offer, &None::<gst::Promise>],
+                    );
+                }
+                let _ = to.try_send(Said::Offer(offer.sdp().as_text().unwrap()));
+            });
+            webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+            None
+        });
+        let counts = arrived.clone();
+        let weak = pipeline.downgrade();
+        webrtc.connect_pad_added(move |_, pad| {
+            if pad.direction() != gst::PadDirection::Src {
+                return;
+            }
+            let caps = pad.current_caps().unwrap();
+            let payload = caps.structure(0).unwrap().get::<i32>("payload").unwrap();
+            let sink = gst::ElementFactory::make("fakesink")
+                .property("sync", false)
+                .property("async", false)
+                .build()
+                .unwrap();
+            let Some(pipeline) = weak.upgrade() else {
+                return;
+            };
+            pipeline.add(&sink).unwrap();
+            sink.sync_state_with_parent().unwrap();
+            pad.link(&sink.static_pad("sink").unwrap()).unwrap();
+            let counts = counts.clone();
+            pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                *counts.lock().unwrap().entry(payload).or_default() += 1;
+                gst::PadProbeReturn::Ok
+            });
+        });
+        pipeline
+            .bus()
+            .unwrap()
+            .set_sync_handler(|_, _| gst::BusSyncReply::Drop);
+        pipeline.set_state(gst::State::Playing).unwrap();
+        Self {
+            pipeline,
+            webrtc,
+            said,
+            arrived,
+        }
+    }
+
+    fn hear(&self, event: &Event) {
+        match event {
+            Event::Local { sdp, .. } => {
+                let message = gstreamer_sdp::SDPMessage::parse_buffer(sdp.as_bytes()).unwrap();
+                let answer =
+                    WebRTCSessionDescription::new(gstreamer_webrtc::WebRTCSDPType::Answer, message);
+                self.webrtc.emit_by_name::<()>(
+                    "set-remote-description",
+                    &[&answer, &None::<gst::Promise>],
+                );
+            }
+            Event::Candidate {
+                candidate: Some(candidate),
+                ..
+            } => {
+                self.webrtc
+                    .emit_by_name::<()>("add-ice-candidate", &[&0u32, candidate]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Packets that arrived with a payload type.
+    fn packets(&self, payload: i32) -> u64 {
+        self.arrived
+            .lock()
+            .unwrap()
+            .get(&payload)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn has_feedback(&self) -> bool {
+        let rtpbin = self.pipeline.by_name("rtpbin").unwrap();
+        let session = rtpbin.emit_by_name::<gst::Element>("get-session", &[&0u32]);
+        session
+            .property::<Option<gst::Structure>>("twcc-stats")
+            .is_some()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 

@@ -282,7 +282,13 @@ impl Engine {
         let feed = |device, open: &Option<OpenSource>| Feed {
             device,
             open: open.clone(),
-            raw: Fanout::new(Content::Raw, |_| {}),
+            raw: Fanout::new(
+                match device {
+                    Device::Camera => Content::RawVideo,
+                    Device::Microphone => Content::RawAudio,
+                },
+                |_| {},
+            ),
             state: FeedState::Closed,
             retry_at: None,
         };

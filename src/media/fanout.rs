@@ -20,8 +20,10 @@ use serde::Serialize;
 /// What the buffers are, which decides how one may be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Raw pictures or sound: any buffer stands for itself, and only the newest matter.
-    Raw,
+    /// Raw pictures: any buffer stands for itself, and only the newest matter.
+    RawVideo,
+    /// Raw sound: any buffer stands for itself.
+    RawAudio,
     /// Encoded sound: any buffer stands for itself.
     EncodedAudio,
     /// Encoded pictures: after a hole nothing is good before the next keyframe.
@@ -32,10 +34,12 @@ impl Content {
     /// Buffers that wait in a consumer before it counts as too slow.
     ///
     /// A consumer is a payloader or an encoder in a pipeline that runs, so nothing should ever wait:
-    /// half a second of encoded frames covers a busy machine, two raw pictures a slow encoder.
+    /// half a second of sound or of encoded frames covers a busy machine, two raw pictures a slow
+    /// encoder.
     fn queue(self) -> u64 {
         match self {
-            Self::Raw => 2,
+            Self::RawVideo => 2,
+            Self::RawAudio => 25,
             Self::EncodedAudio => 25,
             Self::EncodedVideo => 15,
         }
@@ -150,7 +154,7 @@ impl Fanout {
         inner.bytes.fetch_add(buffer.size() as u64, Relaxed);
         let consumers = self.consumers().clone();
         for consumer in consumers.iter() {
-            if inner.content == Content::Raw {
+            if matches!(inner.content, Content::RawVideo | Content::RawAudio) {
                 // Cheap where they are the same as before. Who takes encoded frames has set them.
                 consumer.source.set_caps(sample.caps_owned().as_ref());
             }

@@ -15,10 +15,20 @@ macro_rules! files {
 }
 
 static FILES: &[(&str, &[u8])] = files! {
+    "codecs.js"
+    "devices.js"
+    "icon.svg"
     "index.html"
+    "layout.js"
+    "link.js"
+    "page.js"
+    "signalling.js"
+    "stage.js"
+    "style.css"
     "trust.css"
     "trust.html"
     "trust.js"
+    "words.js"
 };
 
 /// Answers with the file at this path, with "not modified", or with "not found".

@@ -1,4 +1,6 @@
-//! The server over real sockets: TLS, the page, redirects, WebSockets, and what bad peers get.
+//! The server over real sockets: TLS, the page, redirects, `/ws`, and what bad peers get.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,7 +8,12 @@ use async_tungstenite::{
     WebSocketStream, client_async,
     tokio::TokioAdapter,
     tungstenite::{
-        Bytes, Error, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode,
+        Bytes, Error, Message,
+        client::IntoClientRequest,
+        protocol::frame::{
+            Frame,
+            coding::{CloseCode, Data, OpCode},
+        },
     },
 };
 use axum::http;
@@ -251,8 +258,8 @@ async fn the_page_comes_with_its_guards() {
         .await;
     assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
     assert!(server.get("/secret").await.starts_with("HTTP/1.1 404 "));
-    let post = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    assert!(server.ask(post).await.starts_with("HTTP/1.1 405 "));
+    let posted = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert!(server.ask(posted).await.starts_with("HTTP/1.1 405 "));
     server.stop().await;
 }
 
@@ -439,10 +446,6 @@ async fn a_frame_that_is_too_large_is_answered_and_ends_the_connection() {
     }
     // In pieces it is no smaller, and a server with nothing to say closes by itself.
     let (mut socket, _, _outbox) = server.socket().await;
-    use async_tungstenite::tungstenite::protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
-    };
     for piece in 0..3 {
         let kind = if piece == 0 {
             Data::Text
@@ -709,6 +712,7 @@ async fn our_client_gives_up_a_server_that_says_nothing() {
     };
     let mut line = client.with_patience(patience).dial();
     let (stream, _) = soon(listener.accept()).await.unwrap();
+    #[expect(clippy::result_large_err, reason = "the library wants it so")]
     let request = |request: &http::Request<()>, mut response: http::Response<()>| {
         assert_eq!(request.headers()["sec-websocket-protocol"], "roomd.v1");
         let protocol = "roomd.v1".parse().unwrap();

@@ -30,7 +30,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use super::{
     addresses::Surroundings,
     certificate::{CertificateError, civil, validity},
-    provider, state,
+    hex, provider, state,
 };
 
 /// From when the authority is valid: before any clock that a device may start with.
@@ -147,7 +147,7 @@ impl Own {
             }
             Err(error) => Some(Err(error.to_string())),
         };
-        let (issued, permitted) = match kept {
+        let (root, permitted) = match kept {
             None => make_authority(&path, &configured, here)?,
             Some(Err(detail)) => return Err(CertificateError::Authority { path, detail }),
             Some(Ok((_, permitted))) if !configured.iter().all(|name| permitted.covers(name)) => {
@@ -163,14 +163,14 @@ impl Own {
             path: path.clone(),
             detail,
         };
-        let name = common_name(&issued.der).map_err(broken)?;
-        let sha256 = ring::digest::digest(&ring::digest::SHA256, &issued.der);
+        let name = common_name(&root.der).map_err(broken)?;
+        let sha256 = ring::digest::digest(&ring::digest::SHA256, &root.der);
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(sha256.as_ref());
-        let issuer = Issuer::from_ca_cert_der(&issued.der, issued.key)
+        let issuer = Issuer::from_ca_cert_der(&root.der, root.key)
             .map_err(|error| broken(error.to_string()))?;
         let authority = Authority {
-            der: issued.der.to_vec(),
+            der: root.der.to_vec(),
             sha256: fingerprint,
             name,
         };
@@ -366,10 +366,7 @@ fn make_authority(
     // Two authorities of one name would be mistaken for each other in a phone's list and, worse,
     // by the search for a chain.
     let digest = ring::digest::digest(&ring::digest::SHA256, key.public_key_raw());
-    let mark: String = digest.as_ref()[..3]
-        .iter()
-        .map(|b| format!("{b:02X}"))
-        .collect();
+    let mark = hex(&digest.as_ref()[..3]).to_uppercase();
     let host: String = here.host.chars().take(40).collect();
     params.distinguished_name = distinguished(&format!("roomd {host} {mark}"));
     let certificate = params.self_signed(&key).map_err(making)?;

@@ -225,6 +225,7 @@ impl Certificate {
     /// Looks at the source once, and takes what is new and good. It reads and may write files.
     ///
     /// A failure is reported once for each state of the files.
+    #[must_use = "its log() tells the operator"]
     pub fn check(&self, here: &Surroundings) -> Change {
         let fresh = match &mut *self.origin() {
             Origin::Files { files, seen } => files.check(seen, here.unix),

@@ -20,7 +20,8 @@ use async_tungstenite::{
     WebSocketStream, client_async_with_config,
     tokio::TokioAdapter,
     tungstenite::{
-        self, Error, Message, Utf8Bytes, client::IntoClientRequest as _, handshake::client::Request,
+        self, Error, Message, Utf8Bytes, client::IntoClientRequest as _, error::ProtocolError,
+        handshake::client::Request,
     },
 };
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -134,7 +135,10 @@ impl FromStr for ServerUrl {
             return Err(UrlError::Plain(authority.to_string()));
         }
         // The path where every roomd has it, unless there is another.
-        let uri = match uri.path_and_query().map(|path| path.as_str()) {
+        let uri = match uri
+            .path_and_query()
+            .map(axum::http::uri::PathAndQuery::as_str)
+        {
             None | Some("/") => format!("{}/ws", text.trim_end_matches('/'))
                 .parse()
                 .map_err(|_| malformed())?,
@@ -487,8 +491,12 @@ impl Connecting {
                 () = sleep_until(heard + patience.silence) => return Some(Lost::Silent),
                 written = socket.send(outgoing) => match written {
                     // What the server said before it went is still to be read.
-                    Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
-                    Err(Error::Protocol(tungstenite::error::ProtocolError::SendAfterClosing)) => {}
+                    Ok(())
+                    | Err(
+                        Error::ConnectionClosed
+                        | Error::AlreadyClosed
+                        | Error::Protocol(ProtocolError::SendAfterClosing),
+                    ) => {}
                     Err(error) => return Some(Lost::Broken(Box::new(error))),
                 },
             }

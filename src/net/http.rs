@@ -32,7 +32,7 @@ pub struct Site {
     pub health: watch::Receiver<Health>,
     /// The certificate in use.
     pub certificate: Certificate,
-    /// Where WebSockets report to.
+    /// Where connections report to.
     pub sockets: mpsc::Sender<FromSocket>,
 }
 
@@ -84,9 +84,10 @@ async fn about(State(site): State<Site>) -> Response {
 
 async fn health(State(site): State<Site>) -> Response {
     let health = site.health.borrow().clone();
-    let (status, word) = match health.ready {
-        true => (StatusCode::OK, "ok"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    let (status, word) = if health.ready {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
     let told = Json(json!({
         "status": word,
@@ -146,7 +147,7 @@ fn content_policy(host: Option<&Host>) -> String {
 
 /// Whether a WebSocket may be opened from where the browser says it comes from.
 ///
-/// A page of any other site may open WebSockets to us from its visitor's browser, from inside
+/// A page of any other site may open a WebSocket to us from its visitor's browser, from inside
 /// the visitor's network. Programs that are no browser say nothing, and may.
 pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {

@@ -1,11 +1,13 @@
 //! The files of `web/`, in the program itself.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+
+use super::hex;
 
 /// Each file of `web/` with its contents. A test finds those that are missing here.
 macro_rules! files {
@@ -66,10 +68,7 @@ pub(super) fn answer(path: &str, headers: &HeaderMap) -> Response {
 static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let tag = |contents: &[u8]| {
         let digest = ring::digest::digest(&ring::digest::SHA256, contents);
-        let hex: Cow<'_, str> = digest.as_ref()[..12]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = hex(&digest.as_ref()[..12]);
         format!("\"{hex}\"")
     };
     FILES.iter().map(|(_, contents)| tag(contents)).collect()

@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::state;
 
 /// Digits of a PIN that roomd makes.
-const PIN_DIGITS: usize = 6;
+const PIN_DIGITS: u32 = 6;
 
 /// Random bytes in an administrator's token.
 const TOKEN_BYTES: usize = 32;
@@ -114,14 +114,14 @@ impl Pin {
 
     /// Six digits, each set equally likely but for those that everybody tries first.
     fn random() -> io::Result<Self> {
-        const SETS: u32 = 10_u32.pow(PIN_DIGITS as u32);
+        const SETS: u32 = 10_u32.pow(PIN_DIGITS);
         loop {
             let number = u32::from_be_bytes(random()?);
             // Above the last multiple some sets would be likelier than others.
             if number >= u32::MAX - u32::MAX % SETS {
                 continue;
             }
-            let digits = format!("{:0PIN_DIGITS$}", number % SETS);
+            let digits = format!("{:06}", number % SETS);
             if !is_tried_first(&digits) {
                 return Ok(Self(digits));
             }
@@ -257,7 +257,7 @@ mod tests {
             Err(SecretError::Missing { .. })
         ));
         let made = Secrets::open(&directory).unwrap();
-        assert_eq!(made.pin.reveal().len(), PIN_DIGITS);
+        assert_eq!(made.pin.reveal().len(), 6);
         assert_eq!(made.token.reveal().len(), 43);
         for again in [Secrets::open(&directory), Secrets::read(&directory)] {
             let again = again.unwrap();
@@ -265,8 +265,8 @@ mod tests {
             assert_eq!(again.token, made.token);
         }
         for file in ["pin", "token"] {
-            let mode = fs::metadata(directory.join(file)).unwrap().permissions();
-            assert_eq!(mode.mode() & 0o777, 0o600);
+            let found = fs::metadata(directory.join(file)).unwrap();
+            assert_eq!(found.permissions().mode() & 0o777, 0o600);
         }
     }
 

@@ -138,7 +138,7 @@ mod tests {
     fn a_profile_is_the_same_each_time_and_escaped() {
         let authority = Authority {
             der: vec![1, 2, 3],
-            sha256: std::array::from_fn(|at| at as u8),
+            sha256: std::array::from_fn(|at| u8::try_from(at).unwrap()),
             name: "roomd <a&b> 00".into(),
         };
         let text = profile_text(&authority);

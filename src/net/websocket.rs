@@ -152,12 +152,9 @@ pub(super) async fn upgrade(
         let text = "Only this server's own page may open a WebSocket from a browser.\n";
         return refused(StatusCode::FORBIDDEN, text);
     }
-    let response = match create_response(&without_body(&request)) {
-        Ok(response) => response,
-        Err(_) => {
-            let text = "This is a WebSocket (RFC 6455) and wants its handshake.\n";
-            return refused(StatusCode::BAD_REQUEST, text);
-        }
+    let Ok(response) = create_response(&without_body(&request)) else {
+        let text = "This is a WebSocket (RFC 6455) and wants its handshake.\n";
+        return refused(StatusCode::BAD_REQUEST, text);
     };
     if !offers_our_protocol(&request) {
         let text = "This WebSocket speaks roomd.v1: name it in Sec-WebSocket-Protocol.\n";

@@ -11,7 +11,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::PossibleValue,
+};
 
 use crate::config::{self, Flags, Loaded, LogLevel, Problem, Purpose};
 
@@ -331,5 +333,15 @@ impl From<Find> for Flags {
             state_dir: find.state_dir,
             ..Self::default()
         }
+    }
+}
+
+impl ValueEnum for LogLevel {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
     }
 }

@@ -359,3 +359,6 @@ pub(super) fn ports(text: &str) -> Result<Ports, Misread> {
     }
     Ok(Ports { first, last })
 }
+
+#[cfg(test)]
+mod tests;

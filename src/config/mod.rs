@@ -270,7 +270,7 @@ pub struct Audio {
 pub struct Kbps(pub u32);
 
 /// What is logged: this and whatever is graver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum LogLevel {
     /// Bugs in roomd.
     Error,

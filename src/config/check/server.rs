@@ -49,11 +49,6 @@ impl Judge<'_> {
                 self.error(at, what, "of no use here", theirs);
             }
         }
-        if self.flags.listen.is_some() {
-            let what = "--listen is of no use where [signalling] names another server";
-            self.findings
-                .push(Problem::error(what, "leave the flag out"));
-        }
         if self.purpose == Purpose::Server {
             let what = "`roomd serve` is a server, and [signalling] names another one";
             let remedy = "leave [signalling] out, or start `roomd run`";

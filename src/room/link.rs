@@ -55,6 +55,8 @@ pub(super) struct Link {
     /// Its display name.
     pub(super) name: String,
     pub(super) offerer: bool,
+    /// The two have a video codec in common.
+    pub(super) has_video: bool,
     /// The present server does not know this link yet, and may still adopt it.
     pub(super) held: bool,
     /// The height at which the other side shows us.
@@ -119,6 +121,7 @@ impl Link {
             peer,
             name,
             offerer: beginning.offerer,
+            has_video: false,
             held: false,
             shown: None,
             negotiation,
@@ -168,6 +171,7 @@ impl Link {
                 return;
             }
         };
+        self.has_video = !allowed.is_empty();
         outputs.push_back(Output::Open(Open {
             link: self.id.clone(),
             generation: beginning.generation,

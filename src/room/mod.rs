@@ -419,13 +419,13 @@ impl Room {
             self.end_links(|link| link.held, Reason::Resumed);
         }
         for link in self.links.values_mut() {
-            let around = around(&self.session, &self.members, &self.settings.caps, link);
+            let around = around(&self.session, &self.members, link);
             link.due(now, around, &mut self.outputs);
         }
     }
 
     fn around(&self, link: &Link) -> Around {
-        around(&self.session, &self.members, &self.settings.caps, link)
+        around(&self.session, &self.members, link)
     }
 
     fn hear(&mut self, now: Instant, message: Server) {
@@ -791,19 +791,13 @@ fn current<'a>(
         .filter(|link| link.generation() == generation)
 }
 
-fn around(
-    session: &Session,
-    members: &BTreeMap<MemberId, RoomMember>,
-    caps: &Caps,
-    link: &Link,
-) -> Around {
+fn around(session: &Session, members: &BTreeMap<MemberId, RoomMember>, link: &Link) -> Around {
     let peer = members.get(&link.peer);
     Around {
         wire: session.joined(),
         present: peer.is_none_or(|peer| !peer.away),
-        video: peer.is_some_and(|peer| {
-            peer.media.video && peer.role != Role::Viewer && !common(caps, &peer.caps).is_empty()
-        }),
+        video: link.has_video
+            && peer.is_some_and(|peer| peer.media.video && peer.role != Role::Viewer),
     }
 }
 

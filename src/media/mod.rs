@@ -2,6 +2,7 @@
 
 pub mod device;
 mod launch;
+pub mod source;
 mod timebase;
 
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};

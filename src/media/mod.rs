@@ -16,6 +16,7 @@ mod ice;
 mod launch;
 mod peer;
 mod receive;
+pub mod source;
 mod stats;
 mod teardown;
 mod timebase;

@@ -2,50 +2,40 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::{
     clock,
     line::{Heard, Line, Server},
+    standing::{Ask, Standing},
 };
 use crate::{
     media::{self, Media},
-    room::{Input, Output, Room, State},
+    room::{Input, Open, Output, Room, State},
 };
 
 /// What may wait between media and the room. Eight links with thirty candidates each, gathered in
 /// one moment, are 240; full means that a link fails and is built again.
 pub(super) const FROM_MEDIA: usize = 512;
 
-/// Something asked of the device, over the control socket.
-#[derive(Debug)]
-pub(super) struct Ask {
-    /// What.
-    pub what: Asked,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Value>,
-}
-
-/// What may be asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
-    /// Members, links, what is sent and received.
-    Status,
-}
+/// How long media may take to stop. systemd allows the whole process five seconds.
+const MEDIA_WITHIN: Duration = Duration::from_secs(3);
 
 /// The device.
 pub(super) struct Device {
     room: Room,
     server: Server,
     line: Option<Line>,
-    media: Media,
+    media: Arc<Media>,
     events: mpsc::Receiver<media::Event>,
     /// Why the line was lost last, until it is there again.
     lost: Option<String>,
-    /// Whether the room has been joined.
-    joined: watch::Sender<bool>,
+    /// How the membership stands, in words, and whether it is one.
+    standing: watch::Sender<Standing>,
 }
 
 impl Device {
@@ -53,11 +43,19 @@ impl Device {
     pub(super) fn new(
         room: Room,
         server: Server,
-        media: Media,
+        media: Arc<Media>,
         events: mpsc::Receiver<media::Event>,
-        joined: watch::Sender<bool>,
+        standing: watch::Sender<Standing>,
     ) -> Self {
-        Self { room, server, line: None, media, events, lost: None, joined }
+        Self {
+            room,
+            server,
+            line: None,
+            media,
+            events,
+            lost: None,
+            standing,
+        }
     }
 
     /// Runs until `stop` completes; then says goodbye to the room and stops media.
@@ -89,8 +87,9 @@ impl Device {
         }
         let media = self.media;
         // Teardown waits for threads, so it must not hold up those of the runtime.
-        if tokio::task::spawn_blocking(move || media.stop()).await.is_err() {
-            warn!("media did not stop in order");
+        let stopped = tokio::task::spawn_blocking(move || media.stop(MEDIA_WITHIN)).await;
+        if !stopped.unwrap_or(false) {
+            warn!("media did not stop in time");
         }
     }
 
@@ -115,25 +114,57 @@ impl Device {
 
     fn reported(&mut self, event: media::Event) -> Option<Input> {
         Some(match event {
-            media::Event::Local { link, generation, sdp } => {
-                Input::Local { link, generation, sdp }
-            }
-            media::Event::Candidate { link, generation, candidate, mline } => {
-                Input::Candidate { link, generation, candidate, mline }
-            }
+            media::Event::Local {
+                link,
+                generation,
+                sdp,
+            } => Input::Local {
+                link,
+                generation,
+                sdp,
+            },
+            media::Event::Candidate {
+                link,
+                generation,
+                candidate,
+                mline,
+            } => Input::Candidate {
+                link,
+                generation,
+                candidate,
+                mline,
+            },
             media::Event::Up { link, generation } => {
                 info!(%link, %generation, "connected, and the certificate matches");
                 Input::Up { link, generation }
             }
-            media::Event::Failed { link, generation, why, detail } => {
+            media::Event::Failed {
+                link,
+                generation,
+                why,
+                detail,
+            } => {
                 warn!(%link, %generation, ?why, detail, "a link failed");
-                Input::Failed { link, generation, why, detail }
+                Input::Failed {
+                    link,
+                    generation,
+                    why,
+                    detail,
+                }
             }
-            media::Event::Traffic { link, generation, packets, frames } => {
-                Input::Traffic { link, generation, packets, frames }
-            }
+            media::Event::Traffic {
+                link,
+                generation,
+                packets,
+                frames,
+            } => Input::Traffic {
+                link,
+                generation,
+                packets,
+                frames,
+            },
             media::Event::Notice { what, text } => {
-                warn!(%what, "{text}");
+                warn!(?what, "{text}");
                 return None;
             }
         })
@@ -150,8 +181,16 @@ impl Device {
                 }
             }
         }
-        let joined = self.room.status().state == State::Joined;
-        self.joined.send_if_modified(|known| std::mem::replace(known, joined) != joined);
+        let status = self.room.status();
+        let standing = Standing {
+            joined: status.state == State::Joined,
+            words: status.words,
+        };
+        self.standing.send_if_modified(|known| {
+            let changed = *known != standing;
+            *known = standing;
+            changed
+        });
     }
 
     async fn obey(&mut self, output: Output) -> Option<Input> {
@@ -173,17 +212,43 @@ impl Device {
             }
             Output::Open(open) => {
                 debug!(link = %open.link, generation = %open.generation, offerer = open.offerer, "opening");
-                self.media.command(media::Command::Open(open.into()));
+                self.media.command(media::Command::Open(opening(open)));
             }
-            Output::Remote { link, generation, sdp } => {
-                self.media.command(media::Command::Remote { link, generation, sdp });
+            Output::Remote {
+                link,
+                generation,
+                sdp,
+            } => {
+                self.media.command(media::Command::Remote {
+                    link,
+                    generation,
+                    sdp,
+                });
             }
-            Output::AddCandidate { link, generation, candidate, mline, mid } => {
-                self.media.command(media::Command::Candidate { link, generation, candidate, mline, mid });
+            Output::AddCandidate {
+                link,
+                generation,
+                candidate,
+                mline,
+                mid: _,
+            } => {
+                // All sections share one transport, so a candidate without a place is as good.
+                let mline = mline.unwrap_or(0);
+                self.media.command(media::Command::Candidate {
+                    link,
+                    generation,
+                    candidate,
+                    mline,
+                });
             }
-            Output::Close { link, generation, why } => {
+            Output::Close {
+                link,
+                generation,
+                why,
+            } => {
                 debug!(%link, %generation, ?why, "closing");
-                self.media.command(media::Command::Close { link, generation });
+                self.media
+                    .command(media::Command::Close { link, generation });
             }
             Output::Label { link, name } => {
                 self.media.command(media::Command::Label { link, name });
@@ -196,16 +261,15 @@ impl Device {
         None
     }
 
+    /// The room answers at once, media within a second, for which nobody waits here.
     fn answer(&self, ask: Ask) {
-        let answer = match ask.what {
-            Asked::Status => json!({
-                "room": self.room.status(),
-                "lost": self.lost,
-                "media": self.media.stats(),
-            }),
-        };
-        // Whoever asked may have gone.
-        let _ = ask.answer.send(answer);
+        let mut answer = json!({ "room": self.room.status(), "lost": self.lost });
+        let media = self.media.clone();
+        tokio::task::spawn_blocking(move || {
+            answer["media"] = json!(media.stats());
+            // Whoever asked may have gone.
+            let _ = ask.send(answer);
+        });
     }
 }
 
@@ -213,5 +277,30 @@ async fn hear(line: &mut Option<Line>) -> Heard {
     match line {
         Some(line) => line.hear().await,
         None => std::future::pending().await,
+    }
+}
+
+fn opening(open: Open) -> media::OpenLink {
+    let Open {
+        link,
+        generation,
+        peer,
+        name,
+        offerer,
+        video,
+        allowed,
+        ice,
+        relay_only,
+    } = open;
+    media::OpenLink {
+        link,
+        generation,
+        peer,
+        name,
+        offerer,
+        video,
+        allowed,
+        ice,
+        relay_only,
     }
 }

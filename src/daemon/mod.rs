@@ -4,10 +4,18 @@
 
 mod announce;
 mod clock;
+#[cfg(feature = "media")]
+mod device;
+#[cfg(feature = "media")]
+mod engine;
+#[cfg(feature = "media")]
+mod line;
 mod server;
 mod settings;
 mod site;
+mod standing;
 mod start;
+mod status;
 
 use std::process::ExitCode;
 
@@ -25,7 +33,8 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Serve(flags) => start::start(&flags, Purpose::Server),
         Command::Check(check) => cli::check(&check, |_| Vec::new()),
         Command::Init => cli::init(),
-        Command::Devices { .. } | Command::Status { .. } => ExitCode::from(cli::EXIT_SOFTWARE),
+        Command::Devices { .. } => ExitCode::from(cli::EXIT_SOFTWARE),
+        Command::Status { flags, json } => status(&flags, json),
         Command::Pin { flags, new } => pin(&flags, new),
     }
 }
@@ -53,4 +62,24 @@ fn pin(flags: &Flags, _new: bool) -> ExitCode {
             ExitCode::from(cli::EXIT_FAILURE)
         }
     }
+}
+
+/// `roomd status`.
+fn status(flags: &Flags, json: bool) -> ExitCode {
+    let loaded = match config::load(flags, Purpose::Server) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            config::print(&problems);
+            return ExitCode::from(cli::EXIT_CONFIG);
+        }
+    };
+    match status::ask(&status::socket(&loaded.config)) {
+        Ok(answer) if json => println!("{answer:#}"),
+        Ok(answer) => print!("{}", status::text(&answer)),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(cli::EXIT_FAILURE);
+        }
+    }
+    ExitCode::SUCCESS
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -10,6 +11,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
+    announce,
     server::{Exchange, FROM_SOCKETS, Switchboard},
     settings::{self, Doors},
     start::StartError,
@@ -146,6 +148,21 @@ impl Site {
     /// The certificate in use.
     pub(super) fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// What `roomd status` tells of it. No secrets.
+    pub(super) fn status(&self) -> Value {
+        let authority = self.certificate.authority();
+        json!({
+            "address": announce::local_url(self.address),
+            "certificate_until": self.certificate.until(),
+            "authority": authority.map(|authority| json!({
+                "name": authority.name,
+                "sha256": authority.fingerprint(),
+            })),
+            "left_out": self.certificate.left_out(),
+            "members": self.health.borrow().members,
+        })
     }
 
     /// Says whether people can join.

@@ -1,19 +1,41 @@
 //! `roomd run` and `roomd serve`, from the configuration to the last goodbye.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
-use tracing::{error, info};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Interval, MissedTickBehavior, timeout},
+};
+use tracing::{error, info, warn};
 
 use super::{
     announce::{self, Announcement},
     settings,
     site::Site,
+    standing::{Ask, Standing},
 };
 use crate::{
     cli,
-    config::{self, Flags, Loaded, Purpose, Signalling},
-    net,
+    config::{self, Config, Flags, Loaded, LogLevel, Purpose, Signalling},
+    control, net,
+    system::{
+        log::{Level, Log},
+        service,
+        signals::{Signal, Signals},
+    },
 };
+
+/// Questions over the control socket that may wait. Each is answered within two seconds.
+const QUESTIONS: usize = 16;
+
+/// After this long without an answer, the room's task does not work any more.
+const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why roomd does not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +54,31 @@ pub(super) enum StartError {
     /// PIN or token cannot be used.
     #[error(transparent)]
     Secret(#[from] net::secrets::SecretError),
+    /// No control socket.
+    #[error(transparent)]
+    Control(#[from] control::BindError),
+    /// The remote server cannot be dialled at all.
+    #[cfg(feature = "media")]
+    #[error(transparent)]
+    Client(#[from] net::client::ClientError),
+    /// Its URL is none.
+    #[cfg(feature = "media")]
+    #[error(transparent)]
+    Url(#[from] net::client::UrlError),
+    /// GStreamer does not start.
+    #[cfg(feature = "media")]
+    #[error(transparent)]
+    Media(#[from] crate::media::Error),
     /// Something that the system should give is missing.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// This program was built to be a server only.
+    #[cfg(not(feature = "media"))]
+    #[error("this roomd was built without media, so it can serve but not run; see roomd serve")]
+    NoMedia,
+    /// A server that is told to be a client.
+    #[error("[signalling] makes this machine a client of another server; roomd serve is one")]
+    ClientCannotServe,
 }
 
 fn remedy(source: &io::Error) -> &'static str {
@@ -59,53 +103,336 @@ pub(super) fn start(flags: &Flags, purpose: Purpose) -> ExitCode {
         }
     };
     config::print(&loaded.warnings);
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let log = Log::start(level(loaded.config.log));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            error!(%error, "no runtime");
+        .build();
+    let (log, runtime) = match (log, runtime) {
+        (Ok(log), Ok(runtime)) => (log, runtime),
+        (Err(error), _) | (_, Err(error)) => {
+            eprintln!("roomd: {error}");
             return ExitCode::from(cli::EXIT_SOFTWARE);
         }
     };
-    match runtime.block_on(run(&loaded, purpose)) {
+    match runtime.block_on(run(loaded, flags, purpose, &log)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("roomd: {error}");
-            ExitCode::from(cli::EXIT_FAILURE)
+            error!("{error}");
+            ExitCode::from(match error {
+                StartError::Certificate(_) | StartError::Secret(_) => cli::EXIT_CONFIG,
+                _ => cli::EXIT_FAILURE,
+            })
         }
     }
 }
 
-async fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), StartError> {
+fn level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Trace => Level::Trace,
+    }
+}
+
+/// Everything that runs.
+struct Running {
+    site: Option<Site>,
+    device: Option<Device>,
+}
+
+/// The device's task, and the ways to it.
+struct Device {
+    asks: mpsc::Sender<Ask>,
+    standing: watch::Receiver<Standing>,
+    found: Vec<(String, String)>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Result<(), StartError> {
     let config = &loaded.config;
-    let Signalling::Own(server) = &config.signalling else {
-        return Ok(());
+    // From here on the process says goodbye before it ends.
+    let mut signals = Signals::listen()?;
+    std::fs::create_dir_all(&config.state_dir)?;
+    std::fs::create_dir_all(&config.runtime_dir)?;
+    let control = control::bind(&super::status::socket(config))?;
+    let site = match &config.signalling {
+        Signalling::Own(server) => {
+            let own = (purpose == Purpose::Device).then_some(&config.room.name);
+            Some(Site::open(config, server, settings::rooms(server, own)).await?)
+        }
+        Signalling::Remote(_) if purpose == Purpose::Server => {
+            return Err(StartError::ClientCannotServe);
+        }
+        Signalling::Remote(_) => None,
     };
-    let own = (purpose == Purpose::Device).then_some(&config.room.name);
-    let site = Site::open(config, server, settings::rooms(server, own)).await?;
-    let reachable = net::addresses::reachable().unwrap_or_default();
-    println!(
-        "listening on {}",
-        announce::local_url(site.address()).trim_end_matches('/')
+    let device = match purpose {
+        Purpose::Device => Some(device(&loaded, site.as_ref())?),
+        Purpose::Server => None,
+    };
+    let mut running = Running { site, device };
+    running.announce(config);
+    running.tell();
+
+    let (questions, mut asked) = mpsc::channel(QUESTIONS);
+    let (stop_control, control_stopped) = oneshot::channel::<()>();
+    let control = tokio::spawn(control::serve(
+        control,
+        questions,
+        control::Patience::default(),
+        async move {
+            let _ = control_stopped.await;
+        },
+    ));
+    let mut watchdog = Watchdog::new();
+    let mut known = loaded.config.clone();
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => break,
+                Signal::Reload => {
+                    service::reloading();
+                    reload(&mut known, flags, purpose, log, running.site.as_ref());
+                    running.tell();
+                }
+            },
+            Some(request) = asked.recv() => running.answer(request),
+            () = running.changed() => running.tell(),
+            () = watchdog.due() => running.prove_life(),
+        }
+    }
+    info!("saying goodbye");
+    service::stopping("saying goodbye");
+    drop(stop_control);
+    running.stop().await;
+    let _ = control.await;
+    let _ = std::fs::remove_file(super::status::socket(config));
+    Ok(())
+}
+
+/// Starts the device's half: media, and the room in a task of its own.
+#[cfg(feature = "media")]
+fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
+    use super::{clock, device, engine, line};
+    use crate::{
+        protocol::{Kind, Media, NodeId},
+        room::{self, Room},
+    };
+
+    let config = &loaded.config;
+    let (server, token) = match (&config.signalling, site) {
+        (Signalling::Own(_), Some(site)) => (line::Server::Own(site.exchange().clone()), None),
+        (Signalling::Own(_), None) => return Err(StartError::ClientCannotServe),
+        (Signalling::Remote(remote), _) => {
+            let url = remote.url.to_string().parse()?;
+            let client = net::client::Client::new(url, remote.ca.as_deref())?;
+            (line::Server::Remote(client), remote.token.clone())
+        }
+    };
+    let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
+    let plan = engine::Plan::make(loaded);
+    let media = std::sync::Arc::new(plan.start(loaded, events)?);
+    let chance = clock::random();
+    let room = Room::new(
+        room::Settings {
+            node: NodeId::from_random(chance),
+            name: config.name.clone(),
+            kind: Kind::Device,
+            caps: plan.caps(),
+            room: Some(config.room.name.clone()),
+            pin: config.room.pin.as_ref().map(|pin| pin.expose().to_owned()),
+            token,
+            media: Media::default(),
+        },
+        chance[..8]
+            .iter()
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
     );
-    print!(
-        "{}",
-        Announcement {
+    let (told, standing) = watch::channel(Standing::default());
+    let (asks, asked) = mpsc::channel(QUESTIONS);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let device = device::Device::new(room, server, media, from_media, told);
+    let task = tokio::spawn(device.run(asked, async move {
+        let _ = stopped.await;
+    }));
+    Ok(Device {
+        asks,
+        standing,
+        found: plan.found(),
+        stop,
+        task,
+    })
+}
+
+#[cfg(not(feature = "media"))]
+fn device(_: &Loaded, _: Option<&Site>) -> Result<Device, StartError> {
+    Err(StartError::NoMedia)
+}
+
+impl Running {
+    /// Says on the terminal where to go. Under a service manager stdout is a log, and a PIN has no
+    /// place in there.
+    fn announce(&self, config: &Config) {
+        let (Some(site), Signalling::Own(server)) = (&self.site, &config.signalling) else {
+            return;
+        };
+        println!(
+            "listening on {}",
+            announce::local_url(site.address()).trim_end_matches('/')
+        );
+        let by_hand = std::env::var_os("JOURNAL_STREAM").is_none();
+        let announcement = Announcement {
             listening: site.address(),
             name: server.names.first().map(String::as_str),
-            reachable: &reachable,
-            pin: Some(site.pin()),
-            found: &[],
+            reachable: &net::addresses::reachable().unwrap_or_default(),
+            pin: Some(site.pin()).filter(|_| by_hand),
+            found: self.device.as_ref().map_or(&[], |device| &device.found),
+        };
+        print!("{}", announcement.text(by_hand));
+        let _ = io::stdout().flush();
+    }
+
+    /// Completes when the membership has changed. A server alone has none.
+    async fn changed(&mut self) {
+        if let Some(device) = &mut self.device
+            && device.standing.changed().await.is_ok()
+        {
+            return;
         }
-        .text(true)
-    );
-    site.ready(true);
-    info!("ready");
-    let _ = tokio::signal::ctrl_c().await;
-    site.close().await;
-    Ok(())
+        std::future::pending().await
+    }
+
+    /// Tells systemd and `/health` how things stand.
+    ///
+    /// A client of another server is ready without it: it will join as soon as that one is there,
+    /// and systemd shall not restart it meanwhile.
+    fn tell(&self) {
+        let standing = self.standing();
+        if let Some(site) = &self.site {
+            site.ready(standing.joined);
+        }
+        if standing.joined || self.site.is_none() {
+            service::ready(&standing.words);
+        } else {
+            service::status(&standing.words);
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        self.device.as_ref().map_or_else(
+            || Standing {
+                joined: true,
+                words: "serving".to_owned(),
+            },
+            |device| device.standing.borrow().clone(),
+        )
+    }
+
+    /// Feeds systemd's watchdog when the device's task and the media engine both answer.
+    fn prove_life(&self) {
+        let Some(device) = &self.device else {
+            service::watchdog();
+            return;
+        };
+        let (ask, answer) = oneshot::channel();
+        if device.asks.try_send(ask).is_ok() {
+            tokio::spawn(async move {
+                match timeout(ALIVE_WITHIN, answer).await {
+                    Ok(Ok(answer)) if !answer["media"].is_null() => service::watchdog(),
+                    _ => warn!("the room or the media engine does not answer"),
+                }
+            });
+        }
+    }
+
+    /// Answers a question of the control socket, without waiting for it here.
+    fn answer(&self, request: control::Request) {
+        let control::Request { ask, answer } = request;
+        if ask["do"] != "status" {
+            let _ = answer.send(json!({ "error": "this roomd knows no such request" }));
+            return;
+        }
+        let mut status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "server": self.site.as_ref().map(Site::status),
+        });
+        let asked = self.device.as_ref().map(|device| {
+            let (ask, told) = oneshot::channel();
+            (device.asks.try_send(ask).is_ok(), told)
+        });
+        tokio::spawn(async move {
+            if let Some((true, told)) = asked
+                && let Ok(Ok(Value::Object(device))) = timeout(ALIVE_WITHIN, told).await
+                && let Some(status) = status.as_object_mut()
+            {
+                status.extend(device);
+            }
+            let _ = answer.send(status);
+        });
+    }
+
+    async fn stop(self) {
+        if let Some(device) = self.device {
+            let _ = device.stop.send(());
+            let _ = device.task.await;
+        }
+        if let Some(site) = self.site {
+            site.close().await;
+        }
+    }
+}
+
+/// SIGHUP: looks at the certificate and the file again, takes the level of the log, and says what
+/// else would need a restart.
+fn reload(known: &mut Config, flags: &Flags, purpose: Purpose, log: &Log, site: Option<&Site>) {
+    if let Some(site) = site {
+        site.certificate().check(&net::Surroundings::look()).log();
+    }
+    match config::load(flags, purpose) {
+        Ok(loaded) => {
+            log.set_level(level(loaded.config.log));
+            known.log = loaded.config.log;
+            let changed = config::changed(known, &loaded.config);
+            if changed.is_empty() {
+                info!("the configuration is as it was");
+            } else {
+                warn!(
+                    changed = changed.join(", "),
+                    "a restart is needed for what has changed"
+                );
+            }
+        }
+        Err(problems) => {
+            config::print(&problems);
+            warn!(
+                problems = problems.len(),
+                "the configuration is wrong; what runs goes on"
+            );
+        }
+    }
+}
+
+/// When systemd wants to be told that the work goes on.
+struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    fn new() -> Self {
+        Self(service::watchdog_pace().map(|pace| {
+            let mut interval = tokio::time::interval(pace);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        }))
+    }
+
+    async fn due(&mut self) {
+        match &mut self.0 {
+            Some(interval) => {
+                interval.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
 }

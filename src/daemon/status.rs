@@ -1,0 +1,95 @@
+//! `roomd status`: what a running roomd does, for people and for programs.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::Config,
+    control::{self, AskError},
+};
+
+/// Where a roomd with this configuration is asked.
+pub(super) fn socket(config: &Config) -> PathBuf {
+    config.runtime_dir.join("control")
+}
+
+/// Asks the roomd behind this socket.
+pub(super) fn ask(socket: &Path) -> Result<Value, AskError> {
+    control::ask(socket, &json!({ "do": "status" }))
+}
+
+/// The answer for people.
+pub(super) fn text(status: &Value) -> String {
+    let mut text = String::new();
+    if let Some(room) = status["room"].as_object() {
+        line(&mut text, "Room", &words(&status["room"]["words"]));
+        if let Some(lost) = status["lost"].as_str() {
+            line(&mut text, "Server", lost);
+        }
+        for link in room
+            .get("links")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            line(
+                &mut text,
+                &words(&link["name"]),
+                &self::link(link, &status["media"]),
+            );
+        }
+        let alone = room
+            .get("members")
+            .and_then(Value::as_array)
+            .is_none_or(Vec::is_empty);
+        if alone {
+            line(&mut text, "Members", "nobody else is here");
+        }
+    }
+    let server = &status["server"];
+    if server.is_object() {
+        line(&mut text, "Address", &words(&server["address"]));
+        line(
+            &mut text,
+            "Certificate",
+            &format!("good until {}", words(&server["certificate_until"])),
+        );
+        if let Some(authority) = server["authority"]["sha256"].as_str() {
+            line(&mut text, "Authority", &words(&server["authority"]["name"]));
+            line(&mut text, "SHA-256", authority);
+        }
+    }
+    text
+}
+
+/// One link: its state, and once it is up what goes each way.
+fn link(link: &Value, media: &Value) -> String {
+    let mut text = words(&link["words"]);
+    let stats = &media["links"][link["link"].as_str().unwrap_or_default()];
+    if stats["up"] == true {
+        let _ = write!(
+            text,
+            "; {}, generation {}, {} pictures sent, {} received",
+            stats["codec"].as_str().unwrap_or("no video"),
+            link["generation"],
+            stats["video_out"]["delivered"],
+            stats["frames_in"],
+        );
+        if let Some(rtt) = stats["rtt_ms"].as_f64() {
+            let _ = write!(text, ", round trip {rtt:.0} ms");
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, what: &str, value: &str) {
+    let _ = writeln!(text, "{what:<13}{value}");
+}
+
+fn words(value: &Value) -> String {
+    value.as_str().unwrap_or("?").to_owned()
+}

@@ -232,6 +232,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             (line::Server::Remote(client), remote.token.clone())
         }
     };
+    crate::media::init()?;
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
     let media = std::sync::Arc::new(plan.start(loaded, events)?);

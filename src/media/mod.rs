@@ -31,6 +31,11 @@ pub use receive::Outlets;
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
 
+/// Gets GStreamer ready. Every process that touches anything else of this module does it first.
+pub fn init() -> Result<(), Error> {
+    gstreamer::init().map_err(Error::from)
+}
+
 use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reason};
 
 /// What the engine is asked to do.

@@ -3,6 +3,8 @@
 //! [`Client`] is what a member says, [`Server`] what it hears. Unknown fields are ignored, so that
 //! a later server may say more; an unknown `t` is answered with the error `bad_type`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Generation, IceServer, LinkId, MemberId, NodeId, RoomName, Secret, SessionId};
@@ -221,7 +223,7 @@ pub struct Limits {
 }
 
 /// `join`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Join {
     /// Which room. Without one, the server's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,6 +239,17 @@ pub struct Join {
     pub media: Media,
 }
 
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join")
+            .field("room", &self.room)
+            .field("pin", &self.pin.as_ref().map(|_| "[private]"))
+            .field("role", &self.role)
+            .field("media", &self.media)
+            .finish()
+    }
+}
+
 /// `me`: each field replaces what was known, an absent one leaves it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Me {
@@ -249,7 +262,7 @@ pub struct Me {
 }
 
 /// `offer`, in both directions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// On which link.
     pub link: LinkId,
@@ -263,11 +276,22 @@ pub struct Offer {
     pub sdp: String,
 }
 
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer")
+            .field("link", &self.link)
+            .field("generation", &self.generation)
+            .field("from", &self.from)
+            .field("sdp", &format_args!("[{} bytes]", self.sdp.len()))
+            .finish()
+    }
+}
+
 /// `answer`, in both directions; the fields are those of `offer`.
 pub type Answer = Offer;
 
 /// `candidate`, in both directions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// On which link.
     pub link: LinkId,
@@ -285,6 +309,19 @@ pub struct Candidate {
     /// The media section by its place, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mline: Option<u32>,
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate")
+            .field("link", &self.link)
+            .field("generation", &self.generation)
+            .field("from", &self.from)
+            .field("candidate", &self.candidate.as_ref().map(|_| "[private]"))
+            .field("mid", &self.mid)
+            .field("mline", &self.mline)
+            .finish()
+    }
 }
 
 /// `again`.
@@ -373,7 +410,9 @@ pub struct Room {
     pub owner: MemberId,
     /// Everybody in it, the reader included, in order of joining.
     pub members: Vec<RoomMember>,
-    /// The reader's links.
+    /// The reader's links that have been negotiated. Each of the others is told by `link` when it
+    /// begins, so a link that the reader has and that is not here has ended, unless the server
+    /// has just started and it may yet be adopted (`adopt_ms`).
     pub links: Vec<RoomLink>,
 }
 

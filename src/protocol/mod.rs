@@ -9,6 +9,7 @@
 mod ice;
 mod id;
 mod message;
+mod read;
 
 pub use ice::IceServer;
 pub use id::{Generation, IdError, LinkId, MemberId, NodeId, RoomName, Secret, SessionId};
@@ -17,6 +18,7 @@ pub use message::{
     Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Problem, Reason, Resume, Role,
     Room, RoomLink, RoomMember, Server, Show, Welcome,
 };
+pub use read::{read_client, read_server};
 
 /// The WebSocket sub-protocol that both ends name in the handshake.
 pub const SUBPROTOCOL: &str = "roomd.v1";
@@ -40,3 +42,15 @@ pub const LONGEST_NAME: usize = 64;
 
 /// Most candidates that one side may send, and the other keeps, for one generation.
 pub const MOST_CANDIDATES: usize = 64;
+
+/// The longest PIN, in characters. Six digits are usual.
+pub const LONGEST_PIN: usize = 64;
+
+/// The longest name of a media section (`a=mid`), in bytes. Browsers write one or two digits.
+pub const LONGEST_MID: usize = 64;
+
+/// Most codecs that a member names in each direction, and most versions. Browsers have about ten.
+pub const MOST_CODECS: usize = 16;
+
+/// Most links that `hello` may keep: twice what the largest room gives one member.
+pub const MOST_KEPT: usize = 32;

@@ -27,7 +27,13 @@ async function ask() {
   at('nothing').hidden = Boolean(about.authority);
   at('why').hidden = at('steps').hidden = !about.authority;
   if (about.authority) {
-    at('fingerprint').textContent = about.authority.sha256;
+    // Lines break between groups of four, so that two people can read it to each other.
+    const groups = about.authority.sha256.match(/(?:[^:]+:?){1,4}/g) ?? [];
+    at('fingerprint').replaceChildren(...groups.map((/** @type {string} */ group) => {
+      const part = document.createElement('span');
+      part.textContent = group;
+      return part;
+    }));
     at('authority').textContent = about.authority.name;
   }
 }

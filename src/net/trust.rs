@@ -88,7 +88,7 @@ fn profile_text(authority: &Authority) -> String {
     </dict>
   </array>
   <key>PayloadDescription</key>
-  <string>Lets this device open the room without a warning. It vouches for the room's own names and addresses only.</string>
+  <string>Lets this device open the room without a warning. It can vouch for this room and for private addresses only.</string>
   <key>PayloadDisplayName</key>
   <string>{name}</string>
   <key>PayloadIdentifier</key>

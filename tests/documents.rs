@@ -5,6 +5,8 @@
 //! a block marked `sh` that begins with `roomd` is a command line that is understood.
 //! docs/configuration.md has every key, with its default and in an example.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -234,10 +236,8 @@ impl Machine {
         )
         .map(|_| ())
         .map_err(|problems| {
-            problems
-                .iter()
-                .map(|problem| format!("{problem}\n"))
-                .collect()
+            let drawn: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            drawn.join("\n")
         })
     }
 }

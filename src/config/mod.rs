@@ -21,6 +21,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::{
     collections::BTreeMap,
     fmt,
+    io::IsTerminal,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,7 +30,7 @@ pub use address::{IceScheme, IceTransport, IceUrl, PORT, Ports, SignallingUrl};
 pub use effective::{Origin, Origins, changed, effective};
 pub use file::KEYS;
 pub use private::Private;
-pub use problem::{Problem, Text, print};
+pub use problem::{Problem, Text};
 
 use crate::{
     pipeline::{Catalogue, Codec},
@@ -403,4 +404,12 @@ pub fn load_in(
 ) -> Result<Loaded, Vec<Problem>> {
     let source = read::configuration(flags.config.as_deref(), usual)?;
     check::check(source.as_ref(), surroundings, flags, purpose)
+}
+
+/// Writes problems to standard error, in colour where a person reads it.
+pub fn print(problems: &[Problem]) {
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for problem in problems {
+        eprintln!("{}\n", problem.draw(colours));
+    }
 }

@@ -1,6 +1,6 @@
 //! One problem of the configuration: where it is, what is wrong, and what to do about it.
 
-use std::{fmt, io::IsTerminal, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
@@ -199,14 +199,6 @@ impl From<crate::pipeline::Problem> for Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.draw(false))
-    }
-}
-
-/// Writes problems to standard error, in colour where a person reads it.
-pub fn print(problems: &[Problem]) {
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    for problem in problems {
-        eprintln!("{}\n", problem.draw(colours));
     }
 }
 

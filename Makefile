@@ -311,7 +311,7 @@ test-browser: clip
 	cargo build --locked
 	cd tests/e2e
 	npm ci --no-audit --no-fund
-	ROOMD="$$CARGO_TARGET_DIR/debug/roomd" npm test
+	ROOMD_BIN="$$CARGO_TARGET_DIR/debug/roomd" npm test
 
 # The device's camera and microphone in the tests: made once, and again when the generator changes.
 .PHONY: clip

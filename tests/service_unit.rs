@@ -119,7 +119,7 @@ fn the_unit_says_what_a_device_on_a_wall_needs() {
         "CacheDirectory=roomd",
         "Environment=GST_REGISTRY=/var/cache/roomd/registry.bin",
         "AmbientCapabilities=CAP_NET_BIND_SERVICE",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/bin/sh -c 'kill -HUP \"$MAINPID\"'",
     ] {
         assert!(lines.contains(&line), "{line}");
     }

@@ -8,6 +8,7 @@
 #
 #   BARE_DIR=…     where the roots and the logs go       (default: target/bare)
 #   BARE_KEEP=1    keeps the root afterwards, to look into it
+#   BARE_AGAIN=1   takes the root that was kept, what it built included, and keeps it again
 #   BARE_CRATES=1  hands this machine's downloaded crates in, which spares the registry
 #   BARE_LIMIT=…   seconds for one suite                 (default: 3600)
 set -eu
@@ -29,15 +30,19 @@ main() {
 		begun=$(date +%s)
 		root=$dir/$suite
 		log=$dir/$suite.log
-		remove_root
-		say "$suite: making a root with apt and make"
-		make_root "$suite"
+		if [ -n "${BARE_AGAIN:-}" ] && [ -d "$root/root/roomd" ]; then
+			say "$suite: taking the root that is there"
+		else
+			remove_root
+			say "$suite: making a root with apt and make"
+			make_root "$suite"
+		fi
 		hand_over
 		say "$suite: make run (the log: $log)"
 		try "$log" || die "$suite: no address was printed; the last lines:
 $(tail -n 25 "$log")"
 		say "$suite: passed in $(($(date +%s) - begun)) s: $address"
-		[ -n "${BARE_KEEP:-}" ] || remove_root
+		kept || remove_root
 	done
 }
 
@@ -139,8 +144,10 @@ remove_root() {
 
 clean() {
 	stop
-	[ -n "${BARE_KEEP:-}" ] || remove_root
+	kept || remove_root
 }
+
+kept() { [ -n "${BARE_KEEP:-}${BARE_AGAIN:-}" ]; }
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 die() {

@@ -1,6 +1,6 @@
 // Writes the test clip into a folder, unless it is there already: node tests/clip/make.mjs FOLDER
 //
-// GStreamer encodes, espeak-ng speaks; each step is ended after a minute.
+// GStreamer encodes, espeak-ng speaks; each step is ended after three minutes.
 
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,12 +9,15 @@ import { chmod, mkdir, mkdtemp, readFile, readdir, rename, rm, stat, writeFile }
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { COLUMNS, FRAMES, ROWS, bits, readPlane } from './blocks.mjs';
+import { COLUMNS, COUNTS, bits, read } from './blocks.mjs';
 
 const WIDTH = 1280;
 const HEIGHT = 720;
 const RATE = 30;
-const STEP_LIMIT_MS = 60_000;
+const FRAMES = 256;
+/** The film begins again where the counter does. */
+const COUNTS_PER_FRAME = COUNTS / FRAMES;
+const STEP_LIMIT_MS = 180_000;
 
 /** Who is seen in which file. */
 const CAMERAS = { 'camera.mkv': 1, 'camera-2.mkv': 2 };
@@ -105,16 +108,15 @@ function picture(member, frame) {
     image.fill(128 + 50 * Math.cos(hue), at + chroma, at + chroma + WIDTH / 2);
   }
 
-  const blockWidth = WIDTH / COLUMNS;
-  const blockHeight = HEIGHT / ROWS;
-  bits(member, frame).forEach((white, column) => {
-    for (let y = 0; y < 2 * blockHeight; y++) {
-      const at = y * WIDTH + column * blockWidth;
-      image.fill(white === y < blockHeight ? 235 : 16, at, at + blockWidth);
+  const block = WIDTH / COLUMNS;
+  bits(member, frame * COUNTS_PER_FRAME).forEach((white, column) => {
+    for (let y = 0; y < 2 * block; y++) {
+      const at = y * WIDTH + column * block;
+      image.fill(white === y < block ? 235 : 16, at, at + block);
     }
   });
   for (const plane of [luma, luma + chroma]) {
-    image.fill(128, plane, plane + (WIDTH / 2) * blockHeight);
+    image.fill(128, plane, plane + (WIDTH / 2) * block);
   }
   return image;
 }
@@ -132,8 +134,8 @@ async function proofread(file, member) {
   if (frames !== FRAMES) throw new Error(`${file} has ${frames} frames, not ${FRAMES}`);
   for (let frame = 0; frame < frames; frame++) {
     const plane = gray.subarray(frame * width * height, (frame + 1) * width * height);
-    const said = readPlane(plane, width, height);
-    if (said?.member !== member || said.frame !== frame) {
+    const said = read(plane, width);
+    if (said?.member !== member || said.counter !== frame * COUNTS_PER_FRAME) {
       throw new Error(`frame ${frame} of ${file} says ${JSON.stringify(said)}`);
     }
   }

@@ -35,7 +35,7 @@ export const CONNECT_MS = 20_000;
 export const DISCONNECTED_MS = 5_000;
 /** Without any packet, although the other side says that it sends. */
 export const SILENT_MS = 6_000;
-/** Without a decoded frame, although the other side says that it sends a picture. */
+/** Without a decoded frame, although video packets come; without those, `SILENT_MS` is waited. */
 export const DARK_MS = 2_000;
 /** What a fresh picture gets on top of `DARK_MS`: the keyframe has to be asked for and to come. */
 export const FRESH_MS = 3_000;
@@ -45,8 +45,8 @@ export const PAUSES_MS = [0, 2_000, 5_000, 10_000, 20_000, 30_000];
 const UNANSWERED_MS = 10_000;
 /** A link that was well for this long has all its pauses before it again. */
 const WELL_MS = 30_000;
-/** Between two samples; more means that the machine slept, and its figures say nothing. */
-const SLEPT_MS = 5_000;
+/** Between two samples of about one second; more means that this machine slept or is overloaded, and its figures say nothing of the other. */
+const SLEPT_MS = 2_500;
 /** The protocol's limit for one side of a generation. */
 const MOST_CANDIDATES = 64;
 
@@ -553,6 +553,7 @@ class Connection {
  * @typedef {object} Sample What one reading of the statistics says.
  * @property {number} at on the world's clock, in milliseconds
  * @property {number} packets received in all
+ * @property {number} pictures video packets received in all
  * @property {number} frames decoded in all
  * @property {number} lost packets in all
  * @property {number} bytesIn
@@ -576,7 +577,7 @@ class Connection {
 function summary(report, before, at) {
   /** @type {Sample} */
   const sample = {
-    at, packets: 0, frames: 0, lost: 0, bytesIn: 0, bytesOut: 0, kbpsIn: 0, kbpsOut: 0,
+    at, packets: 0, pictures: 0, frames: 0, lost: 0, bytesIn: 0, bytesOut: 0, kbpsIn: 0, kbpsOut: 0,
     fps: 0, height: 0, rtt: null, codecIn: '', codecOut: '', path: '',
   };
   const codec = (/** @type {string} */ id) => report.get(id)?.mimeType?.split('/')[1] ?? '';
@@ -586,6 +587,7 @@ function summary(report, before, at) {
       sample.bytesIn += entry.bytesReceived ?? 0;
       sample.lost += entry.packetsLost ?? 0;
       if (entry.kind === 'video') {
+        sample.pictures += entry.packetsReceived ?? 0;
         sample.frames += entry.framesDecoded ?? 0;
         sample.fps = Math.round(entry.framesPerSecond ?? 0);
         sample.height = entry.frameHeight ?? 0;
@@ -613,8 +615,10 @@ function summary(report, before, at) {
  */
 function marks(now) {
   let packets = -1;
+  let pictures = -1;
   let frames = -1;
   let lastPacket = now;
+  let lastPicture = now;
   let lastFrame = now;
   let heard = false;
   let seen = false;
@@ -632,16 +636,20 @@ function marks(now) {
       const hears = media.audio || media.video;
       const sees = media.video && shown;
       if (sample.packets !== packets || slept || hears !== heard) lastPacket = at;
+      if (sample.pictures !== pictures || slept) lastPicture = at;
       if (sample.frames !== frames || slept) lastFrame = at;
       if (sees !== seen || slept) this.picture = at;
       packets = sample.packets;
+      pictures = sample.pictures;
       frames = sample.frames;
       heard = hears;
       seen = sees;
       if (hears && at - lastPacket >= SILENT_MS) return 'silent';
+      // Packets that make no picture are soon hopeless. Where none come, the sender may be short of
+      // breath, and a new link would only take more of it.
+      const patience = at - lastPicture < DARK_MS ? DARK_MS : SILENT_MS;
       const since = Math.max(lastFrame, this.picture + FRESH_MS);
-      // No packet at all is not darkness but silence, and has its own patience.
-      if (sees && at - since >= DARK_MS && at - lastPacket < DARK_MS) return 'dark';
+      if (sees && at - since >= patience && at - lastPacket < SILENT_MS) return 'dark';
       return null;
     },
   };

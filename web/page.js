@@ -6,6 +6,7 @@
  */
 
 import { Devices, Loudness } from './devices.js';
+import { fitting } from './layout.js';
 import { Session } from './signalling.js';
 import { Stage } from './stage.js';
 import * as words from './words.js';
@@ -41,6 +42,8 @@ let soundBlocked = false;
 /** @type {{ words: words.Words, until: number } | null} */
 let toast = null;
 let talking = false;
+/** The timer of a drawing that is due. */
+let drawing = 0;
 let movedAt = performance.now();
 let mutedHintAt = -Infinity;
 /** @type {Map<string, number>} when a voice was last heard */
@@ -49,6 +52,8 @@ const heard = new Map();
 let sent = null;
 /** @type {MediaStreamTrack | null} the track that `sent` copies */
 let sentFrom = null;
+/** What the session was told to send. @type {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} */
+let sending = { audio: null, video: null };
 /** @type {any} */
 let screenLock = null;
 
@@ -158,6 +163,8 @@ function build() {
     pinTyped = true;
     element('pin').removeAttribute('aria-invalid');
   });
+  element('preview').addEventListener('resize', shapePreview);
+  window.addEventListener('resize', shapePreview);
   for (const id of ['door-mic', 'mic']) element(id).addEventListener('click', () => toggle('audio'));
   for (const id of ['door-cam', 'cam']) element(id).addEventListener('click', () => toggle('video'));
   element('leave').addEventListener('click', () => session.leave());
@@ -177,7 +184,9 @@ function build() {
     });
   }
   element('door-words').querySelector('button').addEventListener('click', () => act(doorWords?.does));
-  element('device-words').querySelector('button').addEventListener('click', () => act('devices'));
+  element('device-words').querySelector('button').addEventListener('click', (/** @type {Event} */ event) => {
+    act(/** @type {HTMLElement} */ (event.currentTarget).dataset.does);
+  });
   element('banner').querySelector('button').addEventListener('click', (/** @type {Event} */ event) => {
     act(/** @type {HTMLElement} */ (event.currentTarget).dataset.does);
   });
@@ -236,6 +245,7 @@ function act(what) {
     }
     case 'join': join(); break;
     case 'reload': location.reload(); break;
+    case 'secure': location.protocol = 'https:'; break;
     case 'sound':
       soundBlocked = false;
       loudness.wake();
@@ -412,7 +422,10 @@ function devicesChanged() {
     return;
   }
   const preview = element('preview');
-  if (trackOf(preview) !== video) preview.srcObject = video && new MediaStream([video]);
+  if (trackOf(preview) !== video) {
+    preview.srcObject = video && new MediaStream([video]);
+    if (video) preview.play().catch(() => {});
+  }
   loudness.follow('self', audio);
   sendTracks();
   session.setMedia(media());
@@ -438,14 +451,10 @@ function sendTracks() {
     sentFrom = audio;
   }
   if (sent) sent.enabled = media().audio;
-  if (sendTracks.audio !== sent || sendTracks.video !== video) {
-    sendTracks.audio = sent;
-    sendTracks.video = video;
-    session.setTracks({ audio: sent, video });
-  }
+  if (sending.audio === sent && sending.video === video) return;
+  sending = { audio: sent, video };
+  session.setTracks(sending);
 }
-sendTracks.audio = /** @type {MediaStreamTrack | null} */ (null);
-sendTracks.video = /** @type {MediaStreamTrack | null} */ (null);
 
 function tick() {
   const now = performance.now();
@@ -514,14 +523,6 @@ function renderDoor() {
   const { video, audio } = devices.wants;
   const matter = words.ofDevices(wish.video ? video : null, wish.audio ? audio : null);
   tell('device-words', matter);
-  const link = element('door-words').querySelector('a');
-  link.hidden = matter?.does !== 'secure';
-  if (matter?.does === 'secure') {
-    link.textContent = matter.action;
-    link.href = `https://${location.host}${location.pathname}${location.search}`;
-    element('device-words').querySelector('button').hidden = true;
-    element('device-words').append(link);
-  }
 
   const slate = element('preview-slate');
   const dark = !devices.tracks.video;
@@ -534,13 +535,23 @@ function renderDoor() {
   renderPickers();
 }
 
+/** An upright camera is shown whole, not cut at the chin. */
+function shapePreview() {
+  const video = element('preview');
+  if (!video.videoWidth) return;
+  const aspect = video.videoWidth / video.videoHeight;
+  const box = video.parentElement;
+  box.style.aspectRatio = String(Math.min(16 / 9, Math.max(1, aspect)));
+  video.classList.toggle('contain', fitting(aspect, box.clientWidth / box.clientHeight) === 'contain');
+}
+
 /** @param {string} id @param {'audio' | 'video'} kind */
 function renderSwitch(id, kind) {
   const on = media()[kind];
   const button = element(id);
   button.classList.toggle('off', !on);
   button.querySelector('use').setAttribute('href', `#i-${kind === 'audio' ? 'mic' : 'cam'}${on ? '' : '-off'}`);
-  const text = kind === 'audio' ? (on ? 'Mute' : 'Unmute') : on ? 'Camera off' : 'Camera on';
+  const text = kind === 'audio' ? (on ? 'Mute' : 'Unmute') : on ? 'Stop camera' : 'Start camera';
   const span = button.querySelector('span');
   if (span.textContent !== text) span.textContent = text;
   button.title = `${text} (${kind === 'audio' ? 'M' : 'V'})`;
@@ -571,7 +582,6 @@ function renderPickers() {
   }
 }
 
-let drawing = 0;
 /** Once for everything that happens in one go. */
 function renderSoon() {
   if (drawing) return;

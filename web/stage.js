@@ -291,9 +291,13 @@ class Tile {
 
   /** The bar covers the lower edge of some tiles: their names step up. @param {DOMRect} bar @param {DOMRect} origin @param {boolean} floats */
   under(bar, origin, floats) {
-    const left = origin.left + this.#rect.x;
-    const bottom = origin.top + this.#rect.y + this.#rect.height;
-    const covered = floats && bottom > bar.top && left < bar.right && left + this.#rect.width > bar.left && this.#rect.height > 140;
+    const { x, y, width, height } = this.#rect;
+    const left = origin.left + x;
+    const right = left + width;
+    const covers = (/** @type {number} */ from, /** @type {number} */ to) => from < bar.right && to > bar.left;
+    const covered =
+      floats && height > 140 && origin.top + y + height > bar.top &&
+      (covers(left, left + this.#part('.label').offsetWidth + 16) || covers(right - this.#part('.marks').offsetWidth - 16, right));
     this.element.classList.toggle('under-bar', covered);
   }
 
@@ -397,13 +401,15 @@ class Tile {
     this.element.classList.toggle('contain', how === 'contain');
   }
 
-  /** @param {{ text: string, details: boolean } | null} trouble */
+  /** @param {{ text: string, short: string, details: boolean } | null} trouble */
   #tell(trouble) {
     const box = this.#part('.trouble');
     box.hidden = trouble === null;
     if (!trouble) return;
-    const text = /** @type {HTMLElement} */ (box.querySelector('p'));
-    if (text.textContent !== trouble.text) text.textContent = trouble.text;
+    for (const [part, text] of [['.long', trouble.text], ['.short', trouble.short]]) {
+      const line = this.#part(part);
+      if (line.textContent !== text) line.textContent = text;
+    }
     const button = /** @type {HTMLElement} */ (box.querySelector('button'));
     button.hidden = !trouble.details;
     button.setAttribute('aria-label', `Details of the connection to ${this.seen?.name ?? ''}`);
@@ -415,7 +421,7 @@ class Tile {
     if (!seen) return;
     const state = ofPerson(seen.media, { device: seen.device, self: seen.self, away: seen.away });
     // Without its count, which would be read out every second.
-    const words = trouble?.replace(/…?\s*[\d:]+ (s|min)$/, '');
+    const words = trouble?.replace(/….*$/, '');
     const label = `${seen.name}, ${state}${words ? `. ${words}` : ''}. Large picture`;
     const button = this.#part('.enlarge');
     if (button.getAttribute('aria-label') !== label) button.setAttribute('aria-label', label);

@@ -190,27 +190,22 @@ export function ofMutedSpeech() {
  * @param {string | null} about.why
  * @param {number} about.failures
  * @param {number} about.seconds
- * @returns {{ text: string, details: boolean } | null} details: whether the technical reason is one tap away
+ * @returns {{ text: string, short: string, details: boolean } | null} `short`: for a small tile;
+ *   `details`: whether the technical reason is one tap away
  */
 export function ofTile({ name, state, why, failures, seconds }) {
-  const route = why === 'path' || why === 'timeout' || (why === null && state === 'connecting');
-  switch (state) {
-    case 'live':
-      return null;
-    case 'none':
-      return { text: 'Connecting…', details: false };
-    default:
-      if (failures >= 3 && route) {
-        return { text: `No way through the network between you and ${name}. Your network may block video calls.`, details: true };
-      }
-      if (failures >= 3) return { text: `The connection to ${name} keeps failing. This page keeps trying.`, details: true };
-      if (state === 'connecting' && failures === 0) {
-        return seconds < 8
-          ? { text: 'Connecting…', details: false }
-          : { text: `Still connecting… ${duration(seconds)}`, details: true };
-      }
-      return { text: `${name} is reconnecting… ${seconds >= 3 ? duration(seconds) : ''}`.trim(), details: seconds >= 8 };
+  const count = seconds >= 3 ? ` ${duration(seconds)}` : '';
+  if (state === 'live' || state === 'none') return null;
+  if (failures >= 3) {
+    return why === 'path' || why === 'timeout'
+      ? { text: `No way through the network between you and ${name}. Your network may block video calls.`, short: 'No way through', details: true }
+      : { text: `The connection to ${name} keeps failing. This page keeps trying.`, short: 'Keeps failing', details: true };
   }
+  if (state === 'connecting' && failures === 0) {
+    const text = seconds < 8 ? 'Connecting…' : `Still connecting…${count}`;
+    return { text, short: `Connecting…${seconds < 8 ? '' : count}`, details: seconds >= 8 };
+  }
+  return { text: `${name} is reconnecting…${count}`, short: `Reconnecting…${count}`, details: seconds >= 8 };
 }
 
 /**

@@ -21,6 +21,8 @@ export class FakeServer {
   settings = { name: 'Atrium', room: 'atrium', pin: '123456', refuse: null, adoptMs: 30_000, graceMs: 30_000, offerer: 'first', ice: [] };
   /** Everything the members said, by type, for tests that look. */
   heard = [];
+  /** Names that count as another kind than they say. */
+  kindOf = {};
   #http;
   #sockets = new Set();
   #members = [];
@@ -158,7 +160,7 @@ export class FakeServer {
           this.#gone(twin);
         }
         Object.assign(member, {
-          id: id(), session: id(), secret: id(), node: message.node, name: message.name, kind: message.kind, caps: message.caps, keep: message.keep ?? [], role: 'peer',
+          id: id(), session: id(), secret: id(), node: message.node, name: message.name, kind: this.kindOf[message.name] ?? message.kind, caps: message.caps, keep: message.keep ?? [], role: 'peer',
         });
         send({ ...welcome, session: member.session, secret: member.secret, member: member.id, resumed: false });
         break;

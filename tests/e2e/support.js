@@ -158,10 +158,10 @@ export class Member {
   /**
    * @param {import('puppeteer-core').Browser} browser
    * @param {string} url of the page; a `#pin=…` may be part of it
-   * @param {{ name?: string, number?: number, pitch?: number, viewport?: object, devices?: object, real?: boolean }} options
-   *   `real`: the browser's own devices instead of ours
+   * @param {{ name?: string, number?: number, pitch?: number, viewport?: object, devices?: object, real?: boolean, before?: Function }} options
+   *   `real`: the browser's own devices instead of ours; `before`: runs before the page's own scripts
    */
-  static async open(browser, url, { name, number = 1 + (numbers++ % 15), pitch, viewport = { width: 1280, height: 800 }, devices = {}, real = false } = {}) {
+  static async open(browser, url, { name, number = 1 + (numbers++ % 15), pitch, viewport = { width: 1280, height: 800 }, devices = {}, real = false, before } = {}) {
     const member = new Member();
     member.name = name ?? `Member ${number}`;
     member.number = number;
@@ -176,6 +176,7 @@ export class Member {
       if (line.type() === 'error') member.errors.push(line.text());
     });
     if (!real) await member.page.evaluateOnNewDocument(fakeDevices, { number, pitch: member.pitch, ...devices });
+    if (before) await member.page.evaluateOnNewDocument(before);
     await member.page.goto(url, { waitUntil: 'load' });
     return member;
   }

@@ -163,10 +163,10 @@ export class FakePeerConnection {
     this.iceConnectionState = ice;
     this.onconnectionstatechange?.();
   }
-  receive(packets, frames) {
+  receive(packets, frames, pictures = packets) {
     this.stats = new Map([
       ['a', { type: 'inbound-rtp', kind: 'audio', packetsReceived: packets, bytesReceived: packets * 100 }],
-      ['v', { type: 'inbound-rtp', kind: 'video', packetsReceived: 0, framesDecoded: frames }],
+      ['v', { type: 'inbound-rtp', kind: 'video', packetsReceived: pictures, framesDecoded: frames }],
     ]);
   }
 }

@@ -37,10 +37,11 @@ async function live(options) {
 }
 
 /** Media flows for some seconds. */
-async function flow(scene, pc, seconds, { packets = 50, frames = 30 } = {}) {
+async function flow(scene, pc, seconds, { packets = 50, frames = 30, pictures = 40 } = {}) {
   for (let second = 0; second < seconds; second += 1) {
-    pc.total = { packets: (pc.total?.packets ?? 0) + packets, frames: (pc.total?.frames ?? 0) + frames };
-    pc.receive(pc.total.packets, pc.total.frames);
+    const before = pc.total ?? { packets: 0, frames: 0, pictures: 0 };
+    pc.total = { packets: before.packets + packets, frames: before.frames + frames, pictures: before.pictures + pictures };
+    pc.receive(pc.total.packets, pc.total.frames, pc.total.pictures);
     await scene.clock.advance(1_000);
   }
 }
@@ -284,6 +285,23 @@ test('packets without a picture for two seconds are darkness', async () => {
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
   await flow(scene, scene.pc, 2, { frames: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);
+});
+
+test('a sender that is short of breath is given the time of silence', async () => {
+  const { scene } = await live();
+  await flow(scene, scene.pc, 10);
+  await flow(scene, scene.pc, 5, { frames: 0, pictures: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  await flow(scene, scene.pc, 2, { frames: 0, pictures: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);
+});
+
+test('figures of a page that was itself asleep accuse nobody', async () => {
+  const { scene } = await live();
+  await flow(scene, scene.pc, 10);
+  scene.clock.time += 60_000;
+  await flow(scene, scene.pc, 1, { frames: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
 });
 
 test('nobody is called dark who sends no picture, is not shown, or is on no screen', async () => {

@@ -1,5 +1,6 @@
 //! Real engines in one process, joined by nothing but their descriptions and candidates.
 #![cfg(feature = "media")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +14,8 @@ use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     media::{
-        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Outlets, Recipe, Settings,
-        Stats, Timebase,
+        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Recipe, Settings, Stats,
+        Timebase,
     },
     pipeline::{Catalogue, Kind},
     protocol::{Codec, Generation, LinkId, MemberId, Reason},
@@ -799,7 +800,7 @@ fn settings() -> Settings {
             ice_tcp: false,
         },
         linger: Duration::from_secs(10),
-        outlets: Arc::new(|_, _| Outlets::default()),
+        mixes: Arc::new(()),
         timebase,
     }
 }

@@ -39,8 +39,7 @@ impl Content {
     fn queue(self) -> u64 {
         match self {
             Self::RawVideo => 2,
-            Self::RawAudio => 25,
-            Self::EncodedAudio => 25,
+            Self::RawAudio | Self::EncodedAudio => 25,
             Self::EncodedVideo => 15,
         }
     }

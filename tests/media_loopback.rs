@@ -1,5 +1,6 @@
 //! Real engines in one process, joined by nothing but their descriptions and candidates.
 #![cfg(feature = "media")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +14,8 @@ use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     media::{
-        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Outlets, Recipe, Settings,
-        Stats, Timebase,
+        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Recipe, Settings, Stats,
+        Timebase,
     },
     pipeline::{Catalogue, Kind},
     protocol::{Codec, Generation, LinkId, MemberId, Reason},
@@ -56,7 +57,6 @@ async fn both_ways(codec: Codec) {
         assert_eq!(stats.links[link.as_str()].codec, Some(name));
         assert_eq!(stats.branches[name].consumers, 1);
         assert_eq!(stats.branches.len(), 2, "and Opus");
-        assert_eq!(stats.links[link.as_str()].video_out.dropped, 0);
     }
     world.stop();
 }
@@ -581,9 +581,9 @@ impl World {
     }
 
     fn stats(&self, device: usize) -> Stats {
-        self.devices[device]
-            .media
-            .stats()
+        // A machine that is busy with other tests may take more than one attempt.
+        (0..10)
+            .find_map(|_| self.devices[device].media.stats())
             .expect("the engine answers")
     }
 
@@ -800,7 +800,7 @@ fn settings() -> Settings {
             ice_tcp: false,
         },
         linger: Duration::from_secs(10),
-        outlets: Arc::new(|_, _| Outlets::default()),
+        mixes: Arc::new(()),
         timebase,
     }
 }

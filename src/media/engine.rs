@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -69,8 +69,27 @@ pub struct Settings {
     pub network: Network,
     /// How long an encoder that nobody needs goes on.
     pub linger: Duration,
-    /// Where the pictures and the sound of each link go. Called on the engine's thread.
-    pub outlets: Arc<dyn Fn(&protocol::LinkId, &str) -> Outlets + Send + Sync>,
+    /// Where the pictures and the sound of each link go.
+    pub mixes: Arc<dyn Mixes>,
+}
+
+/// Where what members send is shown and heard. Called on the engine's thread; must not block.
+pub trait Mixes: Send + Sync {
+    /// Somebody comes, under a key that was never used before.
+    fn add(&self, key: u64, name: &str) -> Outlets;
+    /// Its name is another.
+    fn rename(&self, key: u64, name: &str);
+    /// It goes.
+    fn remove(&self, key: u64);
+}
+
+/// Nothing is shown and nothing heard.
+impl Mixes for () {
+    fn add(&self, _: u64, _: &str) -> Outlets {
+        Outlets::default()
+    }
+    fn rename(&self, _: u64, _: &str) {}
+    fn remove(&self, _: u64) {}
 }
 
 /// A running engine.
@@ -239,11 +258,13 @@ struct Engine {
 
 struct Link {
     serial: u64,
+    name: String,
     peer: Peer,
     codec: Option<Codec>,
     gate: Gate,
     arrivals: Arc<Arrivals>,
     transport: Arc<Mutex<TransportStats>>,
+    outlets: Arc<OnceLock<Outlets>>,
     /// Audio and video, once the gate is open.
     sources: Option<(AppSrc, AppSrc)>,
     audio: Option<Subscription>,
@@ -414,7 +435,15 @@ impl Engine {
             } => self.tell(now, &Key { link, generation }, Input::Candidate(candidate)),
             Command::Close { link, generation } => self.forget(now, &Key { link, generation }),
             Command::Own(media) => self.media = media,
-            Command::Label { .. } => {}
+            Command::Label { link, name } => {
+                for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
+                    let known = known.1;
+                    if known.outlets.get().is_some() {
+                        self.settings.mixes.rename(known.serial, &name);
+                    }
+                    known.name.clone_from(&name);
+                }
+            }
         }
     }
 
@@ -434,6 +463,7 @@ impl Engine {
         let gate = Gate::default();
         let arrivals = Arc::new(Arrivals::default());
         let transport = Arc::new(Mutex::new(TransportStats::default()));
+        let outlets = Arc::new(OnceLock::new());
         let offer = open.video.and_then(codec_of).filter(|_| open.offerer);
         if open.offerer && offer.is_none() {
             self.fail(&key, protocol::Reason::Media, "no video codec was chosen");
@@ -453,7 +483,7 @@ impl Engine {
             relay_only: open.relay_only,
             network: self.settings.network.clone(),
             timebase: self.settings.timebase.clone(),
-            outlets: (self.settings.outlets)(&open.link, &open.name),
+            outlets: outlets.clone(),
             events: self.events.clone(),
             engine: self.own.clone(),
             arrivals: arrivals.clone(),
@@ -475,11 +505,13 @@ impl Engine {
             key.clone(),
             Link {
                 serial: self.serial,
+                name: open.name,
                 peer,
                 codec: None,
                 gate,
                 arrivals,
                 transport,
+                outlets,
                 sources: None,
                 audio: None,
                 video: None,
@@ -527,6 +559,8 @@ impl Engine {
             return;
         };
         link.sources = Some((audio, video));
+        link.outlets
+            .get_or_init(|| self.settings.mixes.add(link.serial, &link.name));
         self.subscribe(key);
         self.keyframe(now, key);
     }
@@ -562,6 +596,9 @@ impl Engine {
         link.gate.close();
         link.audio = None;
         link.video = None;
+        if link.outlets.get().is_some() {
+            self.settings.mixes.remove(link.serial);
+        }
         let id = self
             .closing
             .watch(now, format!("link {} {}", key.link, key.generation));

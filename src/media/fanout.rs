@@ -1,7 +1,7 @@
 //! One stream of buffers, many consumers, none of which can hold up another.
 //!
 //! An [`AppSink`] at the end of one pipeline feeds the [`AppSrc`] at the beginning of many others.
-//! Why this and not `StreamProducer` is in `docs/decisions/003-own-fan-out.md`.
+//! Why this and not `StreamProducer` is in `docs/decisions/020-own-fan-out.md`.
 //!
 //! Invariants: pushing never waits; a consumer that cannot keep up loses frames alone; encoded
 //! video begins, and begins again after a loss, with a keyframe; the end of a stream is never
@@ -39,8 +39,7 @@ impl Content {
     fn queue(self) -> u64 {
         match self {
             Self::RawVideo => 2,
-            Self::RawAudio => 25,
-            Self::EncodedAudio => 25,
+            Self::RawAudio | Self::EncodedAudio => 25,
             Self::EncodedVideo => 15,
         }
     }
@@ -303,3 +302,6 @@ pub(super) fn on_the_common_clock(sample: &gst::Sample) -> Option<gst::Buffer> {
     }
     Some(buffer)
 }
+
+#[cfg(test)]
+mod tests;

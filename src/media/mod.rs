@@ -23,7 +23,7 @@ mod timebase;
 mod transceiver;
 
 pub use encoder::Recipe;
-pub use engine::{Error, Media, OpenSource, Opened, Settings};
+pub use engine::{Error, Media, Mixes, OpenSource, Opened, Settings};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
 pub use peer::Network;

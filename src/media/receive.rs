@@ -4,7 +4,7 @@
 //! the whole bundle. Nothing is decoded, and nothing handed on, before the gate is open.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -42,7 +42,7 @@ pub struct Receiver {
     pipeline: glib::WeakRef<gst::Pipeline>,
     gate: Gate,
     arrivals: Arc<Arrivals>,
-    outlets: Outlets,
+    outlets: Arc<OnceLock<Outlets>>,
     /// webrtcbin's video pad, to ask for keyframes.
     video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
 }
@@ -54,7 +54,7 @@ impl Receiver {
         pipeline: &gst::Pipeline,
         gate: Gate,
         arrivals: Arc<Arrivals>,
-        outlets: Outlets,
+        outlets: Arc<OnceLock<Outlets>>,
     ) -> Self {
         Self {
             pipeline: pipeline.downgrade(),
@@ -102,13 +102,18 @@ impl Receiver {
                 return chain(&pipeline, pad, &[fake]);
             }
         };
-        let (counter, outlet) = if is_picture {
+        let which = if is_picture {
             *lock(&self.video) = Some(pad.downgrade());
-            (Which::Pictures, self.outlets.pictures.clone())
+            Which::Pictures
         } else {
-            (Which::Sounds, self.outlets.sound.clone())
+            Which::Sounds
         };
-        let sink = end(counter, self.arrivals.clone(), self.gate.clone(), outlet);
+        let sink = end(
+            which,
+            self.arrivals.clone(),
+            self.gate.clone(),
+            self.outlets.clone(),
+        );
         let mut elements = elements;
         elements.push(sink.upcast());
         chain(&pipeline, pad, &elements)
@@ -204,7 +209,12 @@ fn opus() -> Result<Vec<gst::Element>, glib::BoolError> {
 }
 
 /// Counts what was decoded and hands it on. The outlet's queue is bounded and leaks.
-fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Option<AppSrc>) -> AppSink {
+fn end(
+    which: Which,
+    arrivals: Arc<Arrivals>,
+    gate: Gate,
+    outlets: Arc<OnceLock<Outlets>>,
+) -> AppSink {
     let sink = AppSink::builder()
         .sync(false)
         .async_(false)
@@ -224,7 +234,11 @@ fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Option<AppSrc>
                     Which::Pictures => arrivals.pictures.fetch_add(1, Relaxed),
                     Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),
                 };
-                let (Some(outlet), Some(buffer)) = (&outlet, on_the_common_clock(&sample)) else {
+                let outlet = outlets.get().and_then(|outlets| match which {
+                    Which::Pictures => outlets.pictures.as_ref(),
+                    Which::Sounds => outlets.sound.as_ref(),
+                });
+                let (Some(outlet), Some(buffer)) = (outlet, on_the_common_clock(&sample)) else {
                     return Ok(gst::FlowSuccess::Ok);
                 };
                 if known.as_deref() != sample.caps() {

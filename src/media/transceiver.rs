@@ -39,6 +39,7 @@ impl Lines {
     /// What we offer for this video codec.
     #[must_use]
     pub fn offer(video: Codec, ssrcs: [u32; 2]) -> Self {
+        use Feedback::{CcmFir, Nack, NackPli, TransportCc};
         let line = |codec, payload, ssrc, feedback: &[Feedback]| Line {
             format: Format {
                 payload,
@@ -54,7 +55,6 @@ impl Lines {
             Codec::H264 => OFFERED_H264,
             Codec::Vp8 | Codec::Opus => OFFERED_VP8,
         };
-        use Feedback::{CcmFir, Nack, NackPli, TransportCc};
         Self {
             audio: line(Codec::Opus, OFFERED_OPUS, ssrcs[0], &[TransportCc]),
             video: line(

@@ -8,8 +8,8 @@ use tracing::warn;
 use crate::{
     config::{self, Config, Loaded, Part},
     media::{
-        self, Event, Media, Network, Notice, OpenSource, Opened, Outlets, Recipe, Settings,
-        Timebase, device,
+        self, Event, Media, Network, Notice, OpenSource, Opened, Recipe, Settings, Timebase,
+        device,
         source::{self, Device, Shape, Source},
     },
     pipeline::{Catalogue, Choice, Choices, Kind, Survey, Wanted, choose},
@@ -157,7 +157,7 @@ impl Plan {
                 ice_tcp: true,
             },
             linger: LINGER,
-            outlets: Arc::new(|_, _| Outlets::default()),
+            mixes: Arc::new(()),
         };
         Media::start(settings, events)
     }

@@ -136,6 +136,7 @@ stop() {
 	kill "$running" 2>/dev/null || :
 	wait "$running" 2>/dev/null || :
 	running=
+	rm -f "$dir/lines"
 }
 
 remove_root() {

@@ -303,7 +303,7 @@ impl Running {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Tells systemd and `/health` how things stand.

@@ -284,11 +284,14 @@ async fn devices_and_encoders_follow_who_is_there() {
     world.stop();
 }
 
+/// Ten joins, or two hundred with `ROOMD_SLOW_TESTS=1`; both ends of each link are in this process.
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_and_leaves_give_everything_back() {
+    let slow = std::env::var_os("ROOMD_SLOW_TESTS").is_some();
+    let (settled, half, rounds) = if slow { (20, 100, 200) } else { (2, 5, 10) };
     let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(100)).await;
-    let mut after_two = None;
-    for round in 0..10 {
+    let (mut at_first, mut memory) = ((0, 0), 0);
+    for round in 1..=rounds {
         let codec = if round % 2 == 0 {
             Codec::Vp8
         } else {
@@ -305,26 +308,43 @@ async fn joins_and_leaves_give_everything_back() {
             .until("all is down", |world| {
                 [0, 1].iter().all(|device| {
                     let stats = world.stats(*device);
-                    stats.closing == 0
-                        && stats.links.is_empty()
-                        && stats.branches.is_empty()
-                        && !stats.camera
+                    let idle = stats.links.is_empty() && stats.branches.is_empty() && !stats.camera;
+                    stats.closing == 0 && idle
                 })
             })
             .await;
+        world.log.clear();
         // The first rounds start what is started once: plugins, GLib's and GStreamer's pools.
-        if round == 1 {
-            after_two = Some(open_things());
+        if round == settled {
+            at_first = open_things();
+        }
+        if round == half {
+            memory = resident();
         }
     }
-    let (threads, descriptors) = after_two.unwrap();
     world
         .until("threads and descriptors are given back", |_| {
             let now = open_things();
-            now.0 <= threads && now.1 <= descriptors
+            now.0 <= at_first.0 && now.1 <= at_first.1
         })
         .await;
+    let more = resident().saturating_sub(memory);
+    println!("{at_first:?} threads and descriptors; {more} kB more since join {half}");
+    if slow {
+        // Two links in each round.
+        assert!(more < 2 * 3000, "{more} kB more since join {half}");
+    }
     world.stop();
+}
+
+/// Resident memory of this process, in kB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// webrtcbin says nothing of a TURN server that gives nothing; we do.
@@ -480,7 +500,7 @@ impl World {
 
     /// Joins two devices; the first offers.
     fn link(&mut self, offerer: usize, answerer: usize, codec: Codec) -> LinkId {
-        self.seed += 1;
+        self.seed = self.seed.wrapping_add(1);
         let link = LinkId::from_random([self.seed; 16]);
         self.wires.insert(link.clone(), [offerer, answerer]);
         // A device has no link with itself: then there is only the one who offers.

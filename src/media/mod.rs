@@ -6,6 +6,7 @@
 //!
 //! Invariant: this module never sees a room; a link is a name and a generation to it.
 
+pub mod device;
 mod bus;
 mod encoder;
 mod engine;
@@ -15,6 +16,7 @@ mod ice;
 mod launch;
 mod peer;
 mod receive;
+pub mod source;
 mod stats;
 mod teardown;
 mod timebase;

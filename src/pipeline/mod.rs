@@ -10,6 +10,7 @@
 mod catalogue;
 mod file;
 mod problem;
+mod survey;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,10 @@ use serde::Serialize;
 pub use catalogue::Catalogue;
 pub use file::{Assignment, BadSetting, Bitrate, EncoderTraits, File, Keyframe, Setting, Unit};
 pub use problem::Problem;
+pub use survey::{
+    Camera, Choice, Choices, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey, Wanted,
+    choose,
+};
 
 /// What a pipeline file stands for, which is also the folder that it lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -1,0 +1,136 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::str::FromStr;
+
+use gstreamer as gst;
+
+use super::{alsa, is_camera, keep, kept, lasting_names, modes, sound, stable_name};
+use crate::pipeline::Kept;
+
+#[test]
+fn a_codec_is_no_camera() {
+    let cases = [
+        ("a USB camera", 0x0420_0001, "uvcvideo", true),
+        ("its metadata", 0x04a0_0000, "uvcvideo", false),
+        ("a codec in two halves", 0x0420_4000, "bcm2835-codec", false),
+        ("a codec in one", 0x0420_8000, "some-codec", false),
+        ("an ISP of a board", 0x0420_0001, "bcm2835-isp", false),
+        (
+            "a sensor that needs libcamera",
+            0x0420_0001,
+            "unicam",
+            false,
+        ),
+        (
+            "the input of a loopback",
+            0x0520_0003,
+            "v4l2 loopback",
+            false,
+        ),
+        ("a multi-planar camera", 0x0420_1000, "some-camera", true),
+    ];
+    for (what, caps, driver, camera) in cases {
+        assert_eq!(is_camera(caps, driver), camera, "{what}");
+    }
+}
+
+#[test]
+fn modes_come_from_fixed_listed_and_ranged_caps() {
+    gst::init().unwrap();
+    let caps = gst::Caps::from_str(
+        "video/x-raw,format=YUY2,width=640,height=480,framerate={15/1,30/1,15/2}; \
+         video/x-raw,format=YUY2,width=640,height=480,framerate=5/1; \
+         video/x-raw(memory:DMABuf),format=NV12,width=640,height=480,framerate=30/1; \
+         video/x-bayer,format=rggb,width=640,height=480,framerate=30/1; \
+         video/x-h264,width=640,height=480,framerate=30/1; \
+         image/jpeg,width=[16,1280],height=[16,720],framerate=[1/1,30/1]",
+    )
+    .unwrap();
+    let told: Vec<_> = modes(&caps)
+        .iter()
+        .map(|mode| {
+            let rates: Vec<_> = mode.rates.iter().map(ToString::to_string).collect();
+            format!(
+                "{:?} {}x{} {}",
+                mode.format,
+                mode.width,
+                mode.height,
+                rates.join(" ")
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Raw(\"YUY2\") 640x480 30 15 7.50 5",
+            "Jpeg 640x360 30 25 15 10 5",
+            "Jpeg 640x480 30 25 15 10 5",
+            "Jpeg 1280x720 30 25 15 10 5",
+        ]
+    );
+}
+
+#[test]
+fn a_camera_is_named_by_what_outlives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("video2");
+    fs::write(&node, "").unwrap();
+    for folder in ["by-id", "by-path"] {
+        fs::create_dir(dir.path().join(folder)).unwrap();
+        symlink(&node, dir.path().join(folder).join("usb-1-video-index0")).unwrap();
+    }
+    let links = lasting_names(dir.path());
+    let node = fs::canonicalize(node).unwrap();
+    let node = node.to_str().unwrap();
+    assert!(stable_name(node, &links, false).ends_with("/by-id/usb-1-video-index0"));
+    assert!(stable_name(node, &links, true).ends_with("/by-path/usb-1-video-index0"));
+    assert_eq!(stable_name("/dev/video9", &links, false), "/dev/video9");
+}
+
+#[test]
+fn sound_cards_have_lasting_names() {
+    let cards = " 0 [PCH            ]: HDA-Intel - HDA Intel PCH
+                      HDA Intel PCH at 0xf7210000 irq 31
+ 1 [Jabra          ]: USB-Audio - Jabra SPEAK 510 USB
+                      Jabra SPEAK 510 USB at usb-0000:00:14.0-3, full speed
+";
+    let pcm = "00-00: ALC269VC Analog : ALC269VC Analog : playback 1 : capture 1
+00-03: HDMI 0 : HDMI 0 : playback 1
+01-00: USB Audio : USB Audio : playback 1 : capture 1
+07-00: gone : gone : playback 1
+nonsense
+";
+    let told: Vec<_> = alsa::sound(cards, pcm)
+        .iter()
+        .map(|it| {
+            format!(
+                "{} {} {} {} {}",
+                it.device, it.name, it.driver, it.captures, it.plays
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "plughw:CARD=PCH,DEV=0 HDA Intel PCH HDA-Intel true true",
+            "plughw:CARD=PCH,DEV=3 HDA Intel PCH, HDMI 0 HDA-Intel false true",
+            "plughw:CARD=Jabra,DEV=0 Jabra SPEAK 510 USB USB-Audio true true",
+        ]
+    );
+    assert_eq!(sound(Path::new("/nowhere")), []);
+}
+
+#[test]
+fn a_choice_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(kept(dir.path()), Kept::default());
+    let chosen = Kept {
+        camera: Some("/dev/v4l/by-id/it".to_owned()),
+        ..Kept::default()
+    };
+    keep(dir.path(), &chosen).unwrap();
+    assert_eq!(kept(dir.path()), chosen);
+    fs::write(dir.path().join("devices.json"), "broken").unwrap();
+    assert_eq!(kept(dir.path()), Kept::default());
+}

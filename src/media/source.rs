@@ -1,0 +1,617 @@
+//! A camera or a microphone that is always there.
+//!
+//! One pipeline for the whole life of a source: on the left the device, which may fail and be
+//! replaced, on the right what makes its pictures or its sound the same for everybody. Whatever
+//! happens to the device, the [`AppSink`] at the end goes on giving buffers, if need be those of a
+//! stand-in: a slate that says "no camera", or silence. A worker tries the device again in pauses.
+//!
+//! Invariant: the timestamp of every buffer at the end is its running time, never goes back, and
+//! there is never an end of stream. Devices are opened and closed on the worker only.
+
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSink;
+
+use super::Timebase;
+use super::launch::{LaunchError, launch};
+use crate::pipeline::File;
+use timeline::{Timeline, Turn};
+
+/// Buffers that wait at the end for a reader that is late; the oldest goes first.
+const OUTPUT_BUFFERS: u32 = 4;
+/// How much of a file is decoded ahead, so that its beginning is ready before its end is over.
+const FILE_AHEAD: gst::ClockTime = gst::ClockTime::from_mseconds(300);
+/// A device that gives nothing for so long is as good as gone.
+const STALLED: gst::ClockTime = gst::ClockTime::from_seconds(5);
+/// The first pause before a device is tried again; each one is twice the one before.
+const FIRST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// The longest pause.
+const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(15);
+/// A device that ran for so long has recovered: its next pause is the first again.
+const RECOVERED: gst::ClockTime = gst::ClockTime::from_seconds(20);
+/// A device that takes longer to close is left to itself.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// How often the worker looks whether buffers flow.
+const LOOK_EVERY: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// What comes out at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Raw I420 of this size and of this rate at most.
+    Video {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// Frames a second. A slower camera stays as slow as it is, and the caps say so.
+        framerate: u32,
+    },
+    /// Signed 16-bit samples, 48 kHz, one channel, 20 ms in each buffer.
+    Audio,
+}
+
+/// A pipeline file and its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    /// The file.
+    pub file: File,
+    /// The settings.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Device {
+    /// A file without settings of its own.
+    #[must_use]
+    pub fn plain(file: File) -> Self {
+        Self {
+            file,
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// What happens to a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The device gives buffers, for the first time or again.
+    Running,
+    /// The device gives nothing any more, or there is none; the stand-in gives instead. Told once,
+    /// not at every vain attempt.
+    Lost(
+        /// Why, in words.
+        String,
+    ),
+}
+
+/// Which device to open, asked before each attempt; none where there is none at present.
+pub type Pick = Box<dyn FnMut() -> Option<Device> + Send>;
+
+/// A source cannot be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Its stand-in cannot be made.
+    #[error("the stand-in: {0}")]
+    StandIn(#[from] LaunchError),
+    /// GStreamer lacks something, or refuses.
+    #[error("{0}")]
+    Pipeline(#[from] glib::BoolError),
+    /// The pipeline does not start.
+    #[error("the source does not start")]
+    Start(#[from] gst::StateChangeError),
+    /// There is no thread left for it.
+    #[error("no thread for the source")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running camera or microphone.
+#[derive(Debug)]
+pub struct Source {
+    output: AppSink,
+    bus: gst::Bus,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Source {
+    /// Starts a source; returns before the device is open.
+    ///
+    /// `notify` is called from the worker and must not block.
+    pub fn open(
+        timebase: &Timebase,
+        shape: Shape,
+        pick: Pick,
+        stand_in: Device,
+        notify: impl Fn(Notice) + Send + 'static,
+    ) -> Result<Self, SourceError> {
+        let pipeline = gst::Pipeline::new();
+        timebase.rule(&pipeline);
+        let tail = Tail::build(&pipeline, shape)?;
+        let output = tail.output.clone();
+        let bus = pipeline
+            .bus()
+            .ok_or_else(|| glib::bool_error!("a pipeline without a bus"))?;
+        // Whether the stand-in can be made at all shows now, not when it is needed.
+        drop(launch(&stand_in.file, &stand_in.settings)?);
+        pipeline.set_state(gst::State::Playing)?;
+
+        let (end, ended) = mpsc::channel();
+        let mut worker = Worker {
+            timebase: timebase.clone(),
+            timeline: Arc::new(Timeline::new(timebase.clone(), shape)),
+            pipeline,
+            bus: bus.clone(),
+            tail,
+            pick,
+            stand_in,
+            notify: Box::new(notify),
+            attached: None,
+            turn: 0,
+            retry_at: None,
+            pause: FIRST_PAUSE,
+            lost: false,
+        };
+        thread::Builder::new()
+            .name("source".to_owned())
+            .spawn(move || {
+                worker.run();
+                // Nobody listens where nobody waits for the end.
+                let _ = end.send(());
+            })?;
+        Ok(Self { output, bus, ended })
+    }
+
+    /// Where the buffers come out. It never blocks the source; who reads too late loses the
+    /// oldest. Callbacks may be set once.
+    #[must_use]
+    pub fn output(&self) -> &AppSink {
+        &self.output
+    }
+
+    /// Closes the device. Returns whether that was done in time; if not, it goes on by itself.
+    #[must_use]
+    pub fn close(self, within: Duration) -> bool {
+        ask_to_stop(&self.bus);
+        self.ended.recv_timeout(within).is_ok()
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        ask_to_stop(&self.bus);
+    }
+}
+
+const STOP: &str = "roomd-stop";
+
+fn ask_to_stop(bus: &gst::Bus) {
+    let stop = gst::Structure::new_empty(STOP);
+    // A bus that is flushing belongs to a source that has ended.
+    let _ = bus.post(gst::message::Application::new(stop));
+}
+
+/// What is the same whatever the device: from a queue to the output.
+struct Tail {
+    queue: gst::Element,
+    pace: gst::Element,
+    output: AppSink,
+}
+
+impl Tail {
+    fn build(pipeline: &gst::Pipeline, shape: Shape) -> Result<Self, glib::BoolError> {
+        let make = |factory: &str| gst::ElementFactory::make(factory).build();
+        let queue = gst::ElementFactory::make("queue")
+            .property("max-size-bytes", 0u32)
+            .property("silent", true)
+            .build()?;
+        let pace = make("clocksync")?;
+        let caps = match shape {
+            Shape::Video {
+                width,
+                height,
+                framerate,
+            } => {
+                // Cameras of all sorts, one colour space: what VP8 must have, which cannot name one.
+                let picture = format!(
+                    "video/x-raw,format=I420,width={width},height={height},\
+                     pixel-aspect-ratio=1/1,colorimetry=bt601"
+                );
+                // The rate is a wish: no frame is ever made up, and the timeline leaves out what
+                // is too much. That costs no delay, unlike videorate, which waits for the next.
+                format!("{picture},framerate={framerate}/1;{picture}")
+            }
+            Shape::Audio => {
+                "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=1".to_owned()
+            }
+        };
+        let caps: gst::Caps = caps.parse()?;
+        let filter = gst::ElementFactory::make("capsfilter")
+            .property("caps", &caps)
+            .build()?;
+        let output = AppSink::builder()
+            .sync(false)
+            .async_(false)
+            .enable_last_sample(false)
+            .drop(true)
+            .max_buffers(OUTPUT_BUFFERS)
+            .build();
+        let chain = match shape {
+            Shape::Video { .. } => vec![
+                queue.clone(),
+                pace.clone(),
+                // Borders instead of a stretched face.
+                gst::ElementFactory::make("videoconvertscale")
+                    .property("add-borders", true)
+                    .build()?,
+                filter,
+                output.clone().upcast(),
+            ],
+            Shape::Audio => vec![
+                queue.clone(),
+                make("audioconvert")?,
+                make("audioresample")?,
+                filter,
+                gst::ElementFactory::make("audiobuffersplit")
+                    .property("output-buffer-duration", gst::Fraction::new(1, 50))
+                    .build()?,
+                // Paced in pieces of 20 ms, however large those of a file are.
+                pace.clone(),
+                output.clone().upcast(),
+            ],
+        };
+        pipeline.add_many(&chain)?;
+        gst::Element::link_many(&chain)?;
+        Ok(Self {
+            queue,
+            pace,
+            output,
+        })
+    }
+
+    /// A file is read ahead and held back by the clock; a live source is neither.
+    fn suit(&self, live: bool) {
+        self.pace.set_property("sync", !live);
+        self.queue
+            .set_property_from_str("leaky", if live { "downstream" } else { "no" });
+        self.queue
+            .set_property("max-size-buffers", if live { 3u32 } else { 0 });
+        let ahead = if live { 0 } else { FILE_AHEAD.nseconds() };
+        self.queue.set_property("max-size-time", ahead);
+    }
+}
+
+/// The bin that is linked to the tail at present.
+struct Attached {
+    bin: gst::Bin,
+    turn: Turn,
+    since: gst::ClockTime,
+    stands_in: bool,
+    told: bool,
+}
+
+struct Worker {
+    timebase: Timebase,
+    timeline: Arc<Timeline>,
+    pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    tail: Tail,
+    pick: Pick,
+    stand_in: Device,
+    notify: Box<dyn Fn(Notice) + Send>,
+    attached: Option<Attached>,
+    turn: u32,
+    retry_at: Option<gst::ClockTime>,
+    pause: gst::ClockTime,
+    lost: bool,
+}
+
+impl Worker {
+    fn run(&mut self) {
+        self.try_device();
+        loop {
+            let until = self.retry_at.map_or(LOOK_EVERY, |at| {
+                at.saturating_sub(self.timebase.running_time())
+                    .min(LOOK_EVERY)
+            });
+            if let Some(message) = self.bus.timed_pop(until) {
+                if self.hear(&message) {
+                    break;
+                }
+            } else {
+                self.look();
+            }
+            if self
+                .retry_at
+                .is_some_and(|at| self.timebase.running_time() >= at)
+            {
+                self.try_device();
+            }
+        }
+        self.detach();
+        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
+            tracing::warn!(%error, "a source does not stop");
+        }
+        self.bus.set_flushing(true);
+    }
+
+    /// Returns whether this is the end.
+    fn hear(&mut self, message: &gst::Message) -> bool {
+        match message.view() {
+            gst::MessageView::Application(application) => {
+                let Some(structure) = application.structure() else {
+                    return false;
+                };
+                if structure.name() == STOP {
+                    return true;
+                }
+                let of_now = |attached: &Attached| attached.turn.is(structure);
+                if self.attached.as_ref().is_some_and(of_now) {
+                    match timeline::Event::of(structure) {
+                        Some(timeline::Event::First) => self.flows(),
+                        Some(timeline::Event::End) => self.ended(),
+                        None => {}
+                    }
+                }
+            }
+            gst::MessageView::Error(error) => {
+                let ours = self.attached.as_ref().is_some_and(|attached| {
+                    message.src().is_some_and(|src| {
+                        src == attached.bin.upcast_ref::<gst::Object>()
+                            || src.has_as_ancestor(&attached.bin)
+                            || src.has_as_ancestor(&self.pipeline)
+                    })
+                });
+                if ours {
+                    tracing::debug!(error = %error.error(), debug = ?error.debug(), "source");
+                    self.lose(in_words(&error.error()));
+                }
+            }
+            gst::MessageView::Latency(_) => {
+                let _ = self.pipeline.recalculate_latency();
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Looks whether what is attached still gives buffers.
+    fn look(&mut self) {
+        let now = self.timebase.running_time();
+        let Some(attached) = &self.attached else {
+            return;
+        };
+        let last = self.timeline.last_arrival().max(attached.since);
+        if now.saturating_sub(last) > STALLED {
+            self.lose("it gives nothing any more".to_owned());
+        } else if !attached.stands_in && now.saturating_sub(attached.since) > RECOVERED {
+            self.pause = FIRST_PAUSE;
+        }
+    }
+
+    fn flows(&mut self) {
+        let Some(attached) = self.attached.as_mut() else {
+            return;
+        };
+        if !attached.stands_in && !attached.told {
+            attached.told = true;
+            self.lost = false;
+            (self.notify)(Notice::Running);
+        }
+    }
+
+    /// What is attached is no good any more: the stand-in, and another attempt later.
+    fn lose(&mut self, why: String) {
+        let stood_in = self.attached.as_ref().is_some_and(|it| it.stands_in);
+        self.detach();
+        // An error stays in the queue's flow until it is restarted.
+        let _ = self.pipeline.set_state(gst::State::Ready);
+        let _ = self.pipeline.set_state(gst::State::Playing);
+        if stood_in {
+            tracing::error!(%why, "the stand-in of a source failed");
+        }
+        self.fail(why);
+    }
+
+    /// Tells it once, stands in, and sets the time for another attempt.
+    fn fail(&mut self, why: String) {
+        if !self.lost {
+            self.lost = true;
+            (self.notify)(Notice::Lost(why));
+        }
+        self.retry_at = Some(self.timebase.running_time() + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        if self.attached.is_none() {
+            let stand_in = self.stand_in.clone();
+            let done = make(&stand_in).and_then(|bin| self.attach(bin, true));
+            if let Err(why) = done {
+                tracing::error!(%why, "the stand-in of a source does not start");
+            }
+        }
+    }
+
+    fn try_device(&mut self) {
+        self.retry_at = None;
+        let Some(device) = (self.pick)() else {
+            self.fail("nothing is connected".to_owned());
+            return;
+        };
+        // It is opened before the stand-in goes: a vain attempt shall not be seen.
+        match make(&device) {
+            Ok(bin) => {
+                self.detach();
+                if let Err(why) = self.attach(bin, false) {
+                    self.fail(why);
+                }
+            }
+            Err(why) => self.fail(why),
+        }
+    }
+
+    fn attach(&mut self, bin: gst::Bin, stands_in: bool) -> Result<(), String> {
+        self.turn += 1;
+        let turn = Turn::new(self.turn);
+        let result = self.link_and_start(&bin, &turn);
+        match result {
+            Ok(live) => {
+                self.attached = Some(Attached {
+                    bin,
+                    turn: Turn { live, ..turn },
+                    since: self.timebase.running_time(),
+                    stands_in,
+                    told: false,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                self.remove(bin);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns whether the bin is live.
+    fn link_and_start(&self, bin: &gst::Bin, turn: &Turn) -> Result<bool, String> {
+        let words = |error: glib::BoolError| error.to_string();
+        self.pipeline.add(bin).map_err(words)?;
+        let pad = bin.static_pad("src").ok_or("it has no source pad")?;
+        self.timeline.watch(&pad, &self.bus, turn.number);
+        // Until it is known, as if it were a file: what is paced and queued loses nothing.
+        self.timeline.begin(turn.number);
+        self.tail.suit(false);
+        bin.link(&self.tail.queue).map_err(words)?;
+        let paused = bin
+            .set_state(gst::State::Paused)
+            .map_err(|_| self.reason("it does not open"))?;
+        // A live source gives nothing before it plays, so this is in time.
+        let live = paused == gst::StateChangeSuccess::NoPreroll;
+        if live {
+            self.timeline.is_live();
+            self.tail.suit(live);
+        }
+        bin.set_state(gst::State::Playing)
+            .map_err(|_| self.reason("it does not start"))?;
+        Ok(live)
+    }
+
+    /// What the bus says of a failure, if it says something.
+    fn reason(&self, otherwise: &str) -> String {
+        self.bus
+            .pop_filtered(&[gst::MessageType::Error])
+            .and_then(|message| match message.view() {
+                gst::MessageView::Error(error) => Some(in_words(&error.error())),
+                _ => None,
+            })
+            .unwrap_or_else(|| otherwise.to_owned())
+    }
+
+    /// A live source that ends has failed, and most often says why; a file begins again.
+    fn ended(&mut self) {
+        let Some(attached) = &self.attached else {
+            return;
+        };
+        let live = attached.turn.live;
+        if live || self.timeline.is_empty() {
+            let why = self.reason(if live {
+                "it ended"
+            } else {
+                "there is nothing in it"
+            });
+            self.lose(why);
+        } else {
+            self.play_again();
+        }
+    }
+
+    fn play_again(&mut self) {
+        let Some(attached) = &self.attached else {
+            return;
+        };
+        let pad = attached.bin.static_pad("src");
+        let from_the_beginning = gst::event::Seek::new(
+            1.0,
+            gst::SeekFlags::FLUSH,
+            gst::SeekType::Set,
+            gst::ClockTime::ZERO,
+            gst::SeekType::None,
+            gst::ClockTime::NONE,
+        );
+        self.timeline.next_loop();
+        if pad.is_some_and(|pad| pad.send_event(from_the_beginning)) {
+            return;
+        }
+        // What cannot seek is opened again. What is decoded ahead hides the pause.
+        let stood_in = attached.stands_in;
+        self.detach();
+        if stood_in {
+            self.fail("the stand-in ended".to_owned());
+        } else {
+            self.try_device();
+        }
+    }
+
+    fn detach(&mut self) {
+        if let Some(attached) = self.attached.take() {
+            self.remove(attached.bin);
+        }
+    }
+
+    /// Takes a bin out. A driver may block for ever in closing: that is waited for elsewhere.
+    fn remove(&self, bin: gst::Bin) {
+        bin.set_locked_state(true);
+        if let Some(pad) = bin.static_pad("src")
+            && let Some(peer) = pad.peer()
+        {
+            // It may fail only where it is unlinked already.
+            let _ = pad.unlink(&peer);
+        }
+        let _ = self.pipeline.remove(&bin);
+        if !stop(bin) {
+            tracing::warn!("a device takes long to close and is left to itself");
+        }
+    }
+}
+
+/// Sets a bin to NULL on a thread of its own; returns whether that was done in time.
+fn stop(bin: gst::Bin) -> bool {
+    let (done, waits) = mpsc::channel();
+    let closer = thread::Builder::new().name("close".to_owned());
+    let spawned = closer.spawn(move || {
+        if let Err(error) = bin.set_state(gst::State::Null) {
+            tracing::debug!(%error, "a device does not close");
+        }
+        let _ = done.send(());
+    });
+    spawned.is_ok() && waits.recv_timeout(CLOSE_WITHIN).is_ok()
+}
+
+/// Makes a bin and lets it open its device.
+fn make(device: &Device) -> Result<gst::Bin, String> {
+    let bin = launch(&device.file, &device.settings).map_err(|error| error.to_string())?;
+    // Otherwise decodebin, which needs time to start, takes the whole pipeline out of PLAYING.
+    bin.set_property("async-handling", true);
+    let bus = gst::Bus::new();
+    bin.set_bus(Some(&bus));
+    let ready = bin.set_state(gst::State::Ready);
+    let error = bus.pop_filtered(&[gst::MessageType::Error]);
+    bin.set_bus(None);
+    if ready.is_ok() {
+        return Ok(bin);
+    }
+    let why = match error.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Error(error)) => in_words(&error.error()),
+        _ => "it does not open".to_owned(),
+    };
+    stop(bin);
+    Err(why)
+}
+
+/// An error for people: GStreamer's sentence without its full stop.
+fn in_words(error: &glib::Error) -> String {
+    error.message().trim_end_matches('.').to_owned()
+}

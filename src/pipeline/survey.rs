@@ -1,0 +1,231 @@
+//! What a machine has, and what `auto` makes of it.
+//!
+//! [`Survey`] is filled in by `media`, which looks but opens nothing. The choices are made here,
+//! each with its reason in words, so that `roomd devices` can say what would happen and why.
+
+mod choice;
+
+use std::fmt::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Codec, Kind};
+
+pub use choice::{Choice, Choices, Wanted, choose};
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Survey {
+    /// Cameras that are cameras, in a lasting order.
+    pub cameras: Vec<Camera>,
+    /// Sound devices that the kernel knows, by card.
+    pub sound: Vec<Sound>,
+    /// The sound server that holds the cards, where one runs for this user.
+    pub sound_server: Option<String>,
+    /// The X display that `DISPLAY` names.
+    pub display: Option<String>,
+    /// Every pipeline file, and whether its elements exist.
+    pub pipelines: Vec<Pipeline>,
+}
+
+/// A camera.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Camera {
+    /// What it calls itself.
+    pub name: String,
+    /// Its device file at present, `/dev/video0`.
+    pub node: String,
+    /// Its device file under a name that outlives a restart; the same as `node` without one.
+    pub stable: String,
+    /// What it can give, as it told.
+    pub modes: Vec<Mode>,
+}
+
+/// One way in which a camera gives pictures.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Mode {
+    /// Motion JPEG, or a raw format by its name in GStreamer.
+    pub format: Format,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Frames a second, the highest of those offered first.
+    pub rates: Vec<Rate>,
+}
+
+/// How a picture is stored.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As it is, in this raw format: `YUY2`, `NV12`.
+    Raw(String),
+    /// Each one as a JPEG.
+    Jpeg,
+}
+
+/// Frames a second, as a fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Rate(pub u32, pub u32);
+
+impl Rate {
+    /// Frames in a thousand seconds.
+    fn millihertz(self) -> u64 {
+        u64::from(self.0) * 1000 / u64::from(self.1.max(1))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = self.millihertz() / 10;
+        match hundredths % 100 {
+            0 => write!(formatter, "{}", hundredths / 100),
+            rest => write!(formatter, "{}.{rest:02}", hundredths / 100),
+        }
+    }
+}
+
+/// One device of a sound card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sound {
+    /// What it calls itself.
+    pub name: String,
+    /// The name of it for ALSA, which outlives a restart: `plughw:CARD=Jabra,DEV=0`.
+    pub device: String,
+    /// How the card is driven: `USB-Audio`, `HDA-Intel`.
+    pub driver: String,
+    /// It has a microphone or a line in.
+    pub captures: bool,
+    /// It has a loudspeaker or a line out.
+    pub plays: bool,
+}
+
+/// A pipeline file and whether this machine has what it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Pipeline {
+    /// What it stands for.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub summary: String,
+    /// What an encoder yields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<Codec>,
+    /// What an encoder's file says of its preference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference: Option<u32>,
+    /// The elements that do not exist here, with the Debian package where it is known.
+    pub missing: Vec<Missing>,
+}
+
+/// An element that does not exist here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Its factory.
+    pub element: String,
+    /// The Debian package that would bring it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+}
+
+/// The devices that `auto` chose before, by their lasting names, so that it chooses them again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kept {
+    /// A camera's `stable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
+    /// A sound device's `device`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microphone: Option<String>,
+    /// A sound device's `device`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
+}
+
+impl Survey {
+    /// The file of this name, if its elements all exist.
+    fn usable(&self, kind: Kind, name: &str) -> Option<&Pipeline> {
+        self.pipelines
+            .iter()
+            .find(|it| it.kind == kind && it.name == name && it.missing.is_empty())
+    }
+
+    /// What was found and what `auto` makes of it, for people.
+    #[must_use]
+    pub fn table(&self, choices: &Choices) -> String {
+        let mut text = String::new();
+        self.write_table(&mut text, choices)
+            .expect("writing to a String cannot fail");
+        text
+    }
+
+    fn write_table(&self, text: &mut String, choices: &Choices) -> fmt::Result {
+        writeln!(text, "Cameras")?;
+        if self.cameras.is_empty() {
+            writeln!(text, "  none")?;
+        }
+        for camera in &self.cameras {
+            writeln!(text, "  {}  ({})", camera.name, camera.stable)?;
+            for mode in &camera.modes {
+                let rates: Vec<_> = mode.rates.iter().map(ToString::to_string).collect();
+                let format = match &mode.format {
+                    Format::Raw(format) => format,
+                    Format::Jpeg => "MJPEG",
+                };
+                let size = format!("{}x{}", mode.width, mode.height);
+                writeln!(text, "    {format:<6} {size:<10} {} fps", rates.join(", "))?;
+            }
+        }
+        writeln!(text, "Sound cards")?;
+        if self.sound.is_empty() {
+            writeln!(text, "  none")?;
+        }
+        for sound in &self.sound {
+            let does = match (sound.captures, sound.plays) {
+                (true, true) => "microphone and speaker",
+                (true, false) => "microphone",
+                (false, _) => "speaker",
+            };
+            writeln!(text, "  {}  ({}, {does})", sound.name, sound.device)?;
+        }
+        if let Some(server) = &self.sound_server {
+            writeln!(text, "  {server} runs and holds the cards")?;
+        }
+        for (title, kind) in [("Encoders", Kind::Encoder), ("Screens", Kind::Screen)] {
+            writeln!(text, "{title}")?;
+            for pipeline in self.pipelines.iter().filter(|it| it.kind == kind) {
+                write!(text, "  {:<10} {}", pipeline.name, pipeline.summary)?;
+                for missing in &pipeline.missing {
+                    write!(text, "; needs {}", missing.element)?;
+                    if let Some(package) = &missing.package {
+                        write!(text, " of {package}")?;
+                    }
+                }
+                writeln!(text)?;
+            }
+        }
+        writeln!(text, "What `auto` chooses")?;
+        for (what, choice) in choices.named() {
+            match choice {
+                Some(choice) => {
+                    writeln!(text, "  {what:<12} {:<12} {}", choice.pipeline, choice.why)?
+                }
+                None => writeln!(
+                    text,
+                    "  {what:<12} none         no pipeline file can do it here"
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! What `auto` means.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Camera, Format, Kept, Kind, Mode, Rate, Sound, Survey};
+use crate::pipeline::Codec;
+
+/// The size and rate that the camera is wanted at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Frames a second.
+    pub framerate: u32,
+}
+
+/// A pipeline file, how to set it, and why this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Choice {
+    /// The file's name.
+    pub pipeline: String,
+    /// The settings that name the device; a configuration's own go before these.
+    pub settings: BTreeMap<String, String>,
+    /// The reason in words.
+    pub why: String,
+}
+
+/// Everything that `auto` chooses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Choices {
+    /// Which camera.
+    pub camera: Choice,
+    /// Which microphone.
+    pub microphone: Choice,
+    /// Which loudspeaker.
+    pub speaker: Choice,
+    /// Which screen.
+    pub screen: Choice,
+    /// Which encoder for VP8; none where no file can do it.
+    pub vp8: Option<Choice>,
+    /// Which encoder for H.264; none where no file can do it.
+    pub h264: Option<Choice>,
+    /// What to remember for the next time. What was remembered stays, even while it is away.
+    pub kept: Kept,
+}
+
+impl Choices {
+    /// Each choice with the name of what it is for.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, Option<&Choice>); 6] {
+        [
+            ("camera", Some(&self.camera)),
+            ("microphone", Some(&self.microphone)),
+            ("speaker", Some(&self.speaker)),
+            ("screen", Some(&self.screen)),
+            ("vp8", self.vp8.as_ref()),
+            ("h264", self.h264.as_ref()),
+        ]
+    }
+}
+
+/// Chooses everything. `kept` is what was chosen before.
+#[must_use]
+pub fn choose(survey: &Survey, kept: &Kept, wanted: Wanted) -> Choices {
+    let mut now = kept.clone();
+    let camera = camera(survey, &mut now, wanted);
+    let microphone = microphone(survey, &mut now);
+    let speaker = speaker(survey, &mut now, &microphone);
+    Choices {
+        camera,
+        microphone,
+        speaker,
+        screen: screen(survey),
+        vp8: encoder(survey, Codec::Vp8),
+        h264: encoder(survey, Codec::H264),
+        kept: now,
+    }
+}
+
+fn choice(pipeline: &str, settings: &[(&str, String)], why: String) -> Choice {
+    Choice {
+        pipeline: pipeline.to_owned(),
+        settings: settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+        why,
+    }
+}
+
+/// A camera at a mode, with the pipeline that reads it.
+struct Way<'a> {
+    camera: &'a Camera,
+    mode: &'a Mode,
+    rate: Rate,
+}
+
+impl Way<'_> {
+    fn pipeline(&self) -> &'static str {
+        match self.mode.format {
+            Format::Raw(_) => "v4l2",
+            Format::Jpeg => "v4l2-mjpeg",
+        }
+    }
+
+    fn caps(&self) -> String {
+        let media = match &self.mode.format {
+            Format::Raw(format) => format!("video/x-raw,format={format}"),
+            Format::Jpeg => "image/jpeg".to_owned(),
+        };
+        let Rate(over, under) = self.rate;
+        let (width, height) = (self.mode.width, self.mode.height);
+        format!("{media},width={width},height={height},framerate={over}/{under}")
+    }
+}
+
+fn camera(survey: &Survey, kept: &mut Kept, wanted: Wanted) -> Choice {
+    let ways: Vec<Way<'_>> = survey
+        .cameras
+        .iter()
+        .filter_map(|camera| best_way(survey, camera, wanted))
+        .collect();
+    let before = kept.camera.clone();
+    let again = ways
+        .iter()
+        .find(|way| Some(&way.camera.stable) == before.as_ref());
+    let Some(way) = again.or(ways.first()) else {
+        let why = if survey.cameras.is_empty() {
+            "no camera is connected".to_owned()
+        } else {
+            let names: Vec<_> = survey.cameras.iter().map(|it| it.name.as_str()).collect();
+            format!("no pipeline file here can read {}", names.join(" or "))
+        };
+        return choice("no-camera", &[], why);
+    };
+    let name = &way.camera.name;
+    let why = match (&before, again, ways.len()) {
+        (Some(_), Some(_), 2..) => format!("{name} was chosen before"),
+        (Some(_), Some(_), _) => format!("{name} was chosen before, and it is the only camera"),
+        (Some(before), None, _) => {
+            format!("the camera chosen before is away ({before}); {name} is here")
+        }
+        (None, _, 2..) => format!("{name} is the first of {} cameras", ways.len()),
+        (None, _, _) => format!("{name} is the only camera"),
+    };
+    let (width, height, rate) = (way.mode.width, way.mode.height, way.rate);
+    let format = match &way.mode.format {
+        Format::Raw(format) => format.as_str(),
+        Format::Jpeg => "Motion JPEG",
+    };
+    kept.camera.get_or_insert_with(|| way.camera.stable.clone());
+    choice(
+        way.pipeline(),
+        &[("device", way.camera.stable.clone()), ("mode", way.caps())],
+        format!("{why}; {format} at {width}x{height}, {rate} fps, comes nearest to what is wanted"),
+    )
+}
+
+/// The mode of a camera that comes nearest to what is wanted: fluent first, then large enough,
+/// then cheap to read.
+fn best_way<'a>(survey: &Survey, camera: &'a Camera, wanted: Wanted) -> Option<Way<'a>> {
+    let wanted_rate = u64::from(wanted.framerate) * 1000;
+    camera
+        .modes
+        .iter()
+        .flat_map(|mode| {
+            mode.rates
+                .iter()
+                .map(move |&rate| Way { camera, mode, rate })
+        })
+        .filter(|way| survey.usable(Kind::Camera, way.pipeline()).is_some())
+        .min_by_key(|way| {
+            let rate = way.rate.millihertz();
+            let area = u64::from(way.mode.width) * u64::from(way.mode.height);
+            let covers = way.mode.width >= wanted.width && way.mode.height >= wanted.height;
+            // 24 for a wanted 30 is fluent enough to take the larger picture.
+            let fluent = rate * 10 >= wanted_rate * 8;
+            (
+                !fluent,
+                if fluent { Reverse(0) } else { Reverse(rate) },
+                !covers,
+                if covers { area } else { u64::MAX - area },
+                way.mode.format == Format::Jpeg,
+                rate.abs_diff(wanted_rate),
+            )
+        })
+}
+
+fn microphone(survey: &Survey, kept: &mut Kept) -> Choice {
+    let silence = |why: &str| choice("silence", &[], why.to_owned());
+    if survey.usable(Kind::Microphone, "alsa").is_none() {
+        return silence("the ALSA plugin of GStreamer is not installed");
+    }
+    if let Some(server) = &survey.sound_server {
+        let why = format!("{server} runs; what it calls the default is used");
+        return choice("alsa", &[("device", "default".to_owned())], why);
+    }
+    let all: Vec<_> = survey.sound.iter().filter(|it| it.captures).collect();
+    let before = kept.microphone.as_deref();
+    let Some((sound, why)) = pick(&all, before, |sound| (!sound.plays, !is_usb(sound))) else {
+        return silence("no microphone is connected");
+    };
+    kept.microphone.get_or_insert_with(|| sound.device.clone());
+    choice("alsa", &[("device", sound.device.clone())], why)
+}
+
+fn speaker(survey: &Survey, kept: &mut Kept, microphone: &Choice) -> Choice {
+    let none = |why: &str| choice("none", &[], why.to_owned());
+    if survey.usable(Kind::Speaker, "alsa").is_none() {
+        return none("the ALSA plugin of GStreamer is not installed");
+    }
+    if let Some(server) = &survey.sound_server {
+        let why = format!("{server} runs; what it calls the default is used");
+        return choice("alsa", &[("device", "default".to_owned())], why);
+    }
+    let all: Vec<_> = survey.sound.iter().filter(|it| it.plays).collect();
+    let with = microphone.settings.get("device");
+    let before = kept.speaker.as_deref();
+    // A speakerphone cancels its own echo, so microphone and speaker stay together. A screen
+    // that takes sound may well have no loudspeaker.
+    let Some((sound, why)) = pick(&all, before, |sound| {
+        (
+            Some(&sound.device) != with,
+            !is_usb(sound),
+            is_screen(sound),
+        )
+    }) else {
+        return none("no loudspeaker is connected");
+    };
+    kept.speaker.get_or_insert_with(|| sound.device.clone());
+    choice("alsa", &[("device", sound.device.clone())], why)
+}
+
+/// What was chosen before, or else the least by `key`; and why.
+fn pick<'a, K: Ord>(
+    all: &[&'a Sound],
+    before: Option<&str>,
+    key: impl Fn(&Sound) -> K,
+) -> Option<(&'a Sound, String)> {
+    if let Some(again) = all.iter().find(|it| Some(it.device.as_str()) == before) {
+        return Some((again, format!("{} was chosen before", again.name)));
+    }
+    let first = all.iter().min_by_key(|it| key(it))?;
+    let why = match (before, all.len()) {
+        (Some(before), _) => format!("{before}, chosen before, is away; {} is here", first.name),
+        (None, 1) => format!("{} is the only one", first.name),
+        (None, _) if first.captures && first.plays && is_usb(first) => {
+            format!("{} is a USB speakerphone", first.name)
+        }
+        (None, count) => format!("{} is the most likely of {count}", first.name),
+    };
+    Some((first, why))
+}
+
+fn is_usb(sound: &Sound) -> bool {
+    sound.driver == "USB-Audio"
+}
+
+fn is_screen(sound: &Sound) -> bool {
+    sound.name.to_ascii_lowercase().contains("hdmi")
+}
+
+fn screen(survey: &Survey) -> Choice {
+    match (&survey.display, survey.usable(Kind::Screen, "x11")) {
+        (Some(display), Some(_)) => choice("x11", &[], format!("DISPLAY is {display}")),
+        (Some(display), None) => choice(
+            "none",
+            &[],
+            format!("DISPLAY is {display}, but the elements of `x11` are not installed"),
+        ),
+        (None, _) => choice("none", &[], "DISPLAY is not set".to_owned()),
+    }
+}
+
+fn encoder(survey: &Survey, codec: Codec) -> Option<Choice> {
+    let mut all: Vec<_> = survey
+        .pipelines
+        .iter()
+        .filter(|it| it.codec == Some(codec) && it.missing.is_empty())
+        .collect();
+    all.sort_by_key(|it| Reverse(it.preference));
+    let first = all.first()?;
+    let why = match all.get(1) {
+        Some(second) => format!("preferred before `{}`", second.name),
+        None => "the only one whose elements exist".to_owned(),
+    };
+    Some(choice(&first.name, &[], why))
+}

@@ -163,8 +163,12 @@ impl Device {
                 packets,
                 frames,
             },
-            media::Event::Notice { what, text } => {
-                warn!(?what, "{text}");
+            media::Event::Notice { what, text, good } => {
+                if good {
+                    info!(?what, "{text}");
+                } else {
+                    warn!(?what, "{text}");
+                }
                 return None;
             }
         })

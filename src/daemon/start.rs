@@ -69,6 +69,15 @@ pub(super) enum StartError {
     #[cfg(feature = "media")]
     #[error(transparent)]
     Media(#[from] crate::media::Error),
+    /// What is sent without a camera or a microphone is missing.
+    #[cfg(feature = "media")]
+    #[error("the pipeline file {kind}/{name}.toml is missing; see pipelines-dirs and --pipelines")]
+    StandIn {
+        /// What kind.
+        kind: crate::pipeline::Kind,
+        /// Its name.
+        name: &'static str,
+    },
     /// Something that the system should give is missing.
     #[error(transparent)]
     Io(#[from] io::Error),

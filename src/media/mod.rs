@@ -40,6 +40,11 @@ pub use timebase::Timebase;
 
 use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reason};
 
+/// Gets GStreamer ready. Every process that touches anything else of this module does it first.
+pub fn init() -> Result<(), Error> {
+    gstreamer::init().map_err(Error::from)
+}
+
 /// What the engine is asked to do.
 #[derive(Debug, Clone)]
 pub enum Command {

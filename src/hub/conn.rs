@@ -11,7 +11,7 @@ use crate::protocol::{Client, Ending, ErrorCode, MemberId, Problem, Server, read
 
 /// Connections beyond the sessions that settings allow: those which have yet to say hello, and
 /// those which come back before the loss of their old socket was noticed.
-const SPARE_CONNECTIONS: usize = 64;
+pub(super) const SPARE_CONNECTIONS: usize = 64;
 
 /// So many malformed messages ...
 const STRIKES: usize = 3;

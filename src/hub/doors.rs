@@ -73,7 +73,7 @@ pub enum Input {
         /// What it says.
         text: String,
     },
-    /// A frame over [`LARGEST_FRAME`], or one that is not text, came and was not read.
+    /// A frame over [`crate::protocol::LARGEST_FRAME`], or one that is not text, came and was not read.
     TooBig {
         /// On which connection.
         conn: ConnId,

@@ -2,7 +2,8 @@
 //!
 //! One [`Hub`] holds every connection, session, room and link of a server. It opens no socket and
 //! reads no clock; a driver gives it [`Input`]s one at a time, takes every [`Output`] before the
-//! next, and comes back with [`Input::Tick`] at the [`Hub::deadline`].
+//! next, and comes back with [`Input::Tick`] at the [`Hub::deadline`]. The first input is the start
+//! of the server, from which the time for kept links counts: a driver gives a tick at once.
 //!
 //! Invariants: a message on a link reaches that link's other side and nobody else; the sender is
 //! what the server knows, not what the message says; a generation begins only while both sides
@@ -42,7 +43,7 @@ pub const MOST_MEMBERS: usize = 16;
 /// A connection that has not said hello after this long is closed.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
-/// A page says `ping` this often; half of it is less than what most routers forget a flow after.
+/// A page says `ping` this often; home routers forget a silent flow after a minute or more.
 const PING_EVERY: Duration = Duration::from_secs(15);
 
 /// When to come back after a restart. The shortest there is, because media goes on without us
@@ -61,7 +62,7 @@ pub struct Hub {
     stopped: bool,
     /// Counts the PINs there have been, so that one who knew an earlier one is asked again.
     pin_era: u64,
-    /// At most `sessions_max` + [`SPARE_CONNECTIONS`], and the device's own.
+    /// At most `sessions_max` + [`conn::SPARE_CONNECTIONS`], and the device's own.
     conns: BTreeMap<ConnId, Conn>,
     /// At most `sessions_max`, and the device's own.
     sessions: BTreeMap<MemberId, Session>,

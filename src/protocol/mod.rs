@@ -1,7 +1,7 @@
 //! `roomd.v1`: what members and the signalling server say to each other.
 //!
 //! JSON over WebSocket, one object in each text frame.
-//! `docs/protocol.md` is the description in prose; [`message`] holds the types, and
+//! `docs/protocol.md` is the description in prose; `message` holds the types, and
 //! `tests/samples/` one file for each message that must read, and write back the same.
 //!
 //! Invariant: nothing in here opens, sends or waits. These are words, not deeds.

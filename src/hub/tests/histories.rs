@@ -95,7 +95,7 @@ enum Pin {
 
 fn step() -> impl Strategy<Value = Step> {
     let who = || 0..PEOPLE;
-    let link = || 0..8_usize;
+    let link = || prop_oneof![4 => 0..3_usize, 1 => 3..9_usize];
     let gen_off = || prop_oneof![8 => Just(0), 1 => Just(-1), 1 => Just(1)];
     let pin = prop_oneof![1 => Just(Pin::None), 1 => Just(Pin::Wrong), 12 => Just(Pin::Right)];
     let role = prop_oneof![
@@ -666,9 +666,14 @@ impl Watch {
         if !self.links.contains(&it.link) {
             self.links.push(it.link.clone());
         }
-        let links = &mut self.people[who].links;
+        let (before, rest) = self.people.split_at_mut(who);
+        let (person, after) = rest.split_first_mut().expect("nobody");
+        let peers = before.iter().chain(after.iter());
+        let links = &mut person.links;
         match it.ev {
             LinkEvent::Begin => {
+                let there = |p: &Person| p.conn.is_some() && p.member.as_ref() == Some(&it.peer);
+                assert!(peers.clone().any(there), "begun with one who is away");
                 if let Some(known) = links.get(&it.link) {
                     assert!(
                         known.generation < it.generation,

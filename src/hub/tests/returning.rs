@@ -91,6 +91,30 @@ fn what_was_said_to_one_who_was_away_was_not_said() {
 }
 
 #[test]
+fn what_is_still_said_in_a_generation_that_is_given_up_reaches_nobody() {
+    let mut play = Play::new(settings());
+    play.join("ann");
+    play.join("bob");
+    play.resume("bob");
+    play.take();
+    // The link began less than a second ago, so the next generation is not there yet.
+    play.offer("ann", "bob");
+    play.candidate("ann", "bob", Some("path"));
+    assert!(play.take().is_empty());
+    play.wait(1.0);
+    play.negotiate("ann", "bob");
+    assert_eq!(
+        play.take(),
+        [
+            "ann: begin ann>bob 2, resumed",
+            "bob: begin ann>bob 2, resumed",
+            "bob: offer 2 on ann>bob from ann",
+            "ann: answer 2 on ann>bob from bob",
+        ]
+    );
+}
+
+#[test]
 fn a_wish_for_another_generation_waits_for_one_who_is_away() {
     let mut play = Play::meeting(settings(), &["ann", "bob"]);
     play.lose("ann");

@@ -338,12 +338,21 @@ impl Link {
         }
     }
 
-    /// When [`Self::due`] has something to do, if nothing happens before.
+    /// The server does not know this link, and nothing comes on it, although we are back: there is
+    /// nothing to be kept. (Without a server, silence may end together with its absence.)
+    pub(super) fn is_lost(&self, now: Instant, around: Around) -> bool {
+        let silent = |trouble: &Trouble| trouble.why == Reason::Silent && trouble.ask_at <= now;
+        self.held && around.wire && self.trouble.as_ref().is_some_and(silent)
+    }
+
+    /// When [`Self::due`] or [`Self::is_lost`] has something to say, if nothing happens before.
     pub(super) fn deadline(&self, now: Instant, around: Around) -> Option<Instant> {
         let may_ask = around.wire && !self.held;
         let negotiation = self.negotiation.deadline().filter(|_| may_ask);
-        let ask = self.trouble.as_ref().map(|trouble| trouble.ask_at);
-        let ask = ask.filter(|_| may_ask && around.present);
+        let trouble = self.trouble.as_ref().filter(|trouble| {
+            may_ask && around.present || self.held && around.wire && trouble.why == Reason::Silent
+        });
+        let ask = trouble.map(|trouble| trouble.ask_at);
         let stall = self.up.as_ref().filter(|_| self.trouble.is_none());
         let stall = stall.map(|(_, stall)| {
             let video = around.video && self.dark_not_before.is_none_or(|at| at <= now);

@@ -566,13 +566,16 @@ fn a_restarted_server_adopts_what_lives() {
     assert_eq!(node.link(L1).state, LinkState::Connected);
     assert_eq!(node.link(L2).state, LinkState::Kept);
     // Tom comes back later.
-    node.advance(15_000);
+    for second in 1..=15 {
+        assert!(node.traffic(L1, 1, second, second).is_empty());
+        assert!(node.traffic(L2, 3, second, second).is_empty());
+        assert!(node.advance(1_000).is_empty());
+    }
     node.join_event("member-tom2");
     assert_eq!(
         node.link_event(LinkEvent::Adopted, L2, "member-tom2", 3, true),
         ["label link-tom tom2"]
     );
-    assert!(node.traffic(L2, 3, 1, 1).is_empty());
     assert_eq!(node.link(L2).state, LinkState::Connected);
     assert!(node.their_candidate(L2, 3, "member-tom2", None).len() == 1);
 }
@@ -586,8 +589,32 @@ fn a_kept_link_that_nobody_else_claims_ends_when_the_time_is_over() {
     node.hear(Input::Connected);
     node.welcome(false, 20_000);
     node.snapshot(&[], &[]);
-    assert!(node.advance(20_900).is_empty(), "silent or not");
+    node.run_traffic(L1, 1, 20);
+    assert!(node.advance(900).is_empty());
     assert_eq!(node.advance(200), ["close link-eva g1 Resumed"]);
+}
+
+#[test]
+fn a_kept_link_that_is_silent_ends_soon_after_the_server_is_back() {
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 1);
+    node.drop_socket();
+    // Perhaps it is our own network, and all comes back together.
+    node.until("dial");
+    for line in node.advance(60_000) {
+        assert!(line == "dial" || line == "hang up", "{line}");
+    }
+    node.hear(Input::Disconnected);
+    node.until("dial");
+    assert_eq!(
+        node.hear(Input::Connected),
+        ["say hello resume keep link-eva g1"]
+    );
+    node.welcome(false, 20_000);
+    node.snapshot(&[], &[]);
+    assert_eq!(node.link(L1).state, LinkState::Kept);
+    assert!(node.advance(2_900).is_empty());
+    assert_eq!(node.advance(200), ["close link-eva g1 Silent"]);
 }
 
 #[test]

@@ -375,6 +375,7 @@ function enter(state, why) {
     toDoor();
     doorWords = words.ofEnd(why);
     say(doorWords.text);
+    renderDoor();
     element('join').focus();
   } else if (state === 'refused') {
     toDoor();
@@ -482,7 +483,7 @@ function listen() {
     stage.speaking('self', speaks && media().audio, now);
     if (speaks && devices.tracks.audio && !media().audio && now - mutedHintAt > 60_000 && level > 0.6) {
       mutedHintAt = now;
-      pop(words.ofMutedSpeech());
+      pop(words.ofMutedSpeech(matchMedia('(hover: hover)').matches));
     }
   }
   for (const bar of document.querySelectorAll('.level i')) {
@@ -599,7 +600,6 @@ function renderRoom() {
   const count = String(session.people.length + 1);
   if (element('people-count').textContent !== count) {
     element('people-count').textContent = count;
-    element('people').setAttribute('aria-label', `People, ${count}`);
   }
   if (element('people-dialog').open) renderPeople();
   renderBanner();

@@ -177,9 +177,9 @@ export function ofAlone() {
   return { text: 'Nobody else is here yet.', action: 'Copy the link', does: 'link', tone: 'plain' };
 }
 
-/** @returns {Words} */
-export function ofMutedSpeech() {
-  return { text: 'You are muted. Hold the space bar to talk.', tone: 'wait' };
+/** @param {boolean} keys whether there is a keyboard @returns {Words} */
+export function ofMutedSpeech(keys) {
+  return { text: keys ? 'You are muted. Hold the space bar to talk.' : 'You are muted.', tone: 'wait' };
 }
 
 /**

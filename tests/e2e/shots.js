@@ -192,7 +192,8 @@ const SCENES = {
     await says(me, 'You’re back');
   } },
   sound: { sound: false, async play({ me, another }) {
-    await enter(me);
+    await me.join({ touch: false });
+    await me.inside();
     await another({ name: 'Bob' });
     await says(me, 'keeps the sound off');
   } },

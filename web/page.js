@@ -128,6 +128,8 @@ async function askAbout() {
     about.name = typeof told.name === 'string' && told.name ? told.name : null;
     about.room = typeof told.room === 'string' && told.room ? told.room : null;
     about.needsPin = told.needs_pin === true;
+    // Only a device that is its own authority is warned about.
+    element('trust').hidden = !told.authority;
   } catch {
     // The join will say what is the matter.
     return;

@@ -243,7 +243,8 @@ export class Member {
   async join({ pin, touch = true } = {}) {
     const { page } = this;
     await page.waitForSelector('#join:not(:disabled)');
-    await fill(page, '#name', this.name);
+    if (touch) await fill(page, '#name', this.name);
+    else await page.evaluate((name) => (document.querySelector('#name').value = name), this.name);
     if (pin !== undefined) {
       await page.waitForSelector('#pin-field:not([hidden])');
       await fill(page, '#pin', pin);

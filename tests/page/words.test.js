@@ -32,7 +32,7 @@ test('no sentence speaks jargon, shouts, or is long', () => {
     assert.doesNotMatch(text + short, JARGON);
     assert.doesNotMatch(text, /!/);
     assert.ok(text.length <= 170, `${text.length}: ${text}`);
-    assert.match(text, /^\p{Lu}.*([.…]|\d (s|min))$/u, text);
+    assert.match(text, /^\p{Lu}.*([.…]|\d\s(s|min))$/u, text);
     assert.ok(short.length <= 26, short);
   }
 });
@@ -58,11 +58,12 @@ test('one matter at a time: the microphone before the camera, the missing last',
 
 test('a network that lets nothing through is called so, after three attempts', () => {
   const tile = (more) => words.ofTile({ name: 'Anna', state: 'broken', why: 'path', failures: 1, seconds: 4, ...more });
-  assert.equal(tile({}).text, 'Anna is reconnecting… 4 s');
+  assert.equal(tile({}).text, 'Anna is reconnecting… 4\u00a0s');
   assert.equal(tile({}).details, false);
   assert.deepEqual(tile({ failures: 3 }), {
     text: 'No way through the network between you and Anna. Your network may block video calls.', short: 'No way through', details: true,
   });
+  assert.equal(tile({ failures: 3, away: true }).text, 'Anna is reconnecting… 4\u00a0s', 'one who is away is not the network’s fault');
   assert.match(tile({ failures: 3, why: 'dark' }).text, /keeps failing/);
   assert.equal(tile({ state: 'live' }), null);
   assert.equal(tile({ state: 'connecting', failures: 0, seconds: 2 }).text, 'Connecting…');
@@ -71,7 +72,7 @@ test('a network that lets nothing through is called so, after three attempts', (
 test('a second wrong PIN is a wrong PIN; one that was remembered is an old one', () => {
   assert.match(words.ofRefusal('bad_pin', { typed: true }).text, /not the room’s PIN/);
   assert.match(words.ofRefusal('bad_pin', { typed: false }).text, /has a new PIN/);
-  assert.match(words.ofRefusal('pin_wait', { seconds: 75 }).text, /in 1:15 min\.$/);
+  assert.match(words.ofRefusal('pin_wait', { seconds: 75 }).text, /in 1:15\smin\.$/);
 });
 
 test('initials of names from everywhere', () => {

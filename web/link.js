@@ -122,9 +122,14 @@ export class Link {
     this.connection = null;
   }
 
-  /** What `hello` says of it, or null when it would not outlive the server. */
+  /**
+   * What `hello` says of it, or null when it would not outlive the server. A connection that
+   * stands and brings nothing is kept too: it may come to itself, and else is built again as what
+   * it is.
+   */
   claim() {
-    return this.connection && this.state === 'live'
+    const stands = this.state === 'live' || (this.state === 'broken' && (this.why === 'silent' || this.why === 'dark'));
+    return this.connection && stands
       ? { link: this.id, gen: this.generation, offerer: this.offerer }
       : null;
   }

@@ -686,7 +686,7 @@ export class Session {
       changed: (what) => {
         const link = this.#links.get(id);
         if (!link) return;
-        if (what === 'state' && link.kept && link.state === 'broken') {
+        if (what === 'state' && link.kept && link.claim() === null) {
           this.#orphaned(link);
           this.#tell({ type: 'people' });
           return;

@@ -496,6 +496,22 @@ test('a kept link that dies does not wait for the end of the adoption', async ()
   assert.equal(page.people.length, 0);
 });
 
+test('a link that was silent when the server went is kept, and built again by the next', async () => {
+  const { scene, page } = await live();
+  scene.socket.lose();
+  await scene.clock.advance(8_000);
+  assert.equal(page.people[0].link.why, 'silent');
+  scene.socket.open();
+  await scene.hear(
+    welcome({ session: 's2', member: 'me2', adopt_ms: 20_000 }),
+    room([member('anna2', { name: 'anna' }), member('me2', { name: 'Ada' })], [{ link: 'l1', peer: 'anna2', gen: 1, offerer: true }]),
+  );
+  assert.deepEqual(scene.look().slice(-5), [
+    '→ hello Ada resume s1/secret-1 keep l1/1 as offerer', '→ join pin 123456', '→ again l1/1 silent', 'state joined', 'back after 8000',
+  ]);
+  assert.equal(page.people.length, 1);
+});
+
 test('a device that restarted with its server takes its own place', async () => {
   const { scene, page } = await live({ kind: 'device' });
   const [before] = page.people;

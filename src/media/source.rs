@@ -456,7 +456,7 @@ impl Worker {
     fn attach(&mut self, bin: gst::Bin, stands_in: bool) -> Result<(), String> {
         self.turn += 1;
         let turn = Turn::new(self.turn);
-        let result = self.link_and_start(&bin, &turn);
+        let result = self.link_and_start(&bin, turn);
         match result {
             Ok(live) => {
                 self.attached = Some(Attached {
@@ -476,7 +476,7 @@ impl Worker {
     }
 
     /// Returns whether the bin is live.
-    fn link_and_start(&self, bin: &gst::Bin, turn: &Turn) -> Result<bool, String> {
+    fn link_and_start(&self, bin: &gst::Bin, turn: Turn) -> Result<bool, String> {
         let words = |error: glib::BoolError| error.to_string();
         self.pipeline.add(bin).map_err(words)?;
         let pad = bin.static_pad("src").ok_or("it has no source pad")?;

@@ -25,8 +25,10 @@ use super::launch::{LaunchError, launch};
 use crate::pipeline::File;
 use timeline::{Timeline, Turn};
 
-/// Buffers that wait at the end for a reader that is late; the oldest goes first.
-const OUTPUT_BUFFERS: u32 = 4;
+/// Pictures that wait at the end for a reader that is late; the oldest goes first.
+const OUTPUT_PICTURES: u32 = 4;
+/// Pieces of sound that wait likewise: a third of a second.
+const OUTPUT_SOUNDS: u32 = 16;
 /// How much of a file is decoded ahead, so that its beginning is ready before its end is over.
 const FILE_AHEAD: gst::ClockTime = gst::ClockTime::from_mseconds(300);
 /// A device that gives nothing for so long is as good as gone.
@@ -239,7 +241,10 @@ impl Tail {
             .async_(false)
             .enable_last_sample(false)
             .drop(true)
-            .max_buffers(OUTPUT_BUFFERS)
+            .max_buffers(match shape {
+                Shape::Video { .. } => OUTPUT_PICTURES,
+                Shape::Audio => OUTPUT_SOUNDS,
+            })
             .build();
         let chain = match shape {
             Shape::Video { .. } => vec![

@@ -66,7 +66,7 @@ pub(super) struct Input {
 
 pub(super) struct Mixer {
     pipeline: gst::Pipeline,
-    mixer: gst::Element,
+    aggregator: gst::Element,
     inputs: Arc<Mutex<BTreeMap<u64, Input>>>,
     leaving: mpsc::SyncSender<Leaving>,
     bus: gst::Bus,
@@ -89,7 +89,7 @@ impl Mixer {
     pub(super) fn start(
         timebase: &Timebase,
         pipeline: gst::Pipeline,
-        mixer: gst::Element,
+        aggregator: gst::Element,
         tell: Tell,
         emptied: impl Fn() + Send + 'static,
     ) -> Result<Self, MixError> {
@@ -102,7 +102,7 @@ impl Mixer {
         let mut worker = Worker {
             timebase: timebase.clone(),
             pipeline: pipeline.clone(),
-            mixer: mixer.clone(),
+            aggregator: aggregator.clone(),
             inputs: Arc::clone(&inputs),
             bus: bus.clone(),
             left,
@@ -119,7 +119,7 @@ impl Mixer {
             })?;
         Ok(Self {
             pipeline,
-            mixer,
+            aggregator,
             inputs,
             leaving,
             bus,
@@ -171,7 +171,7 @@ impl Mixer {
             .and_then(|element| element.static_pad("src"))
             .ok_or_else(|| glib::bool_error!("an input without an end"))?;
         let pad = self
-            .mixer
+            .aggregator
             .request_pad_simple("sink_%u")
             .ok_or_else(|| glib::bool_error!("the mixer gives no pad"))?;
         set_up(&pad);
@@ -186,7 +186,7 @@ impl Mixer {
                     .try_for_each(gst::prelude::ElementExt::sync_state_with_parent)
             });
         if let Err(error) = linked {
-            self.mixer.release_request_pad(&pad);
+            self.aggregator.release_request_pad(&pad);
             return Err(error);
         }
         Ok(pad)
@@ -276,7 +276,7 @@ fn wake(bus: &gst::Bus) {
 struct Worker {
     timebase: Timebase,
     pipeline: gst::Pipeline,
-    mixer: gst::Element,
+    aggregator: gst::Element,
     inputs: Arc<Mutex<BTreeMap<u64, Input>>>,
     bus: gst::Bus,
     left: mpsc::Receiver<Leaving>,
@@ -324,7 +324,7 @@ impl Worker {
         let due: Vec<_> = self.leaving.extract_if(.., |it| it.at <= now).collect();
         if !due.is_empty() {
             for leaving in due {
-                remove(&self.pipeline, &self.mixer, leaving.input);
+                remove(&self.pipeline, &self.aggregator, leaving.input);
             }
             if self.leaving.is_empty() {
                 (self.emptied)();
@@ -355,7 +355,7 @@ impl Worker {
         let input = inputs.remove(&key);
         drop(inputs);
         if let Some(input) = input {
-            remove(&self.pipeline, &self.mixer, input);
+            remove(&self.pipeline, &self.aggregator, input);
         }
         (self.tell)(MixNotice::Input { key, why: text });
     }

@@ -1,0 +1,209 @@
+// A device in the browser tests: `roomd run` with the clip as its camera and microphone, what it
+// says of itself, and what a page has really received from it.
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Roomd, until } from './support.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const ROOMD = process.env.ROOMD_BIN ?? join(ROOT, 'target/debug/roomd');
+const CLIP = process.env.ROOMD_CLIP ?? join(ROOT, 'target/clip');
+
+/** Everything here is slower by far where eight programs share two cores. */
+export const WITHIN = 45_000;
+
+/** What the device is to its visitors: the name, and the number in its pictures. */
+export const DEVICE = { name: 'Atrium', number: 1 };
+
+/** The configuration of a device whose camera and microphone are the clip. */
+export function clip({ name = DEVICE.name, codecs = ['vp8', 'h264'], offerer = 'device', camera = 'camera.mkv' } = {}) {
+  for (const file of [camera, 'microphone.wav']) {
+    if (!existsSync(join(CLIP, file))) throw new Error(`there is no ${join(CLIP, file)}: make clip`);
+  }
+  return `
+name = ${JSON.stringify(name)}
+[server]
+offerer = ${JSON.stringify(offerer)}
+[camera]
+pipeline = "file"
+settings = { location = ${JSON.stringify(join(CLIP, camera))} }
+[microphone]
+pipeline = "file"
+settings = { location = ${JSON.stringify(join(CLIP, 'microphone.wav'))} }
+[video]
+codecs = ${JSON.stringify(codecs)}
+width = 640
+height = 360
+framerate = 15
+kbps = 600
+`;
+}
+
+/** A device with its server, and a directory of its own for what it shows and plays. */
+export class Device {
+  /** @param {{ config?: string, listen?: string, env?: object }} options */
+  static async start({ config = clip(), listen, env = {} } = {}) {
+    const device = new Device();
+    device.folder = await mkdtemp(join(tmpdir(), 'roomd-e2e-device-'));
+    const file = join(device.folder, 'roomd.toml');
+    await writeFile(file, config);
+    device.env = { RUNTIME_DIRECTORY: device.folder, ...env };
+    device.roomd = await Roomd.start({
+      command: ['run', '--pipelines', join(ROOT, 'pipelines'), '--config', file],
+      listen,
+      env: device.env,
+    });
+    return device;
+  }
+
+  get url() {
+    return this.roomd.url;
+  }
+
+  /** The address that joins without typing. */
+  async invitation() {
+    return `${this.url}#pin=${await this.roomd.pin()}`;
+  }
+
+  /** What `roomd status` prints. @param {string[]} words further words for it */
+  async says(...words) {
+    const child = spawn(ROOMD, ['status', '--state-dir', this.roomd.state, ...words], {
+      env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    let trouble = '';
+    child.stdout.on('data', (data) => (text += data));
+    child.stderr.on('data', (data) => (trouble += data));
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    if (code !== 0) throw new Error(`roomd status ended with ${code}: ${trouble}`);
+    return text;
+  }
+
+  /** What `roomd status --json` prints. */
+  async status() {
+    return JSON.parse(await this.says('--json'));
+  }
+
+  /** What the device knows of its link with somebody: the room's and the media's view in one. */
+  async link(name) {
+    const status = await this.status();
+    const link = status.room.links.find((other) => other.name === name);
+    return link ? { ...link, media: status.media?.links[link.link] ?? null } : null;
+  }
+
+  /** Waits until pictures and sound go both ways with `name`, and go on. */
+  async exchanges(name, { within = WITHIN } = {}) {
+    const flows = (before) => async () => {
+      const now = (await this.link(name))?.media;
+      return now?.up
+        && now.frames_in > before.frames_in
+        && now.sounds_in > before.sounds_in
+        && now.video_out.delivered > before.video_out.delivered
+        && now.audio_out.delivered > before.audio_out.delivered
+        ? now
+        : null;
+    };
+    const nothing = { frames_in: 0, sounds_in: 0, video_out: { delivered: 0 }, audio_out: { delivered: 0 } };
+    const first = await until(`media goes both ways between the device and ${name}`, flows(nothing), { within, every: 250 });
+    return until(`media goes on between the device and ${name}`, flows(first), { within, every: 250 });
+  }
+
+  async stop() {
+    await this.roomd.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Remembers each peer connection of the page, and when the first picture of each came out of the
+ * decoder. Runs in the page before its own scripts, so it must not use anything from outside.
+ */
+export function watchConnections() {
+  const watched = { connections: [], joined: 0, first: 0, closedFrames: 0, closedPackets: 0 };
+  Object.defineProperty(window, 'watched', { value: watched });
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (text) {
+    if (!watched.joined && JSON.parse(text).t === 'join') watched.joined = performance.now();
+    return send.call(this, text);
+  };
+  const Plain = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Plain {
+    constructor(...words) {
+      super(...words);
+      const seen = { pc: this, frames: 0, packets: 0 };
+      watched.connections.push(seen);
+      this.addEventListener('track', ({ track }) => {
+        if (track.kind !== 'video' || !('requestVideoFrameCallback' in HTMLVideoElement.prototype)) return;
+        const video = document.createElement('video');
+        video.muted = true;
+        video.srcObject = new MediaStream([track]);
+        video.requestVideoFrameCallback(() => {
+          watched.first ||= performance.now();
+          video.srcObject = null;
+        });
+        void video.play().catch(() => {});
+      });
+    }
+
+    close() {
+      this.watchedEnd = true;
+      super.close();
+    }
+  };
+}
+
+/** Everything that any connection of this page has received since it was loaded, and the last one's codecs. */
+export function received(member) {
+  return member.page.evaluate(async () => {
+    const all = { frames: 0, packets: 0, payloadIn: null, payloadOut: null, mimeIn: null, mimeOut: null, states: [] };
+    for (const seen of window.watched.connections) {
+      const report = await seen.pc.getStats();
+      let frames = 0;
+      let packets = 0;
+      report.forEach((entry) => {
+        if (entry.type === 'inbound-rtp') {
+          packets += entry.packetsReceived ?? 0;
+          if (entry.kind === 'video') {
+            frames += entry.framesDecoded ?? 0;
+            const codec = report.get(entry.codecId);
+            if (codec) Object.assign(all, { payloadIn: codec.payloadType, mimeIn: codec.mimeType });
+          }
+        } else if (entry.type === 'outbound-rtp' && entry.kind === 'video') {
+          const codec = report.get(entry.codecId);
+          if (codec) Object.assign(all, { payloadOut: codec.payloadType, mimeOut: codec.mimeType });
+        }
+      });
+      // A connection that is closed forgets; what it had when it was last asked counts.
+      seen.frames = Math.max(seen.frames, frames);
+      seen.packets = Math.max(seen.packets, packets);
+      all.frames += seen.frames;
+      all.packets += seen.packets;
+      all.states.push(seen.pc.connectionState);
+    }
+    return all;
+  });
+}
+
+/** Milliseconds from `join` to the first picture out of the decoder; null where that cannot be measured. */
+export async function joinToPicture(member) {
+  const { joined, first } = await member.page.evaluate(() => ({ joined: window.watched.joined, first: window.watched.first }));
+  return joined && first ? Math.round(first - joined) : null;
+}
+
+/**
+ * Waits until the voice of `name` is speech: it is loud at times, and its strongest frequency is
+ * not always the same, as that of a tone would be.
+ */
+export async function hearsSpeech(member, name, { within = WITHIN } = {}) {
+  const pitches = new Set();
+  await until(`${member.name} hears ${name} speak`, async () => {
+    const pitch = await member.hears(name);
+    if (pitch > 60 && pitch < 6_000) pitches.add(Math.round(pitch / 25));
+    return pitches.size >= 4;
+  }, { within, every: 100 });
+}

@@ -1,12 +1,12 @@
 //! Makes the media engine of what the configuration wants and the machine has.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::{
-    config::{self, Config, Loaded, Part},
+    config::{self, Config, Loaded, Part, Problem},
     media::{
         self, Event, Media, Network, Notice, OpenSource, Opened, Recipe, Settings, Timebase,
         device,
@@ -26,9 +26,65 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long a device may take to close before it is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// What there is on this machine, and what `auto` makes of it. Opens nothing.
+pub(super) fn look(loaded: &Loaded) -> (Survey, Choices) {
+    let survey = device::survey(&loaded.pipelines);
+    let kept = device::kept(&loaded.config.state_dir);
+    let choices = choose(&survey, &kept, wanted(&loaded.config));
+    (survey, choices)
+}
+
+/// What the configuration names and this machine does not have.
+pub(super) fn missing(loaded: &Loaded) -> Vec<Problem> {
+    let config = &loaded.config;
+    let devices = [
+        (Kind::Camera, &config.camera),
+        (Kind::Microphone, &config.microphone),
+        (Kind::Speaker, &config.speaker),
+        (Kind::Screen, &config.screen),
+    ];
+    let encoders = config
+        .video
+        .encoders
+        .values()
+        .map(|part| (Kind::Encoder, part));
+    let named = devices
+        .into_iter()
+        .chain(encoders)
+        .filter_map(|(kind, part)| {
+            let config::Choice::Named(name) = &part.pipeline else {
+                return None;
+            };
+            Some((kind, part, loaded.pipelines.get(kind, name)?))
+        });
+    let mut problems = Vec::new();
+    for (kind, part, file) in named {
+        for element in media::missing_elements(file) {
+            let remedy = media::debian_package(&element).map_or_else(
+                || format!("install the GStreamer plugin that has it, or choose another {kind}"),
+                |package| format!("install it with: apt-get install {package}"),
+            );
+            problems.push(Problem::error(
+                format!("the {kind} pipeline `{}` needs the element `{element}`, which is not installed", file.name),
+                remedy,
+            ));
+        }
+        let device = part
+            .settings
+            .get("device")
+            .filter(|path| path.starts_with('/'));
+        if let Some(path) = device.filter(|path| !Path::new(path).exists()) {
+            problems.push(Problem::error(
+                format!("the {kind} `{path}` is not there"),
+                "plug it in, or see what there is with: roomd devices",
+            ));
+        }
+    }
+    problems
+}
+
 /// What is used of what there is.
 pub(super) struct Plan {
-    survey: Survey,
     camera: Choice,
     microphone: Choice,
     speaker: Choice,
@@ -41,8 +97,7 @@ impl Plan {
     /// Looks at the machine and decides, and remembers what `auto` took.
     pub(super) fn make(loaded: &Loaded) -> Self {
         let config = &loaded.config;
-        let survey = device::survey(&loaded.pipelines);
-        let choices = choose(&survey, &device::kept(&config.state_dir), wanted(config));
+        let (_, choices) = look(loaded);
         if let Err(error) = device::keep(&config.state_dir, &choices.kept) {
             warn!(%error, "what was chosen cannot be remembered, so it may be another next time");
         }
@@ -69,7 +124,6 @@ impl Plan {
         } = choices;
         let part = |part, auto: Choice| taken(part, Some(auto.clone())).unwrap_or(auto);
         Self {
-            survey,
             camera: part(&config.camera, camera),
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),

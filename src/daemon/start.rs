@@ -233,6 +233,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         }
     };
     crate::media::init()?;
+    crate::media::warm_up();
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
     let media = std::sync::Arc::new(plan.start(loaded, events)?);

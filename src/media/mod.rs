@@ -21,6 +21,7 @@ mod stats;
 mod teardown;
 mod timebase;
 mod transceiver;
+mod warm;
 
 pub use encoder::Recipe;
 pub use engine::{Error, Media, Mixes, OpenSource, Opened, Settings};
@@ -30,6 +31,7 @@ pub use peer::Network;
 pub use receive::Outlets;
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
+pub use warm::warm_up;
 
 /// Gets GStreamer ready. Every process that touches anything else of this module does it first.
 pub fn init() -> Result<(), Error> {

@@ -14,11 +14,11 @@ use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     media::{
-        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Recipe, Settings, Stats,
-        Timebase,
+        Choose, Command, Event, Media, Network, Notice, OpenLink, OpenSource, Opened, Parts,
+        Picture, Recipe, Settings, Stats, Timebase, source,
     },
-    pipeline::{Catalogue, Kind},
-    protocol::{Codec, Generation, LinkId, MemberId, Reason},
+    pipeline::{Catalogue, File, Kind},
+    protocol::{Codec, Generation, IceServer, LinkId, MemberId, Reason},
     sdp,
 };
 use tokio::sync::mpsc;
@@ -125,6 +125,22 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
             browser.has_feedback(),
             "our congestion feedback reaches the browser"
         );
+
+        // One who asks and asks gets a keyframe, and no more than one a second.
+        let name = world.link_stats(0, &link).unwrap().codec.unwrap();
+        let before = world.stats(0).branches[name];
+        world
+            .with_browser(&mut browser, "keyframes on request", |world, browser| {
+                browser.request_keyframe();
+                world.stats(0).branches[name].keyframes >= before.keyframes + 3
+            })
+            .await;
+        let after = world.stats(0).branches[name];
+        assert!(
+            after.frames - before.frames >= 30,
+            "three keyframes within {} frames",
+            after.frames - before.frames
+        );
         drop(browser);
         world.stop();
     }
@@ -203,7 +219,7 @@ async fn one_that_never_connects_holds_up_nobody() {
 /// do not want to be seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_and_encoders_follow_who_is_there() {
-    let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(1500)).await;
+    let mut world = World::with(2, |parts| parts.linger = Duration::from_millis(1500)).await;
     let stats = world.stats(0);
     assert!(
         !stats.camera && !stats.microphone && stats.branches.is_empty(),
@@ -268,11 +284,14 @@ async fn devices_and_encoders_follow_who_is_there() {
     world.stop();
 }
 
+/// Ten joins, or two hundred with `ROOMD_SLOW_TESTS=1`; both ends of each link are in this process.
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_and_leaves_give_everything_back() {
-    let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(100)).await;
-    let mut after_two = None;
-    for round in 0..10 {
+    let slow = std::env::var_os("ROOMD_SLOW_TESTS").is_some();
+    let (settled, half, rounds) = if slow { (20, 100, 200) } else { (2, 5, 10) };
+    let mut world = World::with(2, |parts| parts.linger = Duration::from_millis(100)).await;
+    let (mut at_first, mut memory) = ((0, 0), 0);
+    for round in 1..=rounds {
         let codec = if round % 2 == 0 {
             Codec::Vp8
         } else {
@@ -289,25 +308,219 @@ async fn joins_and_leaves_give_everything_back() {
             .until("all is down", |world| {
                 [0, 1].iter().all(|device| {
                     let stats = world.stats(*device);
-                    stats.closing == 0
-                        && stats.links.is_empty()
-                        && stats.branches.is_empty()
-                        && !stats.camera
+                    let idle = stats.links.is_empty() && stats.branches.is_empty() && !stats.camera;
+                    stats.closing == 0 && idle
                 })
             })
             .await;
+        world.log.clear();
         // The first rounds start what is started once: plugins, GLib's and GStreamer's pools.
-        if round == 1 {
-            after_two = Some(open_things());
+        if round == settled {
+            at_first = open_things();
+        }
+        if round == half {
+            memory = resident();
+        }
+        if slow && round % 20 == 0 {
+            println!("join {round}: {} kB", resident());
         }
     }
-    let (threads, descriptors) = after_two.unwrap();
     world
         .until("threads and descriptors are given back", |_| {
             let now = open_things();
-            now.0 <= threads && now.1 <= descriptors
+            now.0 <= at_first.0 && now.1 <= at_first.1
         })
         .await;
+    let more = resident().saturating_sub(memory);
+    println!("{at_first:?} threads and descriptors; {more} kB more since join {half}");
+    if slow {
+        // Two links in each round.
+        assert!(more < 2 * 3000, "{more} kB more since join {half}");
+    }
+    world.stop();
+}
+
+/// Resident memory of this process, in kB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// From pipeline files to what somebody in front of the device sees and hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_device_sends_is_seen_and_heard_at_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::of(2, |number, events| {
+        let place = folder.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        Media::start(settings(number, &place), events).unwrap()
+    })
+    .await;
+    let link = world.link(0, 1, Codec::Vp8);
+    world
+        .until("each sees the other's colour and hears its tone", |_| {
+            [(0, [0, 0, 255]), (1, [255, 0, 0])]
+                .iter()
+                .all(|(device, colour)| {
+                    let place = folder.path().join(device.to_string());
+                    looks_like(&place, *colour) && loudest(&place.join("speaker")) > 1000
+                })
+        })
+        .await;
+    world.close(&link);
+    world
+        .until("nobody is shown any more", |_| {
+            looks_like(&folder.path().join("1"), [16, 20, 24])
+        })
+        .await;
+    world.stop();
+}
+
+/// Device 0 sends red, device 1 blue; both a tone.
+fn settings(number: usize, place: &Path) -> Settings {
+    let catalogue = catalogue();
+    let device = |kind, name: &str, set: &[(&str, String)]| source::Device {
+        file: catalogue.get(kind, name).unwrap().clone(),
+        settings: set
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect(),
+    };
+    let always = |device: source::Device| -> Choose { Arc::new(move || Some(device.clone())) };
+    let tone = "summary = \"a tone\"\nelements = [\"audiotestsrc\"]\nlaunch = \"audiotestsrc is-live=true\"";
+    let tone = File::parse(Kind::Microphone, "tone", Path::new("tone.toml"), tone).unwrap();
+    let at = |name: &str| place.join(name).to_str().unwrap().to_owned();
+    let pattern = if number == 0 { "red" } else { "blue" };
+    let picture = Picture {
+        width: 320,
+        height: 180,
+        framerate: 15,
+    };
+    Settings {
+        camera: always(device(
+            Kind::Camera,
+            "test",
+            &[("pattern", pattern.to_owned())],
+        )),
+        camera_stand_in: device(Kind::Camera, "no-camera", &[]),
+        microphone: always(source::Device::plain(tone)),
+        microphone_stand_in: device(Kind::Microphone, "silence", &[]),
+        screen: always(device(
+            Kind::Screen,
+            "file",
+            &[("location", at("%06d.jpg"))],
+        )),
+        speaker: always(device(
+            Kind::Speaker,
+            "file",
+            &[("location", at("speaker"))],
+        )),
+        sent: picture,
+        shown: picture,
+        encoders: recipes(&catalogue),
+        network: network(),
+        linger: Duration::from_secs(10),
+    }
+}
+
+/// Whether the middle of the newest picture on a screen has a colour.
+fn looks_like(place: &Path, colour: [u8; 3]) -> bool {
+    let pictures = std::fs::read_dir(place).unwrap().filter_map(|entry| {
+        let path = entry.unwrap().path();
+        path.extension()
+            .is_some_and(|ending| ending == "jpg")
+            .then_some(path)
+    });
+    let Some(newest) = pictures.max() else {
+        return false;
+    };
+    let text = format!(
+        "filesrc location={} ! jpegdec ! videoconvert ! video/x-raw,format=RGB ! appsink name=out sync=false",
+        newest.display()
+    );
+    let pipeline = gst::parse::launch(&text)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let sink = pipeline
+        .by_name("out")
+        .unwrap()
+        .downcast::<gstreamer_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(5));
+    let _ = pipeline.set_state(gst::State::Null);
+    // It may have been deleted meanwhile.
+    let Some(sample) = sample else { return false };
+    let info = gstreamer_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+    let map = sample.buffer().unwrap().map_readable().unwrap();
+    let middle = (info.height() / 2 * 3 / 4) as usize * usize::try_from(info.stride()[0]).unwrap()
+        + (info.width() / 2) as usize * 3;
+    map[middle..middle + 3]
+        .iter()
+        .zip(colour)
+        .all(|(found, wanted)| found.abs_diff(wanted) < 60)
+}
+
+/// The loudest of the last second of samples in a file.
+fn loudest(file: &Path) -> u16 {
+    let samples = std::fs::read(file).unwrap_or_default();
+    let last = samples.len().saturating_sub(4 * 48_000) & !1;
+    let each = samples[last..].chunks_exact(2);
+    each.map(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs())
+        .max()
+        .unwrap_or(0)
+}
+
+/// webrtcbin says nothing of a TURN server that gives nothing; we do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_server_that_gives_nothing_is_reported() {
+    let mut world = World::new(1).await;
+    world.ice = vec![IceServer {
+        // The discard port of this machine: nobody answers.
+        urls: vec![
+            "turn:127.0.0.1:9?transport=udp".to_owned(),
+            "turns:turn.example.org".to_owned(),
+        ],
+        username: Some("1795000000:device".to_owned()),
+        credential: Some("a/secret+=".to_owned()),
+    }];
+    let link = world.link(0, 0, Codec::Vp8);
+    world
+        .until("the notice", |world| {
+            world.notice(0, Notice::NoRelay).is_some()
+        })
+        .await;
+    let text = world.notice(0, Notice::NoRelay).unwrap();
+    assert!(text.contains("127.0.0.1:9"), "{text}");
+    assert!(
+        !text.contains("1795000000") && !text.contains("a%2F"),
+        "{text}"
+    );
+    let text = world.notice(0, Notice::IceServer).unwrap();
+    assert!(text.starts_with("turns:turn.example.org"), "{text}");
+    assert!(!world.is_up(0, &link));
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_ports_that_are_configured_are_used() {
+    let mut world = World::with(1, |parts| parts.network.udp_ports = Some((21_000, 21_999))).await;
+    let link = world.link(0, 0, Codec::Vp8);
+    world
+        .until("our candidates", |world| {
+            !world.candidates(0, &link).is_empty()
+        })
+        .await;
+    for candidate in world.candidates(0, &link) {
+        let port: u16 = candidate.split(' ').nth(5).unwrap().parse().unwrap();
+        assert!((21_000..=21_999).contains(&port), "{candidate}");
+        assert!(candidate.parse::<sdp::Candidate>().is_ok(), "{candidate}");
+    }
     world.stop();
 }
 
@@ -358,6 +571,7 @@ struct World {
     /// What becomes of a description on its way from a device.
     mangle: Box<dyn Fn(usize, String) -> String>,
     seed: u8,
+    ice: Vec<IceServer>,
     /// One world at a time: they count threads, and there are few cores.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -373,7 +587,16 @@ impl World {
         Self::with(devices, |_| {}).await
     }
 
-    async fn with(devices: usize, change: impl Fn(&mut Settings)) -> Self {
+    async fn with(devices: usize, change: impl Fn(&mut Parts)) -> Self {
+        Self::of(devices, |_, events| {
+            let mut parts = parts();
+            change(&mut parts);
+            Media::assemble(parts, events).unwrap()
+        })
+        .await
+    }
+
+    async fn of(devices: usize, make: impl Fn(usize, mpsc::Sender<Event>) -> Media) -> Self {
         let alone = ALONE.lock().await;
         gst::init().unwrap();
         let _ = tracing_subscriber::fmt()
@@ -384,9 +607,7 @@ impl World {
         let devices = (0..devices)
             .map(|number| {
                 let (sender, mut receiver) = mpsc::channel(256);
-                let mut settings = settings();
-                change(&mut settings);
-                let media = Media::start(settings, sender).unwrap();
+                let media = make(number, sender);
                 let to = to.clone();
                 tokio::spawn(async move {
                     while let Some(event) = receiver.recv().await {
@@ -405,16 +626,22 @@ impl World {
             log: Vec::new(),
             mangle: Box::new(|_, text| text),
             seed: 0,
+            ice: Vec::new(),
             _alone: alone,
         }
     }
 
     /// Joins two devices; the first offers.
     fn link(&mut self, offerer: usize, answerer: usize, codec: Codec) -> LinkId {
-        self.seed += 1;
+        self.seed = self.seed.wrapping_add(1);
         let link = LinkId::from_random([self.seed; 16]);
         self.wires.insert(link.clone(), [offerer, answerer]);
-        for (device, is_offerer) in [(answerer, false), (offerer, true)] {
+        // A device has no link with itself: then there is only the one who offers.
+        let both = [(answerer, false), (offerer, true)];
+        for (device, is_offerer) in both {
+            if offerer == answerer && !is_offerer {
+                continue;
+            }
             self.devices[device].media.command(Command::Open(OpenLink {
                 link: link.clone(),
                 generation: Generation::FIRST,
@@ -423,7 +650,7 @@ impl World {
                 offerer: is_offerer,
                 video: is_offerer.then_some(codec),
                 allowed: vec![Codec::Vp8, Codec::H264],
-                ice: Vec::new(),
+                ice: self.ice.clone(),
                 relay_only: false,
             }));
         }
@@ -518,7 +745,7 @@ impl World {
 
     fn carry(&mut self, from: usize, event: Event) {
         let other = |link: &LinkId| {
-            let wire = self.wires.get(link)?;
+            let wire = self.wires.get(link).filter(|wire| wire[0] != wire[1])?;
             Some(if wire[0] == from { wire[1] } else { wire[0] })
         };
         match &event {
@@ -568,6 +795,25 @@ impl World {
         })
     }
 
+    fn notice(&self, device: usize, about: Notice) -> Option<String> {
+        self.log.iter().find_map(|(who, event)| match event {
+            Event::Notice { what, text, .. } if *who == device && *what == about => {
+                Some(text.clone())
+            }
+            _ => None,
+        })
+    }
+
+    fn candidates(&self, device: usize, of: &LinkId) -> Vec<String> {
+        let own = self.log.iter().filter_map(|(who, event)| match event {
+            Event::Candidate {
+                link, candidate, ..
+            } if *who == device && link == of => candidate.clone(),
+            _ => None,
+        });
+        own.collect()
+    }
+
     fn frames(&self, device: usize, link: &LinkId) -> u64 {
         self.link_stats(device, link)
             .map_or(0, |stats| stats.frames_in)
@@ -607,6 +853,8 @@ struct Browser {
     webrtc: gst::Element,
     said: mpsc::Receiver<Said>,
     arrived: Arc<Mutex<BTreeMap<i32, u64>>>,
+    /// Where its pictures come out of webrtcbin.
+    video: Arc<Mutex<Option<gst::Pad>>>,
 }
 
 enum Said {
@@ -643,8 +891,8 @@ impl Browser {
             .unwrap();
         let webrtc = pipeline.by_name("peer").unwrap();
         // As browsers do: lost pictures are asked for again, lost sound is not.
-        let video = webrtc.static_pad("sink_1").unwrap();
-        let transceiver = video.property::<gst::glib::Object>("transceiver");
+        let pad = webrtc.static_pad("sink_1").unwrap();
+        let transceiver = pad.property::<gst::glib::Object>("transceiver");
         transceiver.set_property("do-nack", true);
         let (to, said) = mpsc::channel(64);
         let arrived: Arc<Mutex<BTreeMap<i32, u64>>> = Arc::default();
@@ -674,6 +922,8 @@ impl Browser {
             None
         });
         let counts = arrived.clone();
+        let found: Arc<Mutex<Option<gst::Pad>>> = Arc::default();
+        let video_pad = found.clone();
         let weak = pipeline.downgrade();
         webrtc.connect_pad_added(move |_, pad| {
             if pad.direction() != gst::PadDirection::Src {
@@ -681,6 +931,9 @@ impl Browser {
             }
             let caps = pad.current_caps().unwrap();
             let payload = caps.structure(0).unwrap().get::<i32>("payload").unwrap();
+            if payload == video {
+                *video_pad.lock().unwrap() = Some(pad.clone());
+            }
             let sink = gst::ElementFactory::make("fakesink")
                 .property("sync", false)
                 .property("async", false)
@@ -708,6 +961,7 @@ impl Browser {
             webrtc,
             said,
             arrived,
+            video: found,
         }
     }
 
@@ -733,6 +987,13 @@ impl Browser {
         }
     }
 
+    fn request_keyframe(&self) {
+        let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder().build();
+        if let Some(pad) = self.video.lock().unwrap().as_ref() {
+            pad.send_event(event);
+        }
+    }
+
     /// Packets that arrived with a payload type.
     fn packets(&self, payload: i32) -> u64 {
         self.arrived
@@ -754,58 +1015,69 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        *self.video.lock().unwrap() = None;
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
 
-fn settings() -> Settings {
-    let timebase = Timebase::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-    let catalogue = Catalogue::load(&[folder]).unwrap();
+fn catalogue() -> Catalogue {
+    Catalogue::load(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")]).unwrap()
+}
+
+fn recipes(catalogue: &Catalogue) -> Vec<Recipe> {
     let file = |name: &str| {
         Some((
             catalogue.get(Kind::Encoder, name).unwrap().clone(),
             BTreeMap::new(),
         ))
     };
-    Settings {
-        camera: Some(source(
+    vec![
+        Recipe {
+            codec: sdp::Codec::Opus,
+            file: None,
+            kbps: 32,
+        },
+        Recipe {
+            codec: sdp::Codec::Vp8,
+            file: file("vp8"),
+            kbps: 500,
+        },
+        Recipe {
+            codec: sdp::Codec::H264,
+            file: file("x264"),
+            kbps: 500,
+        },
+    ]
+}
+
+fn network() -> Network {
+    Network {
+        latency: Duration::from_millis(100),
+        udp_ports: None,
+        ice_tcp: false,
+    }
+}
+
+fn parts() -> Parts {
+    let timebase = Timebase::new();
+    Parts {
+        camera: Some(source_of(
             &timebase,
             "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
         )),
-        microphone: Some(source(
+        microphone: Some(source_of(
             &timebase,
-            "audiotestsrc is-live=true samplesperbuffer=480 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
+            "audiotestsrc is-live=true samplesperbuffer=960 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
         )),
-        encoders: vec![
-            Recipe {
-                codec: sdp::Codec::Opus,
-                file: None,
-                kbps: 32,
-            },
-            Recipe {
-                codec: sdp::Codec::Vp8,
-                file: file("vp8"),
-                kbps: 500,
-            },
-            Recipe {
-                codec: sdp::Codec::H264,
-                file: file("x264"),
-                kbps: 500,
-            },
-        ],
-        network: Network {
-            latency: Duration::from_millis(100),
-            udp_ports: None,
-            ice_tcp: false,
-        },
+        encoders: recipes(&catalogue()),
+        network: network(),
         linger: Duration::from_secs(10),
         mixes: Arc::new(()),
         timebase,
     }
 }
 
-fn source(timebase: &Timebase, text: &'static str) -> OpenSource {
+fn source_of(timebase: &Timebase, text: &'static str) -> OpenSource {
     struct Keep(gst::Pipeline);
     impl Drop for Keep {
         fn drop(&mut self) {

@@ -69,6 +69,15 @@ pub(super) enum StartError {
     #[cfg(feature = "media")]
     #[error(transparent)]
     Media(#[from] crate::media::Error),
+    /// What is sent without a camera or a microphone is missing.
+    #[cfg(feature = "media")]
+    #[error("the pipeline file {kind}/{name}.toml is missing; see pipelines-dirs and --pipelines")]
+    StandIn {
+        /// What kind.
+        kind: crate::pipeline::Kind,
+        /// Its name.
+        name: &'static str,
+    },
     /// Something that the system should give is missing.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -233,7 +242,6 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         }
     };
     crate::media::init()?;
-    crate::media::warm_up();
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
     let media = std::sync::Arc::new(plan.start(loaded, events)?);
@@ -304,7 +312,7 @@ impl Running {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Tells systemd and `/health` how things stand.

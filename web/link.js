@@ -41,7 +41,7 @@ export const DARK_MS = 2_000;
 export const FRESH_MS = 3_000;
 /** Before each further `again` of a link that does not get well. */
 export const PAUSES_MS = [0, 2_000, 5_000, 10_000, 20_000, 30_000];
-/** An `again` that nobody answers is said once more after this, on top of the pause. */
+/** An `again` that nobody answers is said once more after this: the other side may be away. */
 const UNANSWERED_MS = 10_000;
 /** A link that was well for this long has all its pauses before it again. */
 const WELL_MS = 30_000;
@@ -227,7 +227,7 @@ export class Link {
       this.#owed = why;
       return;
     }
-    this.#again = this.#host.world.setTimeout(() => this.trouble(why), UNANSWERED_MS);
+    this.#again = this.#host.world.setTimeout(() => this.#ask(why), UNANSWERED_MS);
   }
 }
 
@@ -257,6 +257,8 @@ class Connection {
   /** @type {(RTCIceCandidateInit | null)[]} */
   #theirs = [];
   #oursSeen = 0;
+  /** Our null has been said. */
+  #ended = false;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
   #senders = { audio: null, video: null };
   #deadline = 0;
@@ -481,7 +483,8 @@ class Connection {
 
   /** @param {RTCIceCandidate | null} candidate */
   #gathered(candidate) {
-    if (candidate && candidate.candidate === '') return;
+    if (this.#ended || (candidate && candidate.candidate === '')) return;
+    this.#ended = candidate === null;
     if (this.#oursSeen >= MOST_CANDIDATES) return;
     // The last place is kept for the null that ends them.
     if (candidate && this.#oursSeen === MOST_CANDIDATES - 1) return;

@@ -169,6 +169,8 @@ export class Session {
   setName(name) {
     if (!this.#wish || this.#wish.name === name) return;
     this.#wish = { ...this.#wish, name };
+    // The server tells the others only.
+    if (this.self) this.self = { ...this.self, name };
     this.#say({ t: 'me', name });
   }
 
@@ -178,6 +180,7 @@ export class Session {
     const before = this.#wish.media;
     if (before.audio === media.audio && before.video === media.video) return;
     this.#wish = { ...this.#wish, media };
+    if (this.self) this.self = { ...this.self, media };
     this.#say({ t: 'me', media });
   }
 
@@ -456,11 +459,13 @@ export class Session {
     const wish = this.#wish;
     const self = this.self;
     if (!wish || !self) return;
-    /** @type {Record<string, unknown>} */
+    /** @type {{ name?: string, media?: Media }} */
     const me = {};
     if (wish.name && self.name !== wish.name) me.name = wish.name;
     if (self.media.audio !== wish.media.audio || self.media.video !== wish.media.video) me.media = wish.media;
-    if (Object.keys(me).length > 0) this.#say({ t: 'me', ...me });
+    if (Object.keys(me).length === 0) return;
+    this.self = { ...self, ...me };
+    this.#say({ t: 'me', ...me });
   }
 
   /** @param {any} message */
@@ -706,7 +711,7 @@ export class Session {
     this.#tell({ type: 'state', state, why });
   }
 
-  /** @param {(keyof Session['#timers'])[]} names */
+  /** @param {('dial' | 'ping' | 'pong' | 'adopt' | 'watch')[]} names */
   #clear(...names) {
     for (const name of names) {
       this.#world.clearTimeout(this.#timers[name]);

@@ -117,6 +117,8 @@ test('our candidates wait until our description has been sent', async () => {
   scene.pc.gather('candidate:later');
   scene.pc.gather('');
   scene.pc.gather(null);
+  scene.pc.gather('candidate:after the end');
+  scene.pc.gather(null);
   assert.deepEqual(scene.look().slice(-4), [
     '→ offer l1/1: offer of pc1',
     '→ candidate l1/1: candidate:eager',
@@ -254,6 +256,14 @@ test('a short disconnection is waited for, a long one is not', async () => {
   assert.deepEqual(scene.look(), ['→ again l1/1 path']);
 });
 
+test('an `again` that nobody answers is repeated, and is no further failure', async () => {
+  const { scene, page } = await live();
+  scene.pc.become('failed');
+  await scene.clock.advance(25_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), Array(3).fill('→ again l1/1 path'));
+  assert.equal(page.people[0].link.failures, 1);
+});
+
 test('an answer that never comes, and a connection that never stands', async () => {
   const { scene } = await joined();
   scene.look();
@@ -329,6 +339,26 @@ test('a member that sends nothing is not silent', async () => {
   await scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: { ...anna, media: { audio: false, video: false } } });
   await scene.clock.advance(60_000);
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+});
+
+test('the snapshot of a join leaves out what has not begun, and the beginnings follow', async () => {
+  const scene = new Scene();
+  const page = session(scene);
+  page.join(wish);
+  scene.socket.open();
+  await scene.hear(welcome(), room([member('anna'), member('bob'), member('me', { name: 'Ada' })]),
+    { t: 'link', ev: 'begin', link: 'l1', peer: 'anna', gen: 1, offerer: false },
+    { t: 'link', ev: 'begin', link: 'l2', peer: 'bob', gen: 1, offerer: true });
+  assert.deepEqual(scene.look().slice(4), ['state joined', 'pc1 new', 'pc2 new', '→ offer l2/1: offer of pc2']);
+  assert.deepEqual(page.people.map(({ member: { name }, link }) => [name, link.id]), [['anna', 'l1'], ['bob', 'l2']]);
+});
+
+test('what we say of ourselves is known here too, for the server tells the others only', async () => {
+  const { scene, page } = await live();
+  page.setMedia({ audio: false, video: true });
+  page.setName('Ada L.');
+  assert.deepEqual([page.self.name, page.self.media], ['Ada L.', { audio: false, video: true }]);
+  assert.deepEqual(scene.look(), ['→ me {"media":{"audio":false,"video":true}}', '→ me {"name":"Ada L."}']);
 });
 
 test('a lost socket touches no picture, and the session is taken up again', async () => {

@@ -1,13 +1,14 @@
 // A device in the browser tests: `roomd run` with the clip as its camera and microphone, what it
-// says of itself, and what a page has really received from it.
+// shows and plays, what it says of itself, and what a page has really received from it.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { readCode } from './camera.js';
 import { Roomd, until } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -16,6 +17,12 @@ const CLIP = process.env.ROOMD_CLIP ?? join(ROOT, 'target/clip');
 
 /** Everything here is slower by far where eight programs share two cores. */
 export const WITHIN = 45_000;
+
+/** The device's screen, in pixels. */
+const SCREEN = { width: 1280, height: 720 };
+/** What it plays: samples a second, and channels. */
+const RATE = 48_000;
+const CHANNELS = 2;
 
 /** What the device is to its visitors: the name, and the number in its pictures. */
 export const DEVICE = { name: 'Atrium', number: 1 };
@@ -50,8 +57,18 @@ export class Device {
   static async start({ config = clip(), listen, env = {} } = {}) {
     const device = new Device();
     device.folder = await mkdtemp(join(tmpdir(), 'roomd-e2e-device-'));
+    device.pictures = join(device.folder, 'screen');
+    device.samples = join(device.folder, 'speaker');
+    await mkdir(device.pictures);
     const file = join(device.folder, 'roomd.toml');
-    await writeFile(file, config);
+    await writeFile(file, `${config}
+[screen]
+pipeline = "file"
+settings = { location = ${JSON.stringify(join(device.pictures, '%06d.jpg'))} }
+[speaker]
+pipeline = "file"
+settings = { location = ${JSON.stringify(device.samples)} }
+`);
     device.env = { RUNTIME_DIRECTORY: device.folder, ...env };
     device.roomd = await Roomd.start({
       command: ['run', '--pipelines', join(ROOT, 'pipelines'), '--config', file],
@@ -113,10 +130,108 @@ export class Device {
     return until(`media goes on between the device and ${name}`, flows(first), { within, every: 250 });
   }
 
+  /**
+   * The numbers and counters in the tiles of its screen, of `count` members; null for a tile that
+   * says nothing. @param {import('puppeteer-core').Page} page of any browser, which reads JPEG
+   */
+  async shown(page, count) {
+    const newest = (await readdir(this.pictures)).filter((name) => name.endsWith('.jpg')).sort().at(-1);
+    if (!newest) return [];
+    const picture = (await readFile(join(this.pictures, newest))).toString('base64');
+    return page.evaluate(`(${readTiles})(${JSON.stringify(picture)}, ${JSON.stringify(grid(count))}, ${readCode})`);
+  }
+
+  /** Waits until its screen has the picture of each of these members, in any order, and all move. */
+  async shows(...members) {
+    const wanted = members.map(({ number }) => number).sort();
+    const look = async () => {
+      const codes = await this.shown(members[0].page, members.length);
+      const numbers = codes.map((code) => code?.number ?? null).sort();
+      return JSON.stringify(numbers) === JSON.stringify(wanted) ? new Map(codes.map(({ number, counter }) => [number, counter])) : null;
+    };
+    const who = members.map(({ name }) => name).join(' and ');
+    const first = await until(`the device shows ${who}`, look, { within: WITHIN, every: 200 });
+    await until(`${who} move on the device's screen`, async () => {
+      const now = await look();
+      return now && wanted.every((number) => now.get(number) !== first.get(number));
+    }, { within: WITHIN, every: 200 });
+  }
+
+  /** Which part of the energy of what it has just played is at this frequency: 1 is a pure tone. */
+  async played(frequency) {
+    const file = await open(this.samples);
+    try {
+      const frame = 2 * CHANNELS;
+      const { size } = await file.stat();
+      const length = Math.min(RATE, Math.floor(size / frame)) * frame;
+      const { buffer } = await file.read(Buffer.alloc(length), 0, length, Math.floor(size / frame) * frame - length);
+      const left = Float64Array.from({ length: length / frame }, (_, at) => buffer.readInt16LE(at * frame) / 32_768);
+      return partAt(left, frequency);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Waits until the tone of each of these members, and of none of `others`, is what it plays. */
+  async plays(members, others = []) {
+    await until(`the device plays ${members.map(({ name }) => name).join(' and ')}`, async () => {
+      const there = await Promise.all(members.map(({ pitch }) => this.played(pitch)));
+      const not = await Promise.all(others.map(({ pitch }) => this.played(pitch)));
+      return there.every((part) => part > 0.5 / members.length) && not.every((part) => part < 0.05);
+    }, { within: WITHIN, every: 250 });
+  }
+
   async stop() {
     await this.roomd.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** Where the device puts `count` members on its screen: `src/media/video_mix/grid.rs`. */
+function grid(count) {
+  const even = (figure) => Math.floor(figure) & ~1;
+  const columns = count <= 2 ? count : Math.ceil(Math.sqrt(count));
+  const rows = Math.ceil(count / columns);
+  const width = even(Math.min(SCREEN.width / columns, (Math.floor(SCREEN.height / rows) * 16) / 9));
+  const height = even((width * 9) / 16);
+  const top = Math.floor((SCREEN.height - height * rows) / 2);
+  return Array.from({ length: count }, (_, index) => {
+    const [row, column] = [Math.floor(index / columns), index % columns];
+    const left = Math.floor((SCREEN.width - width * Math.min(columns, count - row * columns)) / 2);
+    return { x: even(left + column * width), y: even(top + row * height), width, height };
+  });
+}
+
+/** In a page: reads each place of a JPEG. */
+async function readTiles(picture, places, read) {
+  const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/jpeg' }));
+  return places.map(({ x, y, width, height }) => {
+    const tile = Object.assign(document.createElement('canvas'), { width, height });
+    tile.getContext('2d').drawImage(bitmap, x, y, width, height, 0, 0, width, height);
+    return read(Object.assign(tile, { videoWidth: width, videoHeight: height }));
+  });
+}
+
+/**
+ * The part of the energy at one frequency, by Goertzel's algorithm over windows of 50 ms: wide
+ * enough for clocks that differ, narrow enough to tell members apart.
+ */
+function partAt(samples, frequency) {
+  const window = RATE / 20;
+  const turn = 2 * Math.cos((2 * Math.PI * frequency) / RATE);
+  let found = 0;
+  let energy = 0;
+  for (let from = 0; from + window <= samples.length; from += window) {
+    let [before, last] = [0, 0];
+    for (let at = from; at < from + window; at += 1) {
+      [before, last] = [last, samples[at] + turn * last - before];
+      energy += samples[at] ** 2;
+    }
+    found += (2 * (last ** 2 + before ** 2 - turn * last * before)) / window;
+  }
+  // Silence is no tone, however pure its noise.
+  return energy / samples.length < 1e-6 ? 0 : found / energy;
 }
 
 /**
@@ -124,7 +239,7 @@ export class Device {
  * decoder. Runs in the page before its own scripts, so it must not use anything from outside.
  */
 export function watchConnections() {
-  const watched = { connections: [], joined: 0, first: 0, closedFrames: 0, closedPackets: 0 };
+  const watched = { connections: [], joined: 0, first: 0 };
   Object.defineProperty(window, 'watched', { value: watched });
   const { send } = WebSocket.prototype;
   WebSocket.prototype.send = function (text) {
@@ -148,11 +263,6 @@ export function watchConnections() {
         });
         void video.play().catch(() => {});
       });
-    }
-
-    close() {
-      this.watchedEnd = true;
-      super.close();
     }
   };
 }

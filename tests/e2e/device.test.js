@@ -38,6 +38,8 @@ describe('the device and Chromium meet', () => {
         t.diagnostic(`join to first picture: ${await joinToPicture(ann)} ms`);
         await hearsSpeech(ann, DEVICE.name);
         const media = await device.exchanges('Ann');
+        await device.shows(ann);
+        await device.plays([ann]);
 
         assert.equal(media.codec, codec.toUpperCase());
         const link = await device.link('Ann');
@@ -101,6 +103,8 @@ test('the status names who is there and what flows; when all have left, nothing 
   t.after(() => Promise.allSettled([ann.close(), bob.close()]));
   await device.exchanges('Ann');
   await device.exchanges('Bob');
+  await device.shows(ann, bob);
+  await device.plays([ann, bob]);
 
   const status = await device.status();
   assert.equal(status.room.state, 'joined');
@@ -130,6 +134,8 @@ test('the status names who is there and what flows; when all have left, nothing 
   // The page's own button, and a tab that is closed: both leave at once.
   await ann.page.evaluate(() => document.querySelector('#leave').click());
   await until('Ann is gone', async () => (await device.link('Ann')) === null, { within: WITHIN });
+  await device.shows(bob);
+  await device.plays([bob], [ann]);
   await bob.close();
   await until('Bob is gone', async () => (await device.status()).room.members.length === 0, { within: WITHIN });
   const left = Date.now();
@@ -158,6 +164,8 @@ describe('the device leaves and comes back', () => {
     await ann.sees(DEVICE, { within: WITHIN });
     await hearsSpeech(ann, DEVICE.name);
     await device.exchanges('Ann');
+    await device.shows(ann);
+    await device.plays([ann]);
     await until('there is one device in the room', async () => (await ann.room()).people.length === 1, { within: WITHIN });
     assert.equal(await ann.page.evaluate(() => window.stayed), true, 'the page was never loaded again');
     assert.deepEqual(ann.errors.filter((line) => !/WebSocket|ERR_CONNECTION|Failed to load/.test(line)), []);

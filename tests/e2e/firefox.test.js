@@ -27,6 +27,8 @@ for (const offerer of ['device', 'browser']) {
     t.diagnostic(`join to first picture: ${await joinToPicture(fay)} ms`);
     await hearsSpeech(fay, DEVICE.name);
     const media = await device.exchanges('Fay');
+    await device.shows(fay);
+    await device.plays([fay]);
     assert.equal(media.codec, 'VP8');
     const page = await received(fay);
     assert.deepEqual([page.mimeIn, page.mimeOut], ['video/VP8', 'video/VP8']);

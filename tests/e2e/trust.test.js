@@ -102,6 +102,8 @@ test('with the authority installed, Chromium joins without a warning, by keyboar
   await gil.sees(DEVICE, { within: WITHIN });
   await hearsSpeech(gil, DEVICE.name);
   await device.exchanges('Gil');
+  await device.shows(gil);
+  await device.plays([gil]);
 });
 
 // Descriptions that somebody changes.

@@ -11,7 +11,7 @@
  *
  * @typedef {import('./signalling.js').World} World
  * @typedef {import('./codecs.js').Caps} Caps
- * @typedef {'path' | 'silent' | 'dark' | 'description' | 'media' | 'timeout' | 'failed' | 'resumed'} Reason
+ * @typedef {'path' | 'silent' | 'dark' | 'description' | 'media' | 'fingerprint' | 'timeout' | 'failed' | 'resumed'} Reason
  * @typedef {'connecting' | 'live' | 'broken'} LinkState
  *
  * @typedef {object} Host What a link needs of its session.
@@ -90,8 +90,9 @@ export class Link {
    * Starts a generation and gives up whatever an earlier one had.
    * @param {number} generation
    * @param {boolean} offerer
+   * @param {string} [why] the server's word for why it is not the first
    */
-  begin(generation, offerer) {
+  begin(generation, offerer, why) {
     if (generation <= this.generation) return;
     this.#host.world.clearTimeout(this.#again);
     this.connection?.close();
@@ -99,7 +100,8 @@ export class Link {
     this.offerer = offerer;
     this.kept = false;
     this.#owed = null;
-    if (this.state === 'live') this.#become('connecting', null);
+    if (why === 'fingerprint') this.#become('broken', why);
+    else if (this.state === 'live') this.#become('connecting', null);
     this.connection = new Connection(this.#host, this, generation, offerer);
     this.#host.changed('state');
   }
@@ -201,7 +203,12 @@ export class Link {
 
   /** The connection stutters and may come back by itself. */
   shaky() {
-    this.#become('broken', 'path');
+    this.#break('path');
+  }
+
+  /** A certificate that is not the promised one outweighs whatever follows from it. @param {Reason} why */
+  #break(why) {
+    this.#become('broken', this.why === 'fingerprint' ? this.why : why);
   }
 
   /**
@@ -213,7 +220,7 @@ export class Link {
     world.clearTimeout(this.#again);
     const pause = PAUSES_MS[Math.min(this.failures, PAUSES_MS.length - 1)];
     this.failures += 1;
-    this.#become('broken', why);
+    this.#break(why);
     if (pause === 0) this.#ask(why);
     else this.#again = world.setTimeout(() => this.#ask(why), pause);
   }
@@ -427,7 +434,7 @@ class Connection {
 
   get #watched() {
     const { state, why } = this.#link;
-    return this.#current && (state === 'live' || (state === 'broken' && (why === 'silent' || why === 'dark')));
+    return this.#current && (state === 'live' || (state === 'broken' && (why === 'silent' || why === 'dark' || why === 'fingerprint')));
   }
 
   get #current() {
@@ -514,17 +521,29 @@ class Connection {
       case 'connected':
         world.clearTimeout(this.#deadline);
         this.#marks = marks(world.now());
-        this.#link.well();
+        // Who refuses our certificate may look connected from here, so that only media counts.
+        if (this.#link.why !== 'fingerprint') this.#link.well();
         break;
       case 'disconnected':
         this.#link.shaky();
         this.#patience = world.setTimeout(() => this.#fail('path'), DISCONNECTED_MS);
         break;
       case 'failed':
-        this.#fail(this.#pc.iceConnectionState === 'failed' ? 'path' : 'failed');
+        this.#fail(this.#broken());
         break;
       default:
         break;
+    }
+  }
+
+  /** @returns {Reason} */
+  #broken() {
+    switch (this.#pc.iceConnectionState) {
+      case 'failed': return 'path';
+      // There is a path, and DTLS fails on it. No browser says why; it is their certificate that is
+      // not the promised one, or ours for them.
+      case 'connected': case 'completed': return 'fingerprint';
+      default: return 'failed';
     }
   }
 

@@ -586,7 +586,7 @@ export class Session {
 
   /**
    * The server has this link in this generation: begins it, unless it is ours already.
-   * @param {{ link: string, peer: string, gen: number, offerer: boolean }} entry
+   * @param {{ link: string, peer: string, gen: number, offerer: boolean, why?: string }} entry
    * @param {'begun' | 'adopted'} how an adopted one should be ours, and is rebuilt if it is not
    * @returns {Link | null} the link, where we had this generation
    */
@@ -602,7 +602,7 @@ export class Session {
         person.link = link;
       }
     }
-    if (how === 'begun') link.begin(entry.gen, entry.offerer);
+    if (how === 'begun') link.begin(entry.gen, entry.offerer, entry.why);
     else link.miss(entry.gen, entry.offerer);
     return null;
   }

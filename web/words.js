@@ -197,6 +197,10 @@ export function ofMutedSpeech(keys) {
 export function ofTile({ name, state, why, failures, seconds, away = false }) {
   const count = seconds >= 3 ? ` ${duration(seconds)}` : '';
   if (state === 'live' || state === 'none') return null;
+  // Our own first finding may be chance; the other side's is not, and comes without a failure here.
+  if (why === 'fingerprint' && failures !== 1) {
+    return { text: `No secure connection to ${name}. Somebody may be in between: tell whoever looks after the room.`, short: 'Not secure', details: true };
+  }
   if (failures >= 3 && !away) {
     return why === 'path' || why === 'timeout'
       ? { text: `No way through the network between you and ${name}. Your network may block video calls.`, short: 'No way through', details: true }
@@ -220,6 +224,7 @@ export function ofReason(why) {
     case 'silent': return 'Connected, but no packet came for six seconds.';
     case 'dark': return 'Packets come, but no picture could be decoded for two seconds.';
     case 'description': return 'A session description could not be used.';
+    case 'fingerprint': return 'The certificate of one side is not the one that was announced to the other (a=fingerprint), so nothing was sent.';
     case 'media': return 'A new track does not fit what was negotiated.';
     case 'failed': return 'The encrypted connection (DTLS) failed.';
     case 'resumed': return 'The signalling was lost during the negotiation.';

@@ -303,7 +303,34 @@ fn an_impostor_is_named_and_tried_again_only_after_long_pauses() {
     let link = node.link(L1);
     assert_eq!(link.state, LinkState::Impostor);
     assert_eq!(link.why, Some(Reason::Fingerprint));
+    // At once, so that the other side hears why; after that it will hardly help.
+    assert!(node.until("say again link-eva g1 Fingerprint") <= 650);
+    node.begin(L1, EVA, 2, false);
+    node.offer(L1, 2, EVA);
+    node.local(L1, 2);
+    node.fail(L1, 2, Reason::Fingerprint);
     assert!(node.until("say again") >= 21_000);
+}
+
+#[test]
+fn that_our_certificate_is_refused_is_known_from_the_other_side() {
+    let mut node = Node::joined(&[EVA]);
+    node.open(L1, EVA, 1);
+    node.fail(L1, 1, Reason::Failed);
+    assert_eq!(node.link(L1).why, Some(Reason::Failed));
+    node.begin_because(L1, EVA, 2, Reason::Fingerprint);
+    assert_eq!(node.link(L1).state, LinkState::Impostor);
+    // What we see of it ourselves says less.
+    node.fail(L1, 2, Reason::Failed);
+    let link = node.link(L1);
+    assert_eq!(link.why, Some(Reason::Fingerprint));
+    assert_eq!(
+        link.words,
+        "not connected, because somebody may be between the two sides: \
+         the other side was promised another certificate than ours"
+    );
+    node.connect(L1, EVA, 3);
+    assert_eq!(node.link(L1).state, LinkState::Connected);
 }
 
 #[test]
@@ -1137,6 +1164,17 @@ impl Node {
 
     fn begin(&mut self, link: &str, peer: &str, generation: u32, offerer: bool) -> Vec<String> {
         self.link_event(LinkEvent::Begin, link, peer, generation, offerer)
+    }
+
+    fn begin_because(&mut self, link: &str, peer: &str, generation: u32, why: Reason) {
+        self.message(Server::Link(protocol::Link {
+            ev: LinkEvent::Begin,
+            link: id(link),
+            peer: id(peer),
+            generation: Generation(generation),
+            offerer: true,
+            why: Some(why),
+        }));
     }
 
     fn open(&mut self, link: &str, peer: &str, generation: u32) -> Open {

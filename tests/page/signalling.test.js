@@ -673,3 +673,29 @@ test('a server that is not there at first is tried for as long as it takes', asy
     '→ join pin 123456', 'state joined',
   ]);
 });
+
+test('a certificate that is not the promised one is told until media proves the contrary', async () => {
+  const { scene, page } = await live({ offerer: false, kind: 'device' });
+  const link = () => page.snapshot().people[0].link;
+  // The other side found it: here all looks well.
+  await scene.hear({ t: 'link', ev: 'begin', link: 'l1', peer: 'anna', gen: 2, offerer: false, why: 'fingerprint' });
+  assert.deepEqual([link().state, link().why], ['broken', 'fingerprint']);
+  await scene.hear({ t: 'offer', link: 'l1', gen: 2, from: 'anna', sdp: 'theirs' });
+  scene.pc.become('connected');
+  await scene.clock.advance(7_000);
+  assert.deepEqual([link().state, link().why, link().failures], ['broken', 'fingerprint', 0]);
+  // It goes away, as those do who close a connection.
+  scene.pc.become('disconnected');
+  assert.equal(link().why, 'fingerprint');
+  scene.pc.become('connected');
+  await flow(scene, scene.pc, 3);
+  assert.deepEqual([link().state, link().why], ['live', null]);
+});
+
+test('DTLS that fails on a path that works is a matter of certificates', async () => {
+  const { scene, page } = await joined({ offerer: true });
+  await scene.hear({ t: 'answer', link: 'l1', gen: 1, from: 'anna', sdp: 'theirs' });
+  scene.look();
+  scene.pc.become('failed', 'connected');
+  assert.deepEqual([page.snapshot().people[0].link.why, scene.last('again').why], ['fingerprint', 'fingerprint']);
+});

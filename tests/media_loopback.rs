@@ -14,11 +14,11 @@ use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     media::{
-        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Recipe, Settings, Stats,
-        Timebase,
+        Command, Event, Media, Network, Notice, OpenLink, OpenSource, Opened, Recipe, Settings,
+        Stats, Timebase,
     },
     pipeline::{Catalogue, Kind},
-    protocol::{Codec, Generation, LinkId, MemberId, Reason},
+    protocol::{Codec, Generation, IceServer, LinkId, MemberId, Reason},
     sdp,
 };
 use tokio::sync::mpsc;
@@ -124,6 +124,22 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
         assert!(
             browser.has_feedback(),
             "our congestion feedback reaches the browser"
+        );
+
+        // One who asks and asks gets a keyframe, and no more than one a second.
+        let name = world.link_stats(0, &link).unwrap().codec.unwrap();
+        let before = world.stats(0).branches[name];
+        world
+            .with_browser(&mut browser, "keyframes on request", |world, browser| {
+                browser.request_keyframe();
+                world.stats(0).branches[name].keyframes >= before.keyframes + 3
+            })
+            .await;
+        let after = world.stats(0).branches[name];
+        assert!(
+            after.frames - before.frames >= 30,
+            "three keyframes within {} frames",
+            after.frames - before.frames
         );
         drop(browser);
         world.stop();
@@ -311,6 +327,57 @@ async fn joins_and_leaves_give_everything_back() {
     world.stop();
 }
 
+/// webrtcbin says nothing of a TURN server that gives nothing; we do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_server_that_gives_nothing_is_reported() {
+    let mut world = World::new(1).await;
+    world.ice = vec![IceServer {
+        // The discard port of this machine: nobody answers.
+        urls: vec![
+            "turn:127.0.0.1:9?transport=udp".to_owned(),
+            "turns:turn.example.org".to_owned(),
+        ],
+        username: Some("1795000000:device".to_owned()),
+        credential: Some("a/secret+=".to_owned()),
+    }];
+    let link = world.link(0, 0, Codec::Vp8);
+    world
+        .until("the notice", |world| {
+            world.notice(0, Notice::NoRelay).is_some()
+        })
+        .await;
+    let text = world.notice(0, Notice::NoRelay).unwrap();
+    assert!(text.contains("127.0.0.1:9"), "{text}");
+    assert!(
+        !text.contains("1795000000") && !text.contains("a%2F"),
+        "{text}"
+    );
+    let text = world.notice(0, Notice::IceServer).unwrap();
+    assert!(text.starts_with("turns:turn.example.org"), "{text}");
+    assert!(!world.is_up(0, &link));
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_ports_that_are_configured_are_used() {
+    let mut world = World::with(1, |settings| {
+        settings.network.udp_ports = Some((21_000, 21_999))
+    })
+    .await;
+    let link = world.link(0, 0, Codec::Vp8);
+    world
+        .until("our candidates", |world| {
+            !world.candidates(0, &link).is_empty()
+        })
+        .await;
+    for candidate in world.candidates(0, &link) {
+        let port: u16 = candidate.split(' ').nth(5).unwrap().parse().unwrap();
+        assert!((21_000..=21_999).contains(&port), "{candidate}");
+        assert!(candidate.parse::<sdp::Candidate>().is_ok(), "{candidate}");
+    }
+    world.stop();
+}
+
 /// Nothing that arrives from the other side but what is meant for it does any harm.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_description_that_cannot_be_used_ends_that_link_alone() {
@@ -358,6 +425,7 @@ struct World {
     /// What becomes of a description on its way from a device.
     mangle: Box<dyn Fn(usize, String) -> String>,
     seed: u8,
+    ice: Vec<IceServer>,
     /// One world at a time: they count threads, and there are few cores.
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -405,6 +473,7 @@ impl World {
             log: Vec::new(),
             mangle: Box::new(|_, text| text),
             seed: 0,
+            ice: Vec::new(),
             _alone: alone,
         }
     }
@@ -414,7 +483,12 @@ impl World {
         self.seed += 1;
         let link = LinkId::from_random([self.seed; 16]);
         self.wires.insert(link.clone(), [offerer, answerer]);
-        for (device, is_offerer) in [(answerer, false), (offerer, true)] {
+        // A device has no link with itself: then there is only the one who offers.
+        let both = [(answerer, false), (offerer, true)];
+        for (device, is_offerer) in both {
+            if offerer == answerer && !is_offerer {
+                continue;
+            }
             self.devices[device].media.command(Command::Open(OpenLink {
                 link: link.clone(),
                 generation: Generation::FIRST,
@@ -423,7 +497,7 @@ impl World {
                 offerer: is_offerer,
                 video: is_offerer.then_some(codec),
                 allowed: vec![Codec::Vp8, Codec::H264],
-                ice: Vec::new(),
+                ice: self.ice.clone(),
                 relay_only: false,
             }));
         }
@@ -518,7 +592,7 @@ impl World {
 
     fn carry(&mut self, from: usize, event: Event) {
         let other = |link: &LinkId| {
-            let wire = self.wires.get(link)?;
+            let wire = self.wires.get(link).filter(|wire| wire[0] != wire[1])?;
             Some(if wire[0] == from { wire[1] } else { wire[0] })
         };
         match &event {
@@ -568,6 +642,23 @@ impl World {
         })
     }
 
+    fn notice(&self, device: usize, about: Notice) -> Option<String> {
+        self.log.iter().find_map(|(who, event)| match event {
+            Event::Notice { what, text } if *who == device && *what == about => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    fn candidates(&self, device: usize, of: &LinkId) -> Vec<String> {
+        let own = self.log.iter().filter_map(|(who, event)| match event {
+            Event::Candidate {
+                link, candidate, ..
+            } if *who == device && link == of => candidate.clone(),
+            _ => None,
+        });
+        own.collect()
+    }
+
     fn frames(&self, device: usize, link: &LinkId) -> u64 {
         self.link_stats(device, link)
             .map_or(0, |stats| stats.frames_in)
@@ -607,6 +698,8 @@ struct Browser {
     webrtc: gst::Element,
     said: mpsc::Receiver<Said>,
     arrived: Arc<Mutex<BTreeMap<i32, u64>>>,
+    /// Where its pictures come out of webrtcbin.
+    video: Arc<Mutex<Option<gst::Pad>>>,
 }
 
 enum Said {
@@ -643,8 +736,8 @@ impl Browser {
             .unwrap();
         let webrtc = pipeline.by_name("peer").unwrap();
         // As browsers do: lost pictures are asked for again, lost sound is not.
-        let video = webrtc.static_pad("sink_1").unwrap();
-        let transceiver = video.property::<gst::glib::Object>("transceiver");
+        let pad = webrtc.static_pad("sink_1").unwrap();
+        let transceiver = pad.property::<gst::glib::Object>("transceiver");
         transceiver.set_property("do-nack", true);
         let (to, said) = mpsc::channel(64);
         let arrived: Arc<Mutex<BTreeMap<i32, u64>>> = Arc::default();
@@ -674,6 +767,8 @@ impl Browser {
             None
         });
         let counts = arrived.clone();
+        let found: Arc<Mutex<Option<gst::Pad>>> = Arc::default();
+        let video_pad = found.clone();
         let weak = pipeline.downgrade();
         webrtc.connect_pad_added(move |_, pad| {
             if pad.direction() != gst::PadDirection::Src {
@@ -681,6 +776,9 @@ impl Browser {
             }
             let caps = pad.current_caps().unwrap();
             let payload = caps.structure(0).unwrap().get::<i32>("payload").unwrap();
+            if payload == video {
+                *video_pad.lock().unwrap() = Some(pad.clone());
+            }
             let sink = gst::ElementFactory::make("fakesink")
                 .property("sync", false)
                 .property("async", false)
@@ -708,6 +806,7 @@ impl Browser {
             webrtc,
             said,
             arrived,
+            video: found,
         }
     }
 
@@ -733,6 +832,13 @@ impl Browser {
         }
     }
 
+    fn request_keyframe(&self) {
+        let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder().build();
+        if let Some(pad) = self.video.lock().unwrap().as_ref() {
+            pad.send_event(event);
+        }
+    }
+
     /// Packets that arrived with a payload type.
     fn packets(&self, payload: i32) -> u64 {
         self.arrived
@@ -754,6 +860,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        *self.video.lock().unwrap() = None;
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }

@@ -5,10 +5,14 @@
 //!
 //! Invariant: with nobody in the room no device is open and nothing encodes.
 
+mod branches;
+mod feed;
+mod links;
+
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -18,20 +22,18 @@ use std::{
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::{
-    Command, Event, Notice, OpenLink, Timebase, bus,
-    encoder::{Branch, Holders, Recipe},
-    fanout::{Content, Fanout, Gate, Subscription},
-    ice,
-    peer::{Input, Key, Network, Peer, Spec},
-    receive::{Arrivals, Outlets},
-    stats::{BranchStats, LinkStats, Stats, TransportStats},
+    Command, Event, Timebase, bus,
+    encoder::{Holders, Recipe},
+    fanout::Subscription,
+    peer::{Input, Key, Network},
+    receive::Outlets,
+    stats::{BranchStats, LinkStats, Stats},
     teardown::Closing,
 };
-use crate::{
-    protocol,
-    room::{Grant, KeyframeLimiter},
-    sdp::Codec,
-};
+use crate::{protocol, room::KeyframeLimiter, sdp::Codec};
+use branches::Slot;
+use feed::{Feed, FeedState};
+use links::Link;
 
 /// Messages that wait for the engine. Each is handled in well under a millisecond, but starting an
 /// encoder takes some ten: this is room for a second of that.
@@ -256,66 +258,15 @@ struct Engine {
     stop: Option<Instant>,
 }
 
-struct Link {
-    serial: u64,
-    name: String,
-    peer: Peer,
-    codec: Option<Codec>,
-    gate: Gate,
-    arrivals: Arc<Arrivals>,
-    transport: Arc<Mutex<TransportStats>>,
-    outlets: Arc<OnceLock<Outlets>>,
-    /// Audio and video, once the gate is open.
-    sources: Option<(AppSrc, AppSrc)>,
-    audio: Option<Subscription>,
-    video: Option<Subscription>,
-}
-
-/// The place of a branch, with or without an encoder in it.
-struct Slot {
-    branch: Option<Branch>,
-    /// Nobody needs it; it is taken down then.
-    idle_until: Option<Instant>,
-    retry_at: Option<Instant>,
-}
-
-/// One device.
-struct Feed {
-    device: Device,
-    open: Option<OpenSource>,
-    raw: Fanout,
-    state: FeedState,
-    retry_at: Option<Instant>,
-}
-
-enum FeedState {
-    Closed,
-    Opening,
-    Open(Box<dyn Send>),
-}
-
 impl Engine {
     fn new(
         settings: Settings,
         events: tokio::sync::mpsc::Sender<Event>,
         own: SyncSender<Message>,
     ) -> Self {
-        let feed = |device, open: &Option<OpenSource>| Feed {
-            device,
-            open: open.clone(),
-            raw: Fanout::new(
-                match device {
-                    Device::Camera => Content::RawVideo,
-                    Device::Microphone => Content::RawAudio,
-                },
-                |_| {},
-            ),
-            state: FeedState::Closed,
-            retry_at: None,
-        };
         Self {
-            camera: feed(Device::Camera, &settings.camera),
-            microphone: feed(Device::Microphone, &settings.microphone),
+            camera: Feed::new(Device::Camera, settings.camera.clone()),
+            microphone: Feed::new(Device::Microphone, settings.microphone.clone()),
             closing: Closing::new(own.clone()),
             settings,
             events,
@@ -447,302 +398,6 @@ impl Engine {
         }
     }
 
-    // Links
-
-    fn open(&mut self, now: Instant, open: OpenLink) {
-        if self.stop.is_some() {
-            return;
-        }
-        let key = Key {
-            link: open.link.clone(),
-            generation: open.generation,
-        };
-        // The same generation twice would be a mistake of the caller's; the later one counts.
-        self.forget(now, &key);
-        self.serial += 1;
-        let gate = Gate::default();
-        let arrivals = Arc::new(Arrivals::default());
-        let transport = Arc::new(Mutex::new(TransportStats::default()));
-        let outlets = Arc::new(OnceLock::new());
-        let offer = open.video.and_then(codec_of).filter(|_| open.offerer);
-        if open.offerer && offer.is_none() {
-            self.fail(&key, protocol::Reason::Media, "no video codec was chosen");
-            return;
-        }
-        let spec = Spec {
-            key: key.clone(),
-            serial: self.serial,
-            offer,
-            allowed: open
-                .allowed
-                .iter()
-                .filter_map(|codec| codec_of(*codec))
-                .filter(|codec| *codec != Codec::Opus)
-                .collect(),
-            servers: ice::Servers::read(&open.ice),
-            relay_only: open.relay_only,
-            network: self.settings.network.clone(),
-            timebase: self.settings.timebase.clone(),
-            outlets: outlets.clone(),
-            events: self.events.clone(),
-            engine: self.own.clone(),
-            arrivals: arrivals.clone(),
-            gate: gate.clone(),
-            transport: transport.clone(),
-        };
-        let peer = match Peer::start(spec) {
-            Ok(peer) => peer,
-            Err(error) => {
-                self.fail(
-                    &key,
-                    protocol::Reason::Failed,
-                    &format!("no thread: {error}"),
-                );
-                return;
-            }
-        };
-        self.links.insert(
-            key.clone(),
-            Link {
-                serial: self.serial,
-                name: open.name,
-                peer,
-                codec: None,
-                gate,
-                arrivals,
-                transport,
-                outlets,
-                sources: None,
-                audio: None,
-                video: None,
-            },
-        );
-        self.hold(now, &key, Codec::Opus);
-        if let Some(codec) = offer {
-            self.chosen(now, &key, codec);
-        }
-    }
-
-    fn fail(&self, key: &Key, why: protocol::Reason, detail: &str) {
-        let _ = self.events.try_send(Event::Failed {
-            link: key.link.clone(),
-            generation: key.generation,
-            why,
-            detail: detail.to_owned(),
-        });
-    }
-
-    fn tell(&mut self, now: Instant, key: &Key, input: Input) {
-        let Some(link) = self.links.get(key) else {
-            return;
-        };
-        if !link.peer.tell(input) {
-            self.fail(
-                key,
-                protocol::Reason::Failed,
-                "the link does not take its inputs",
-            );
-            self.forget(now, key);
-        }
-    }
-
-    fn chosen(&mut self, now: Instant, key: &Key, codec: Codec) {
-        let Some(link) = self.links.get_mut(key) else {
-            return;
-        };
-        link.codec = Some(codec);
-        self.hold(now, key, codec);
-    }
-
-    fn attach(&mut self, now: Instant, key: &Key, audio: AppSrc, video: AppSrc) {
-        let Some(link) = self.links.get_mut(key) else {
-            return;
-        };
-        link.sources = Some((audio, video));
-        link.outlets
-            .get_or_init(|| self.settings.mixes.add(link.serial, &link.name));
-        self.subscribe(key);
-        self.keyframe(now, key);
-    }
-
-    /// Makes a link that is open a consumer of the branches that exist.
-    fn subscribe(&mut self, key: &Key) {
-        let Some(link) = self.links.get_mut(key) else {
-            return;
-        };
-        let Some((audio, video)) = &link.sources else {
-            return;
-        };
-        let output = |codec| {
-            self.branches
-                .get(&codec)
-                .and_then(|slot| slot.branch.as_ref())
-                .map(Branch::output)
-        };
-        if link.audio.is_none() {
-            link.audio = output(Codec::Opus).map(|o| o.subscribe(link.serial, audio, &link.gate));
-        }
-        if let Some(codec) = link.codec
-            && link.video.is_none()
-        {
-            link.video = output(codec).map(|o| o.subscribe(link.serial, video, &link.gate));
-        }
-    }
-
-    fn forget(&mut self, now: Instant, key: &Key) {
-        let Some(mut link) = self.links.remove(key) else {
-            return;
-        };
-        link.gate.close();
-        link.audio = None;
-        link.video = None;
-        if link.outlets.get().is_some() {
-            self.settings.mixes.remove(link.serial);
-        }
-        let id = self
-            .closing
-            .watch(now, format!("link {} {}", key.link, key.generation));
-        self.ending.insert(link.serial, id);
-        // The thread reports its end by itself.
-        drop(link.peer.close());
-        self.limiter.forget_peer(key);
-        for codec in self.holders.release(key) {
-            if let Some(slot) = self.branches.get_mut(&codec) {
-                slot.idle_until = Some(now + self.settings.linger);
-            }
-        }
-    }
-
-    // Encoders
-
-    fn hold(&mut self, now: Instant, key: &Key, codec: Codec) {
-        self.holders.hold(codec, key.clone());
-        let slot = self.branches.entry(codec).or_insert(Slot {
-            branch: None,
-            idle_until: None,
-            retry_at: Some(now),
-        });
-        slot.idle_until = None;
-        self.start_branches(now);
-        self.subscribe(key);
-    }
-
-    fn start_branches(&mut self, now: Instant) {
-        for (codec, slot) in &mut self.branches {
-            if slot.branch.is_some() || slot.retry_at.is_none_or(|at| at > now) {
-                continue;
-            }
-            slot.retry_at = None;
-            let codec = *codec;
-            let Some(recipe) = self
-                .settings
-                .encoders
-                .iter()
-                .find(|recipe| recipe.codec == codec)
-            else {
-                continue;
-            };
-            let raw = match codec {
-                Codec::Opus => &self.microphone.raw,
-                Codec::Vp8 | Codec::H264 => &self.camera.raw,
-            };
-            let (overrun, fault) = (self.own.clone(), self.own.clone());
-            let started = Branch::start(
-                recipe,
-                &self.settings.timebase,
-                raw,
-                move |serial| {
-                    let _ = overrun.try_send(Message::Overrun(codec, serial));
-                },
-                move |what| {
-                    let _ = fault.try_send(Message::BranchFault(codec, what));
-                },
-            );
-            match started {
-                Ok(branch) => {
-                    tracing::debug!(?codec, "encoder started");
-                    slot.branch = Some(branch);
-                }
-                Err(error) => {
-                    slot.retry_at = Some(now + RETRY);
-                    let text = format!("the {} encoder cannot run: {error}", codec.encoding_name());
-                    let _ = self.events.try_send(Event::Notice {
-                        what: Notice::Encoder,
-                        text,
-                    });
-                }
-            }
-        }
-    }
-
-    fn branch_fault(&mut self, now: Instant, codec: Codec, fault: &bus::Fault) {
-        let Some(slot) = self.branches.get_mut(&codec) else {
-            return;
-        };
-        let Some(branch) = slot.branch.take() else {
-            return;
-        };
-        slot.retry_at = Some(now + RETRY);
-        for link in self.links.values_mut() {
-            match codec {
-                Codec::Opus => link.audio = None,
-                Codec::Vp8 | Codec::H264 if link.codec == Some(codec) => link.video = None,
-                Codec::Vp8 | Codec::H264 => {}
-            }
-        }
-        self.closing
-            .release(now, format!("{codec:?} encoder"), branch);
-        let _ = self.events.try_send(Event::Notice {
-            what: Notice::Encoder,
-            text: format!("the {} encoder failed: {fault}", codec.encoding_name()),
-        });
-    }
-
-    fn keyframe(&mut self, now: Instant, key: &Key) {
-        let Some(codec) = self.links.get(key).and_then(|link| link.codec) else {
-            return;
-        };
-        if self.limiter.request(now, codec, key.clone()) == Grant::Now {
-            self.force_keyframe(codec);
-        }
-    }
-
-    fn force_keyframe(&self, codec: Codec) {
-        if let Some(branch) = self
-            .branches
-            .get(&codec)
-            .and_then(|slot| slot.branch.as_ref())
-        {
-            branch.force_keyframe();
-        }
-    }
-
-    // Devices
-
-    fn opened(&mut self, now: Instant, device: Device, opened: Result<Opened, String>) {
-        let feed = match device {
-            Device::Camera => &mut self.camera,
-            Device::Microphone => &mut self.microphone,
-        };
-        match opened {
-            Ok(Opened { sink, keep }) => {
-                feed.raw.feed_from(&sink);
-                feed.state = FeedState::Open(keep);
-            }
-            Err(text) => {
-                feed.state = FeedState::Closed;
-                feed.retry_at = Some(now + RETRY);
-                let what = match device {
-                    Device::Camera => Notice::Camera,
-                    Device::Microphone => Notice::Microphone,
-                };
-                let _ = self.events.try_send(Event::Notice { what, text });
-            }
-        }
-    }
-
-    // Time
-
     fn tick(&mut self, now: Instant) {
         for codec in self.limiter.due(now) {
             self.force_keyframe(codec);
@@ -834,53 +489,5 @@ impl Engine {
             microphone: matches!(self.microphone.state, FeedState::Open(_)),
             closing: self.closing.len(),
         }
-    }
-}
-
-impl Feed {
-    /// Opens or closes the device, as is wanted.
-    fn reconcile(
-        &mut self,
-        now: Instant,
-        wanted: bool,
-        engine: &SyncSender<Message>,
-        closing: &mut Closing,
-    ) {
-        let device = self.device;
-        match std::mem::replace(&mut self.state, FeedState::Closed) {
-            FeedState::Open(keep) if !wanted => closing.release(now, format!("{device:?}"), keep),
-            FeedState::Closed if wanted && self.retry_at.is_none_or(|at| at <= now) => {
-                self.retry_at = None;
-                let Some(open) = self.open.clone() else {
-                    return;
-                };
-                let engine = engine.clone();
-                let spawned = std::thread::Builder::new()
-                    .name("opening".to_owned())
-                    .spawn(move || {
-                        let _ = engine.send(Message::Opened(device, open()));
-                    });
-                match spawned {
-                    Ok(_) => self.state = FeedState::Opening,
-                    Err(error) => {
-                        tracing::warn!(%error, "no thread to open a device");
-                        self.retry_at = Some(now + RETRY);
-                    }
-                }
-            }
-            other => self.state = other,
-        }
-        if !wanted {
-            self.retry_at = None;
-        }
-    }
-}
-
-fn codec_of(codec: protocol::Codec) -> Option<Codec> {
-    match codec {
-        protocol::Codec::Vp8 => Some(Codec::Vp8),
-        protocol::Codec::H264 => Some(Codec::H264),
-        protocol::Codec::Opus => Some(Codec::Opus),
-        protocol::Codec::Unknown => None,
     }
 }

@@ -96,6 +96,8 @@ struct Consumer {
     key: u64,
     source: AppSrc,
     gate: Gate,
+    /// It is a consumer no more. A push that has begun may still come to it.
+    gone: AtomicBool,
     /// Waits for a keyframe.
     waiting: AtomicBool,
     /// Waits because its queue was full; a keyframe is asked for once there is room.
@@ -179,6 +181,7 @@ impl Fanout {
             key,
             source: source.clone(),
             gate: gate.clone(),
+            gone: AtomicBool::new(false),
             waiting: AtomicBool::new(self.0.content == Content::EncodedVideo),
             overrun: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
@@ -226,7 +229,7 @@ impl Consumer {
     /// Takes a buffer or leaves it. True when a keyframe is needed for it to go on.
     fn take(&self, content: Content, buffer: &gst::Buffer, key: bool) -> bool {
         let video = content == Content::EncodedVideo;
-        if !self.gate.is_open() {
+        if !self.gate.is_open() || self.gone.load(Relaxed) {
             self.skipped.fetch_add(1, Relaxed);
             self.waiting.store(video, Relaxed);
             return false;
@@ -272,7 +275,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.consumer.gate.close();
+        self.consumer.gone.store(true, Relaxed);
         let mut consumers = self.fanout.consumers();
         *consumers = consumers
             .iter()

@@ -133,7 +133,7 @@ fn sound_goes_on_after_a_loss() {
 }
 
 #[test]
-fn whoever_leaves_is_forgotten_and_its_gate_closed() {
+fn whoever_leaves_is_forgotten() {
     let stuck = Stuck::new();
     let fanout = Fanout::new(Content::EncodedVideo, |_| {});
     let gate = Gate::default();
@@ -142,7 +142,8 @@ fn whoever_leaves_is_forgotten_and_its_gate_closed() {
     assert_eq!(fanout.consumer_count(), 1);
     drop(subscription);
     assert_eq!(fanout.consumer_count(), 0);
-    assert!(!gate.is_open());
+    // The gate is the link's, which may take frames of another producer.
+    assert!(gate.is_open());
     fanout.push(&frame(0, true));
     assert_eq!(stuck.source.current_level_buffers(), 0);
 }

@@ -16,7 +16,6 @@ use gstreamer_webrtc::{WebRTCRTPTransceiver, WebRTCSessionDescription};
 use super::{Failure, Input, Post, Spec, negotiation::ssrcs, signals};
 use crate::{
     media::{Event, Notice, bus, engine, receive::Receiver, stats, transceiver::Lines},
-    protocol::Reason,
     sdp::{Fingerprint, Side},
 };
 

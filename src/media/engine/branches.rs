@@ -1,0 +1,122 @@
+//! Encoders: one for each codec that somebody needs.
+
+use std::time::Instant;
+
+use super::{Engine, Message, RETRY};
+use crate::{
+    media::{Event, Notice, bus, encoder::Branch, peer::Key},
+    room::Grant,
+    sdp::Codec,
+};
+
+/// The place of a branch, with or without an encoder in it.
+pub(super) struct Slot {
+    pub(super) branch: Option<Branch>,
+    /// Nobody needs it; it is taken down then.
+    pub(super) idle_until: Option<Instant>,
+    pub(super) retry_at: Option<Instant>,
+}
+
+impl Engine {
+    pub(super) fn hold(&mut self, now: Instant, key: &Key, codec: Codec) {
+        self.holders.hold(codec, key.clone());
+        let slot = self.branches.entry(codec).or_insert(Slot {
+            branch: None,
+            idle_until: None,
+            retry_at: Some(now),
+        });
+        slot.idle_until = None;
+        self.start_branches(now);
+        self.subscribe(key);
+    }
+
+    pub(super) fn start_branches(&mut self, now: Instant) {
+        for (codec, slot) in &mut self.branches {
+            if slot.branch.is_some() || slot.retry_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            slot.retry_at = None;
+            let codec = *codec;
+            let Some(recipe) = self
+                .settings
+                .encoders
+                .iter()
+                .find(|recipe| recipe.codec == codec)
+            else {
+                continue;
+            };
+            let raw = match codec {
+                Codec::Opus => &self.microphone.raw,
+                Codec::Vp8 | Codec::H264 => &self.camera.raw,
+            };
+            let (overrun, fault) = (self.own.clone(), self.own.clone());
+            let started = Branch::start(
+                recipe,
+                &self.settings.timebase,
+                raw,
+                move |serial| {
+                    let _ = overrun.try_send(Message::Overrun(codec, serial));
+                },
+                move |what| {
+                    let _ = fault.try_send(Message::BranchFault(codec, what));
+                },
+            );
+            match started {
+                Ok(branch) => {
+                    tracing::debug!(?codec, "encoder started");
+                    slot.branch = Some(branch);
+                }
+                Err(error) => {
+                    slot.retry_at = Some(now + RETRY);
+                    let text = format!("the {} encoder cannot run: {error}", codec.encoding_name());
+                    let _ = self.events.try_send(Event::Notice {
+                        what: Notice::Encoder,
+                        text,
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn branch_fault(&mut self, now: Instant, codec: Codec, fault: &bus::Fault) {
+        let Some(slot) = self.branches.get_mut(&codec) else {
+            return;
+        };
+        let Some(branch) = slot.branch.take() else {
+            return;
+        };
+        slot.retry_at = Some(now + RETRY);
+        for link in self.links.values_mut() {
+            match codec {
+                Codec::Opus => link.audio = None,
+                Codec::Vp8 | Codec::H264 if link.codec == Some(codec) => link.video = None,
+                Codec::Vp8 | Codec::H264 => {}
+            }
+        }
+        self.closing
+            .release(now, format!("{codec:?} encoder"), branch);
+        let _ = self.events.try_send(Event::Notice {
+            what: Notice::Encoder,
+            text: format!("the {} encoder failed: {fault}", codec.encoding_name()),
+        });
+    }
+
+    pub(super) fn keyframe(&mut self, now: Instant, key: &Key) {
+        let Some(codec) = self.links.get(key).and_then(|link| link.codec) else {
+            return;
+        };
+        if self.limiter.request(now, codec, key.clone()) == Grant::Now {
+            self.force_keyframe(codec);
+        }
+    }
+
+    pub(super) fn force_keyframe(&self, codec: Codec) {
+        if let Some(branch) = self
+            .branches
+            .get(&codec)
+            .and_then(|slot| slot.branch.as_ref())
+        {
+            branch.force_keyframe();
+        }
+    }
+}

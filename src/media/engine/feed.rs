@@ -1,0 +1,102 @@
+//! The camera and the microphone: open while an encoder needs them and we want to be seen and heard.
+
+use std::{sync::mpsc::SyncSender, time::Instant};
+
+use super::{Device, Engine, Message, OpenSource, Opened, RETRY};
+use crate::media::{
+    Event, Notice,
+    fanout::{Content, Fanout},
+    teardown::Closing,
+};
+
+/// One device.
+pub(super) struct Feed {
+    pub(super) device: Device,
+    pub(super) open: Option<OpenSource>,
+    pub(super) raw: Fanout,
+    pub(super) state: FeedState,
+    pub(super) retry_at: Option<Instant>,
+}
+
+pub(super) enum FeedState {
+    Closed,
+    Opening,
+    Open(Box<dyn Send>),
+}
+
+impl Feed {
+    pub(super) fn new(device: Device, open: Option<OpenSource>) -> Self {
+        let content = match device {
+            Device::Camera => Content::RawVideo,
+            Device::Microphone => Content::RawAudio,
+        };
+        Self {
+            device,
+            open,
+            raw: Fanout::new(content, |_| {}),
+            state: FeedState::Closed,
+            retry_at: None,
+        }
+    }
+
+    /// Opens or closes the device, as is wanted.
+    pub(super) fn reconcile(
+        &mut self,
+        now: Instant,
+        wanted: bool,
+        engine: &SyncSender<Message>,
+        closing: &mut Closing,
+    ) {
+        let device = self.device;
+        match std::mem::replace(&mut self.state, FeedState::Closed) {
+            FeedState::Open(keep) if !wanted => closing.release(now, format!("{device:?}"), keep),
+            FeedState::Closed if wanted && self.retry_at.is_none_or(|at| at <= now) => {
+                self.retry_at = None;
+                let Some(open) = self.open.clone() else {
+                    return;
+                };
+                let engine = engine.clone();
+                let spawned = std::thread::Builder::new()
+                    .name("opening".to_owned())
+                    .spawn(move || {
+                        let _ = engine.send(Message::Opened(device, open()));
+                    });
+                match spawned {
+                    Ok(_) => self.state = FeedState::Opening,
+                    Err(error) => {
+                        tracing::warn!(%error, "no thread to open a device");
+                        self.retry_at = Some(now + RETRY);
+                    }
+                }
+            }
+            other => self.state = other,
+        }
+        if !wanted {
+            self.retry_at = None;
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn opened(&mut self, now: Instant, device: Device, opened: Result<Opened, String>) {
+        let feed = match device {
+            Device::Camera => &mut self.camera,
+            Device::Microphone => &mut self.microphone,
+        };
+        match opened {
+            Ok(Opened { sink, keep }) => {
+                feed.raw.feed_from(&sink);
+                feed.state = FeedState::Open(keep);
+            }
+            Err(text) => {
+                feed.state = FeedState::Closed;
+                feed.retry_at = Some(now + RETRY);
+                let what = match device {
+                    Device::Camera => Notice::Camera,
+                    Device::Microphone => Notice::Microphone,
+                };
+                let _ = self.events.try_send(Event::Notice { what, text });
+            }
+        }
+    }
+}

@@ -173,7 +173,7 @@ fn counted(problems: usize) -> String {
 }
 
 /// Prints to a reader who may go away, as `head` does.
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -14,10 +14,10 @@ use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     media::{
-        Command, Event, Media, Network, Notice, OpenLink, OpenSource, Opened, Recipe, Settings,
-        Stats, Timebase,
+        Choose, Command, Event, Media, Network, Notice, OpenLink, OpenSource, Opened, Parts,
+        Picture, Recipe, Settings, Stats, Timebase, source,
     },
-    pipeline::{Catalogue, Kind},
+    pipeline::{Catalogue, File, Kind},
     protocol::{Codec, Generation, IceServer, LinkId, MemberId, Reason},
     sdp,
 };
@@ -219,7 +219,7 @@ async fn one_that_never_connects_holds_up_nobody() {
 /// do not want to be seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_and_encoders_follow_who_is_there() {
-    let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(1500)).await;
+    let mut world = World::with(2, |parts| parts.linger = Duration::from_millis(1500)).await;
     let stats = world.stats(0);
     assert!(
         !stats.camera && !stats.microphone && stats.branches.is_empty(),
@@ -284,11 +284,14 @@ async fn devices_and_encoders_follow_who_is_there() {
     world.stop();
 }
 
+/// Ten joins, or two hundred with `ROOMD_SLOW_TESTS=1`; both ends of each link are in this process.
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_and_leaves_give_everything_back() {
-    let mut world = World::with(2, |settings| settings.linger = Duration::from_millis(100)).await;
-    let mut after_two = None;
-    for round in 0..10 {
+    let slow = std::env::var_os("ROOMD_SLOW_TESTS").is_some();
+    let (settled, half, rounds) = if slow { (20, 100, 200) } else { (2, 5, 10) };
+    let mut world = World::with(2, |parts| parts.linger = Duration::from_millis(100)).await;
+    let (mut at_first, mut memory) = ((0, 0), 0);
+    for round in 1..=rounds {
         let codec = if round % 2 == 0 {
             Codec::Vp8
         } else {
@@ -305,26 +308,172 @@ async fn joins_and_leaves_give_everything_back() {
             .until("all is down", |world| {
                 [0, 1].iter().all(|device| {
                     let stats = world.stats(*device);
-                    stats.closing == 0
-                        && stats.links.is_empty()
-                        && stats.branches.is_empty()
-                        && !stats.camera
+                    let idle = stats.links.is_empty() && stats.branches.is_empty() && !stats.camera;
+                    stats.closing == 0 && idle
                 })
             })
             .await;
+        world.log.clear();
         // The first rounds start what is started once: plugins, GLib's and GStreamer's pools.
-        if round == 1 {
-            after_two = Some(open_things());
+        if round == settled {
+            at_first = open_things();
+        }
+        if round == half {
+            memory = resident();
+        }
+        if slow && round % 20 == 0 {
+            println!("join {round}: {} kB", resident());
         }
     }
-    let (threads, descriptors) = after_two.unwrap();
     world
         .until("threads and descriptors are given back", |_| {
             let now = open_things();
-            now.0 <= threads && now.1 <= descriptors
+            now.0 <= at_first.0 && now.1 <= at_first.1
+        })
+        .await;
+    let more = resident().saturating_sub(memory);
+    println!("{at_first:?} threads and descriptors; {more} kB more since join {half}");
+    if slow {
+        // Two links in each round.
+        assert!(more < 2 * 3000, "{more} kB more since join {half}");
+    }
+    world.stop();
+}
+
+/// Resident memory of this process, in kB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// From pipeline files to what somebody in front of the device sees and hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_device_sends_is_seen_and_heard_at_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::of(2, |number, events| {
+        let place = folder.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        Media::start(settings(number, &place), events).unwrap()
+    })
+    .await;
+    let link = world.link(0, 1, Codec::Vp8);
+    world
+        .until("each sees the other's colour and hears its tone", |_| {
+            [(0, [0, 0, 255]), (1, [255, 0, 0])]
+                .iter()
+                .all(|(device, colour)| {
+                    let place = folder.path().join(device.to_string());
+                    looks_like(&place, *colour) && loudest(&place.join("speaker")) > 1000
+                })
+        })
+        .await;
+    world.close(&link);
+    world
+        .until("nobody is shown any more", |_| {
+            looks_like(&folder.path().join("1"), [16, 20, 24])
         })
         .await;
     world.stop();
+}
+
+/// Device 0 sends red, device 1 blue; both a tone.
+fn settings(number: usize, place: &Path) -> Settings {
+    let catalogue = catalogue();
+    let device = |kind, name: &str, set: &[(&str, String)]| source::Device {
+        file: catalogue.get(kind, name).unwrap().clone(),
+        settings: set
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect(),
+    };
+    let always = |device: source::Device| -> Choose { Arc::new(move || Some(device.clone())) };
+    let tone = "summary = \"a tone\"\nelements = [\"audiotestsrc\"]\nlaunch = \"audiotestsrc is-live=true\"";
+    let tone = File::parse(Kind::Microphone, "tone", Path::new("tone.toml"), tone).unwrap();
+    let at = |name: &str| place.join(name).to_str().unwrap().to_owned();
+    let pattern = if number == 0 { "red" } else { "blue" };
+    let picture = Picture {
+        width: 320,
+        height: 180,
+        framerate: 15,
+    };
+    Settings {
+        camera: always(device(
+            Kind::Camera,
+            "test",
+            &[("pattern", pattern.to_owned())],
+        )),
+        camera_stand_in: device(Kind::Camera, "no-camera", &[]),
+        microphone: always(source::Device::plain(tone)),
+        microphone_stand_in: device(Kind::Microphone, "silence", &[]),
+        screen: always(device(
+            Kind::Screen,
+            "file",
+            &[("location", at("%06d.jpg"))],
+        )),
+        speaker: always(device(
+            Kind::Speaker,
+            "file",
+            &[("location", at("speaker"))],
+        )),
+        sent: picture,
+        shown: picture,
+        encoders: recipes(&catalogue),
+        network: network(),
+        linger: Duration::from_secs(10),
+    }
+}
+
+/// Whether the middle of the newest picture on a screen has a colour.
+fn looks_like(place: &Path, colour: [u8; 3]) -> bool {
+    let pictures = std::fs::read_dir(place).unwrap().filter_map(|entry| {
+        let path = entry.unwrap().path();
+        path.extension()
+            .is_some_and(|ending| ending == "jpg")
+            .then_some(path)
+    });
+    let Some(newest) = pictures.max() else {
+        return false;
+    };
+    let text = format!(
+        "filesrc location={} ! jpegdec ! videoconvert ! video/x-raw,format=RGB ! appsink name=out sync=false",
+        newest.display()
+    );
+    let pipeline = gst::parse::launch(&text)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let sink = pipeline
+        .by_name("out")
+        .unwrap()
+        .downcast::<gstreamer_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(5));
+    let _ = pipeline.set_state(gst::State::Null);
+    // It may have been deleted meanwhile.
+    let Some(sample) = sample else { return false };
+    let info = gstreamer_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+    let map = sample.buffer().unwrap().map_readable().unwrap();
+    let middle = (info.height() / 2 * 3 / 4) as usize * usize::try_from(info.stride()[0]).unwrap()
+        + (info.width() / 2) as usize * 3;
+    map[middle..middle + 3]
+        .iter()
+        .zip(colour)
+        .all(|(found, wanted)| found.abs_diff(wanted) < 60)
+}
+
+/// The loudest of the last second of samples in a file.
+fn loudest(file: &Path) -> u16 {
+    let samples = std::fs::read(file).unwrap_or_default();
+    let last = samples.len().saturating_sub(4 * 48_000) & !1;
+    let each = samples[last..].chunks_exact(2);
+    each.map(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs())
+        .max()
+        .unwrap_or(0)
 }
 
 /// webrtcbin says nothing of a TURN server that gives nothing; we do.
@@ -360,10 +509,7 @@ async fn a_turn_server_that_gives_nothing_is_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_ports_that_are_configured_are_used() {
-    let mut world = World::with(1, |settings| {
-        settings.network.udp_ports = Some((21_000, 21_999))
-    })
-    .await;
+    let mut world = World::with(1, |parts| parts.network.udp_ports = Some((21_000, 21_999))).await;
     let link = world.link(0, 0, Codec::Vp8);
     world
         .until("our candidates", |world| {
@@ -441,7 +587,16 @@ impl World {
         Self::with(devices, |_| {}).await
     }
 
-    async fn with(devices: usize, change: impl Fn(&mut Settings)) -> Self {
+    async fn with(devices: usize, change: impl Fn(&mut Parts)) -> Self {
+        Self::of(devices, |_, events| {
+            let mut parts = parts();
+            change(&mut parts);
+            Media::assemble(parts, events).unwrap()
+        })
+        .await
+    }
+
+    async fn of(devices: usize, make: impl Fn(usize, mpsc::Sender<Event>) -> Media) -> Self {
         let alone = ALONE.lock().await;
         gst::init().unwrap();
         let _ = tracing_subscriber::fmt()
@@ -452,9 +607,7 @@ impl World {
         let devices = (0..devices)
             .map(|number| {
                 let (sender, mut receiver) = mpsc::channel(256);
-                let mut settings = settings();
-                change(&mut settings);
-                let media = Media::start(settings, sender).unwrap();
+                let media = make(number, sender);
                 let to = to.clone();
                 tokio::spawn(async move {
                     while let Some(event) = receiver.recv().await {
@@ -480,7 +633,7 @@ impl World {
 
     /// Joins two devices; the first offers.
     fn link(&mut self, offerer: usize, answerer: usize, codec: Codec) -> LinkId {
-        self.seed += 1;
+        self.seed = self.seed.wrapping_add(1);
         let link = LinkId::from_random([self.seed; 16]);
         self.wires.insert(link.clone(), [offerer, answerer]);
         // A device has no link with itself: then there is only the one who offers.
@@ -644,7 +797,9 @@ impl World {
 
     fn notice(&self, device: usize, about: Notice) -> Option<String> {
         self.log.iter().find_map(|(who, event)| match event {
-            Event::Notice { what, text } if *who == device && *what == about => Some(text.clone()),
+            Event::Notice { what, text, .. } if *who == device && *what == about => {
+                Some(text.clone())
+            }
             _ => None,
         })
     }
@@ -865,54 +1020,64 @@ impl Drop for Browser {
     }
 }
 
-fn settings() -> Settings {
-    let timebase = Timebase::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-    let catalogue = Catalogue::load(&[folder]).unwrap();
+fn catalogue() -> Catalogue {
+    Catalogue::load(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")]).unwrap()
+}
+
+fn recipes(catalogue: &Catalogue) -> Vec<Recipe> {
     let file = |name: &str| {
         Some((
             catalogue.get(Kind::Encoder, name).unwrap().clone(),
             BTreeMap::new(),
         ))
     };
-    Settings {
-        camera: Some(source(
+    vec![
+        Recipe {
+            codec: sdp::Codec::Opus,
+            file: None,
+            kbps: 32,
+        },
+        Recipe {
+            codec: sdp::Codec::Vp8,
+            file: file("vp8"),
+            kbps: 500,
+        },
+        Recipe {
+            codec: sdp::Codec::H264,
+            file: file("x264"),
+            kbps: 500,
+        },
+    ]
+}
+
+fn network() -> Network {
+    Network {
+        latency: Duration::from_millis(100),
+        udp_ports: None,
+        ice_tcp: false,
+    }
+}
+
+fn parts() -> Parts {
+    let timebase = Timebase::new();
+    Parts {
+        camera: Some(source_of(
             &timebase,
             "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
         )),
-        microphone: Some(source(
+        microphone: Some(source_of(
             &timebase,
-            "audiotestsrc is-live=true samplesperbuffer=480 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
+            "audiotestsrc is-live=true samplesperbuffer=960 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
         )),
-        encoders: vec![
-            Recipe {
-                codec: sdp::Codec::Opus,
-                file: None,
-                kbps: 32,
-            },
-            Recipe {
-                codec: sdp::Codec::Vp8,
-                file: file("vp8"),
-                kbps: 500,
-            },
-            Recipe {
-                codec: sdp::Codec::H264,
-                file: file("x264"),
-                kbps: 500,
-            },
-        ],
-        network: Network {
-            latency: Duration::from_millis(100),
-            udp_ports: None,
-            ice_tcp: false,
-        },
+        encoders: recipes(&catalogue()),
+        network: network(),
         linger: Duration::from_secs(10),
         mixes: Arc::new(()),
         timebase,
     }
 }
 
-fn source(timebase: &Timebase, text: &'static str) -> OpenSource {
+fn source_of(timebase: &Timebase, text: &'static str) -> OpenSource {
     struct Keep(gst::Pipeline);
     impl Drop for Keep {
         fn drop(&mut self) {

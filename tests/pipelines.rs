@@ -2,15 +2,18 @@
 #![cfg(feature = "media")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use roomd::media::audio_mix::{self, AudioMix};
 use roomd::media::source::{Device, Notice, Shape, Source};
-use roomd::media::{LaunchError, Timebase, launch, missing_elements};
+use roomd::media::video_mix::{self, VideoMix};
+use roomd::media::{LaunchError, MixNotice, Timebase, launch, missing_elements};
 use roomd::pipeline::{Catalogue, File, Kind};
 
 fn shipped() -> Catalogue {
@@ -415,4 +418,243 @@ fn a_source_without_its_file_stands_in_and_says_why() {
             .all(|byte| *byte == 0)
     );
     assert!(source.close(PATIENCE));
+}
+
+/// What a file speaker has written, left and right, from a frame on. A second is 48,000 frames.
+fn heard(path: &Path, from: usize) -> Vec<[f64; 2]> {
+    let Ok(mut file) = std::fs::File::open(path) else {
+        return Vec::new();
+    };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(
+        u64::try_from(from).expect("it is short") * 4,
+    ))
+    .expect("it seeks");
+    file.read_to_end(&mut bytes).expect("it is read");
+    let sample = |pair: &[u8]| f64::from(i16::from_le_bytes([pair[0], pair[1]]));
+    bytes
+        .chunks_exact(4)
+        .map(|frame| [sample(&frame[..2]), sample(&frame[2..])])
+        .collect()
+}
+
+/// How many frames a file speaker has written.
+fn frames(path: &Path) -> usize {
+    let bytes = std::fs::metadata(path).map_or(0, |about| about.len());
+    usize::try_from(bytes).expect("it is short") / 4
+}
+
+/// A fifth of a second, in frames.
+const FIFTH: usize = 9600;
+
+/// How loud a tone is among samples, as its amplitude (Goertzel).
+fn amplitude(samples: &[[f64; 2]], hertz: f64) -> f64 {
+    let step = std::f64::consts::TAU * hertz / 48_000.0;
+    let (mut real, mut imaginary) = (0.0, 0.0);
+    for (index, [left, _]) in (0u32..).zip(samples) {
+        let phase = step * f64::from(index);
+        real += left * phase.cos();
+        imaginary += left * phase.sin();
+    }
+    let count = f64::from(u32::try_from(samples.len()).expect("it is short"));
+    real.hypot(imaginary) * 2.0 / count
+}
+
+/// A member that sings one note from the moment it joins.
+struct Singer {
+    entrance: gst_app::AppSrc,
+    hertz: f64,
+    sung: u32,
+    next: Option<gst::ClockTime>,
+}
+
+impl Singer {
+    /// Sings on until the conductor's time, even where a beat was missed.
+    fn sing(&mut self, until: gst::ClockTime) {
+        let mut pts = self.next.unwrap_or(until);
+        while pts <= until {
+            self.beat(pts);
+            pts += gst::ClockTime::from_mseconds(20);
+        }
+        self.next = Some(pts);
+    }
+
+    /// Sings for 20 ms. The first tenth of a second swells, so that its beginning is no click.
+    fn beat(&mut self, pts: gst::ClockTime) {
+        let mut bytes = Vec::with_capacity(1920);
+        for _ in 0..960 {
+            let time = f64::from(self.sung) / 48_000.0;
+            let swell = (time * 10.0).min(1.0);
+            let value = (std::f64::consts::TAU * self.hertz * time).sin() * 8000.0 * swell;
+            #[expect(clippy::cast_possible_truncation, reason = "it is at most 8000")]
+            bytes.extend_from_slice(&(value as i16).to_le_bytes());
+            self.sung += 1;
+        }
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        {
+            let buffer = buffer.make_mut();
+            buffer.set_pts(pts);
+            buffer.set_duration(gst::ClockTime::from_mseconds(20));
+        }
+        let caps = gst::Caps::builder("audio/x-raw")
+            .field("format", "S16LE")
+            .field("layout", "interleaved")
+            .field("rate", 48_000i32)
+            .field("channels", 1i32)
+            .build();
+        let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).build();
+        let _ = self.entrance.push_sample(&sample);
+    }
+}
+
+/// Gives a buffer every 20 ms: what the singers follow, and what the tests wait by.
+fn conductor(timebase: &Timebase) -> Source {
+    let silence = device(Kind::Microphone, "silence", &[]);
+    open(timebase, Shape::Audio, move || Some(silence.clone())).0
+}
+
+fn sound(timebase: &Timebase, speaker: Device) -> (AudioMix, mpsc::Receiver<MixNotice>) {
+    let (tell, told) = mpsc::channel();
+    let mix = AudioMix::new(
+        timebase,
+        audio_mix::Settings {
+            // Far more than in a room: this machine may be busy with something else.
+            upstream: gst::ClockTime::SECOND,
+            speaker: Arc::new(move || Some(speaker.clone())),
+            tell: Arc::new(move |notice| {
+                let _ = tell.send(notice);
+            }),
+        },
+    );
+    (mix, told)
+}
+
+#[test]
+fn everybody_is_heard_and_who_leaves_is_not_and_nothing_clicks() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("heard.pcm");
+    let timebase = timebase();
+    let speaker = device(
+        Kind::Speaker,
+        "file",
+        &[("location", file.to_str().unwrap())],
+    );
+    let (mix, told) = sound(&timebase, speaker);
+    let conductor = conductor(&timebase);
+    assert!(!mix.is_running());
+    let singer = |key: u64, hertz| Singer {
+        entrance: mix.add(key).expect("there is room"),
+        hertz,
+        sung: 0,
+        next: None,
+    };
+    let mut low = singer(1, 440.0);
+    let mut high = singer(2, 1000.0);
+
+    // Both, until the latest fifth of a second has both.
+    let latest = |wanted: fn(f64, f64) -> bool| {
+        let Some(start) = frames(&file).checked_sub(FIFTH) else {
+            return false;
+        };
+        let samples = heard(&file, start);
+        wanted(amplitude(&samples, 440.0), amplitude(&samples, 1000.0))
+    };
+    let mut done = false;
+    for _ in 0..1000 {
+        let (_, pts, _) = pull(&timebase, conductor.output());
+        low.sing(pts);
+        high.sing(pts);
+        done = latest(|low, high| (low - 8000.0).abs() < 400.0 && (high - 8000.0).abs() < 400.0);
+        if done {
+            break;
+        }
+    }
+    assert!(done, "both are never heard");
+    let from = frames(&file) - FIFTH;
+    assert_eq!(
+        told.recv_timeout(PATIENCE),
+        Ok(MixNotice::Device(Notice::Running))
+    );
+
+    // A third comes and goes while they sing.
+    let mut third = singer(3, 600.0);
+    for _ in 0..50 {
+        let (_, pts, _) = pull(&timebase, conductor.output());
+        low.sing(pts);
+        high.sing(pts);
+        third.sing(pts);
+    }
+    mix.remove(3);
+    mix.remove(2);
+    let mut done = false;
+    for _ in 0..1000 {
+        let (_, pts, _) = pull(&timebase, conductor.output());
+        low.sing(pts);
+        high.sing(pts);
+        done = latest(|low, high| (low - 8000.0).abs() < 400.0 && high < 40.0);
+        if done {
+            break;
+        }
+    }
+    assert!(done, "one who has left is still heard");
+
+    // A click is where the second difference is far beyond what these tones have.
+    let all = heard(&file, from);
+    let limit = 600.0;
+    for (index, three) in all.windows(3).enumerate() {
+        let bend = three[0][0] - 2.0 * three[1][0] + three[2][0];
+        assert!(
+            bend.abs() < limit,
+            "a click of {bend} at sample {index} of {}",
+            all.len()
+        );
+        assert!(
+            (three[0][0] - three[0][1]).abs() < 1.0,
+            "one ear hears something else"
+        );
+    }
+
+    // The last one leaves, and the speaker is let go.
+    mix.remove(1);
+    let mut rests = 0;
+    while mix.is_running() {
+        pull(&timebase, conductor.output());
+        rests += 1;
+        assert!(rests < 500, "nobody is there and the speaker is held");
+    }
+    // And somebody comes again.
+    let mut again = singer(4, 440.0);
+    let before = frames(&file);
+    let mut done = false;
+    for _ in 0..1000 {
+        let (_, pts, _) = pull(&timebase, conductor.output());
+        again.sing(pts);
+        done = frames(&file) > before + 2 * FIFTH && latest(|low, _| (low - 8000.0).abs() < 400.0);
+        if done {
+            break;
+        }
+    }
+    assert!(done, "one who comes later is not heard");
+    assert!(mix.close(PATIENCE));
+    assert!(conductor.close(PATIENCE));
+}
+
+#[test]
+fn a_speaker_that_fails_is_opened_again_and_the_mix_goes_on() {
+    let timebase = timebase();
+    let text = "summary = \"it\"\nelements = [\"fakesink\"]\n\
+                launch = \"identity error-after=20 ! fakesink sync=true\"";
+    let fails = File::parse(Kind::Speaker, "fails", Path::new("fails.toml"), text).unwrap();
+    let (mix, told) = sound(&timebase, Device::plain(fails));
+    let _entrance = mix.add(1).unwrap();
+    for _ in 0..2 {
+        for wanted in [
+            Notice::Running,
+            Notice::Lost("Failed after iterations as requested".to_owned()),
+        ] {
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(MixNotice::Device(wanted)));
+        }
+    }
+    assert!(mix.is_running());
+    assert!(mix.close(PATIENCE));
 }

@@ -69,8 +69,8 @@ impl Device {
         loop {
             let input = tokio::select! {
                 () = &mut stop => break,
-                heard = hear(&mut self.line) => self.heard(heard),
-                Some(event) = self.events.recv() => self.reported(event),
+                heard = hear(&mut self.line) => Some(self.heard(heard)),
+                Some(event) = self.events.recv() => Self::reported(event),
                 Some(ask) = asks.recv() => {
                     self.answer(ask);
                     continue;
@@ -93,8 +93,8 @@ impl Device {
         }
     }
 
-    fn heard(&mut self, heard: Heard) -> Option<Input> {
-        Some(match heard {
+    fn heard(&mut self, heard: Heard) -> Input {
+        match heard {
             Heard::Connected => {
                 self.lost = None;
                 Input::Connected
@@ -109,10 +109,10 @@ impl Device {
                 }
                 Input::Disconnected
             }
-        })
+        }
     }
 
-    fn reported(&mut self, event: media::Event) -> Option<Input> {
+    fn reported(event: media::Event) -> Option<Input> {
         Some(match event {
             media::Event::Local {
                 link,
@@ -163,8 +163,12 @@ impl Device {
                 packets,
                 frames,
             },
-            media::Event::Notice { what, text } => {
-                warn!(?what, "{text}");
+            media::Event::Notice { what, text, good } => {
+                if good {
+                    info!(?what, "{text}");
+                } else {
+                    warn!(?what, "{text}");
+                }
                 return None;
             }
         })

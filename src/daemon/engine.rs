@@ -1,18 +1,17 @@
 //! Makes the media engine of what the configuration wants and the machine has.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::start::StartError;
 use crate::{
-    config::{self, Config, Loaded, Part},
+    config::{self, Config, Loaded, Part, Problem},
     media::{
-        self, Event, Media, Network, Notice, OpenSource, Opened, Recipe, Settings, Timebase,
-        device,
-        source::{self, Device, Shape, Source},
+        self, Choose, Event, Media, Network, Picture, Recipe, Settings, device, source::Device,
     },
-    pipeline::{Catalogue, Choice, Choices, Kind, Survey, Wanted, choose},
+    pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
     protocol::{Caps, Codec},
 };
 
@@ -23,12 +22,72 @@ const JITTER: Duration = Duration::from_millis(120);
 /// How long an encoder goes on that nobody needs: people who leave by mistake come back at once.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// How long a device may take to close before it is left to itself.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// What is shown on the screen.
+const SHOWN: Picture = Picture {
+    width: 1280,
+    height: 720,
+    framerate: 30,
+};
+
+/// What there is on this machine, and what `auto` makes of it. Opens nothing.
+pub(super) fn look(loaded: &Loaded) -> (Survey, Choices) {
+    let survey = device::survey(&loaded.pipelines);
+    let kept = device::kept(&loaded.config.state_dir);
+    let choices = choose(&survey, &kept, wanted(&loaded.config));
+    (survey, choices)
+}
+
+/// What the configuration names and this machine does not have.
+pub(super) fn missing(loaded: &Loaded) -> Vec<Problem> {
+    let config = &loaded.config;
+    let devices = [
+        (Kind::Camera, &config.camera),
+        (Kind::Microphone, &config.microphone),
+        (Kind::Speaker, &config.speaker),
+        (Kind::Screen, &config.screen),
+    ];
+    let encoders = config
+        .video
+        .encoders
+        .values()
+        .map(|part| (Kind::Encoder, part));
+    let named = devices
+        .into_iter()
+        .chain(encoders)
+        .filter_map(|(kind, part)| {
+            let config::Choice::Named(name) = &part.pipeline else {
+                return None;
+            };
+            Some((kind, part, loaded.pipelines.get(kind, name)?))
+        });
+    let mut problems = Vec::new();
+    for (kind, part, file) in named {
+        for element in media::missing_elements(file) {
+            let remedy = media::debian_package(&element).map_or_else(
+                || format!("install the GStreamer plugin that has it, or choose another {kind}"),
+                |package| format!("install it with: apt-get install {package}"),
+            );
+            problems.push(Problem::error(
+                format!("the {kind} pipeline `{}` needs the element `{element}`, which is not installed", file.name),
+                remedy,
+            ));
+        }
+        let device = part
+            .settings
+            .get("device")
+            .filter(|path| path.starts_with('/'));
+        if let Some(path) = device.filter(|path| !Path::new(path).exists()) {
+            problems.push(Problem::error(
+                format!("the {kind} `{path}` is not there"),
+                "plug it in, or see what there is with: roomd devices",
+            ));
+        }
+    }
+    problems
+}
 
 /// What is used of what there is.
 pub(super) struct Plan {
-    survey: Survey,
     camera: Choice,
     microphone: Choice,
     speaker: Choice,
@@ -41,8 +100,7 @@ impl Plan {
     /// Looks at the machine and decides, and remembers what `auto` took.
     pub(super) fn make(loaded: &Loaded) -> Self {
         let config = &loaded.config;
-        let survey = device::survey(&loaded.pipelines);
-        let choices = choose(&survey, &device::kept(&config.state_dir), wanted(config));
+        let (_, choices) = look(loaded);
         if let Err(error) = device::keep(&config.state_dir, &choices.kept) {
             warn!(%error, "what was chosen cannot be remembered, so it may be another next time");
         }
@@ -69,7 +127,6 @@ impl Plan {
         } = choices;
         let part = |part, auto: Choice| taken(part, Some(auto.clone())).unwrap_or(auto);
         Self {
-            survey,
             camera: part(&config.camera, camera),
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),
@@ -120,36 +177,49 @@ impl Plan {
         &self,
         loaded: &Loaded,
         events: mpsc::Sender<Event>,
-    ) -> Result<Media, media::Error> {
+    ) -> Result<Media, StartError> {
         let config = &loaded.config;
         let pipelines = Arc::new(loaded.pipelines.clone());
-        let timebase = Timebase::new();
-        let video = Shape::Video {
-            width: config.video.width,
-            height: config.video.height,
-            framerate: config.video.framerate,
+        let input = |kind, part: &Part, choice: &Choice, stand_in| -> Result<_, StartError> {
+            let input = Input {
+                kind,
+                part: part.clone(),
+                choice: choice.clone(),
+                stand_in,
+            };
+            Ok((
+                input.chooser(&pipelines, wanted(config)),
+                stand_in_of(&pipelines, kind, stand_in)?,
+            ))
         };
-        let camera = Input {
-            kind: Kind::Camera,
-            part: config.camera.clone(),
-            choice: self.camera.clone(),
-            stand_in: "no-camera",
-            shape: video,
-            notice: Notice::Camera,
+        let (camera, camera_stand_in) =
+            input(Kind::Camera, &config.camera, &self.camera, "no-camera")?;
+        let (microphone, microphone_stand_in) = input(
+            Kind::Microphone,
+            &config.microphone,
+            &self.microphone,
+            "silence",
+        )?;
+        let output = |kind, choice: &Choice| -> Choose {
+            let device = pipelines.get(kind, &choice.pipeline).map(|file| Device {
+                file: file.clone(),
+                settings: choice.settings.clone(),
+            });
+            Arc::new(move || device.clone())
         };
-        let microphone = Input {
-            kind: Kind::Microphone,
-            part: config.microphone.clone(),
-            choice: self.microphone.clone(),
-            stand_in: "silence",
-            shape: Shape::Audio,
-            notice: Notice::Microphone,
-        };
-        let open = |input: Input| input.opener(&timebase, &pipelines, wanted(config), &events);
         let settings = Settings {
-            timebase: timebase.clone(),
-            camera: open(camera),
-            microphone: open(microphone),
+            camera,
+            camera_stand_in,
+            microphone,
+            microphone_stand_in,
+            screen: output(Kind::Screen, &self.screen),
+            speaker: output(Kind::Speaker, &self.speaker),
+            sent: Picture {
+                width: config.video.width,
+                height: config.video.height,
+                framerate: config.video.framerate,
+            },
+            shown: SHOWN,
             encoders: self.recipes(config, &pipelines),
             network: Network {
                 latency: JITTER,
@@ -157,9 +227,8 @@ impl Plan {
                 ice_tcp: true,
             },
             linger: LINGER,
-            mixes: Arc::new(()),
         };
-        Media::start(settings, events)
+        Ok(Media::start(settings, events)?)
     }
 
     fn recipes(&self, config: &Config, pipelines: &Catalogue) -> Vec<Recipe> {
@@ -180,6 +249,17 @@ impl Plan {
     }
 }
 
+fn stand_in_of(
+    pipelines: &Catalogue,
+    kind: Kind,
+    name: &'static str,
+) -> Result<Device, StartError> {
+    let file = pipelines
+        .get(kind, name)
+        .ok_or(StartError::StandIn { kind, name })?;
+    Ok(Device::plain(file.clone()))
+}
+
 /// A camera or a microphone as it is wanted.
 struct Input {
     kind: Kind,
@@ -187,58 +267,23 @@ struct Input {
     choice: Choice,
     /// The pipeline file that stands in while there is none.
     stand_in: &'static str,
-    shape: Shape,
-    notice: Notice,
 }
 
 impl Input {
-    /// What opens it, each time that somebody is in the room. None where even the stand-in is
-    /// missing; then nothing is sent.
-    fn opener(
-        self,
-        timebase: &Timebase,
-        pipelines: &Arc<Catalogue>,
-        wanted: Wanted,
-        events: &mpsc::Sender<Event>,
-    ) -> Option<OpenSource> {
-        let Some(stand_in) = pipelines.get(self.kind, self.stand_in) else {
-            warn!(
-                "the pipeline file {}/{} is missing",
-                self.kind, self.stand_in
-            );
-            return None;
-        };
-        let stand_in = Device::plain(stand_in.clone());
-        let (timebase, pipelines, events) = (timebase.clone(), pipelines.clone(), events.clone());
-        let input = Arc::new(self);
-        Some(Arc::new(move || {
-            let picked = (input.clone(), pipelines.clone());
-            let told = (input.clone(), events.clone());
-            let source = Source::open(
-                &timebase,
-                input.shape,
-                Box::new(move || picked.0.pick(&picked.1, wanted)),
-                stand_in.clone(),
-                move |notice| told.0.tell(notice, &told.1),
-            )
-            .map_err(|error| error.to_string())?;
-            Ok(Opened {
-                sink: source.output().clone(),
-                keep: Box::new(Open(Some(source))),
-            })
-        }))
+    /// Which device to open, asked at each attempt: a camera that was plugged in elsewhere is
+    /// found there.
+    fn chooser(self, pipelines: &Arc<Catalogue>, wanted: Wanted) -> Choose {
+        let pipelines = pipelines.clone();
+        Arc::new(move || self.choose(&pipelines, wanted))
     }
 
-    /// Which device, at this moment: a camera that was plugged in elsewhere is found there.
-    fn pick(&self, pipelines: &Catalogue, wanted: Wanted) -> Option<Device> {
+    fn choose(&self, pipelines: &Catalogue, wanted: Wanted) -> Option<Device> {
         let choice = if self.part.pipeline == config::Choice::Auto {
-            // What is remembered is the place that was chosen at the start.
             let survey = device::survey(pipelines);
-            let kept = crate::pipeline::Kept::default();
-            let choices = choose(&survey, &kept, wanted);
+            let now = choose(&survey, &self.kept(), wanted);
             let now = match self.kind {
-                Kind::Camera => choices.camera,
-                _ => choices.microphone,
+                Kind::Camera => now.camera,
+                _ => now.microphone,
             };
             if now.pipeline == self.stand_in {
                 return None;
@@ -254,28 +299,18 @@ impl Input {
         })
     }
 
-    fn tell(&self, notice: source::Notice, events: &mpsc::Sender<Event>) {
-        if let source::Notice::Lost(text) = notice {
-            // Full means that the device has other troubles, and each is logged.
-            let _ = events.try_send(Event::Notice {
-                what: self.notice,
-                text,
-            });
-        }
-    }
-}
-
-/// Closes a source in order, and waits for that no longer than it may take.
-struct Open(Option<Source>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if self
-            .0
-            .take()
-            .is_some_and(|source| !source.close(CLOSE_WITHIN))
-        {
-            warn!("a device does not close; it is left to itself");
+    /// The device that was chosen at the start goes before all others.
+    fn kept(&self) -> Kept {
+        let device = self.choice.settings.get("device").cloned();
+        match self.kind {
+            Kind::Camera => Kept {
+                camera: device,
+                ..Kept::default()
+            },
+            _ => Kept {
+                microphone: device,
+                ..Kept::default()
+            },
         }
     }
 }

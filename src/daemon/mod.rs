@@ -19,10 +19,13 @@ mod status;
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::{
     cli::{self, Command},
-    config::{self, Flags, Purpose},
-    net,
+    config::{self, Flags, Loaded, Problem, Purpose, Signalling},
+    control::{self, AskError},
+    net::secrets::Secrets,
 };
 
 /// Does what the command line asks for.
@@ -31,55 +34,113 @@ pub fn execute(command: Command) -> ExitCode {
     match command {
         Command::Run(flags) => start::start(&flags, Purpose::Device),
         Command::Serve(flags) => start::start(&flags, Purpose::Server),
-        Command::Check(check) => cli::check(&check, |_| Vec::new()),
+        Command::Check(check) => cli::check(&check, missing),
         Command::Init => cli::init(),
-        Command::Devices { .. } => ExitCode::from(cli::EXIT_SOFTWARE),
-        Command::Status { flags, json } => status(&flags, json),
-        Command::Pin { flags, new } => pin(&flags, new),
+        Command::Devices { flags, json } => {
+            with(&flags, Purpose::Device, |loaded| devices(loaded, json))
+        }
+        Command::Status { flags, json } => {
+            with(&flags, Purpose::Server, |loaded| status(loaded, json))
+        }
+        Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
     }
 }
 
-/// `roomd pin`.
-fn pin(flags: &Flags, _new: bool) -> ExitCode {
-    let loaded = match config::load(flags, Purpose::Server) {
+/// Does something that needs the configuration and can fail in words.
+fn with(
+    flags: &Flags,
+    purpose: Purpose,
+    act: impl FnOnce(&Loaded) -> Result<String, String>,
+) -> ExitCode {
+    let loaded = match config::load(flags, purpose) {
         Ok(loaded) => loaded,
         Err(problems) => {
             config::print(&problems);
             return ExitCode::from(cli::EXIT_CONFIG);
         }
     };
-    if let Some(pin) = &loaded.config.room.pin {
-        println!("{}", pin.expose());
-        return ExitCode::SUCCESS;
-    }
-    match net::secrets::Secrets::read(&loaded.config.state_dir) {
-        Ok(secrets) => {
-            println!("{}", secrets.pin.reveal());
-            ExitCode::SUCCESS
-        }
+    match act(&loaded) {
+        Ok(text) => cli::print(&text),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("roomd: {error}");
             ExitCode::from(cli::EXIT_FAILURE)
         }
     }
 }
 
-/// `roomd status`.
-fn status(flags: &Flags, json: bool) -> ExitCode {
-    let loaded = match config::load(flags, Purpose::Server) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            config::print(&problems);
-            return ExitCode::from(cli::EXIT_CONFIG);
+/// `roomd pin`.
+fn pin(loaded: &Loaded, new: bool) -> Result<String, String> {
+    let config = &loaded.config;
+    if new {
+        if config.room.pin.is_some() {
+            return Err("the configuration fixes the PIN; change it there".into());
         }
-    };
-    match status::ask(&status::socket(&loaded.config)) {
-        Ok(answer) if json => println!("{answer:#}"),
-        Ok(answer) => print!("{}", status::text(&answer)),
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(cli::EXIT_FAILURE);
+        match control::ask(&status::socket(config), &json!({ "do": "new-pin" })) {
+            // Nobody needs to be told.
+            Err(AskError::NotRunning { .. }) => {
+                Secrets::renew_pin(&config.state_dir).map_err(|error| error.to_string())?;
+            }
+            Err(error) => return Err(error.to_string()),
+            Ok(_) => {}
         }
     }
-    ExitCode::SUCCESS
+    let secrets = Secrets::read(&config.state_dir).map_err(|error| error.to_string())?;
+    let pin = config
+        .room
+        .pin
+        .as_ref()
+        .map_or(secrets.pin.reveal(), |pin| pin.expose());
+    let fixed = match &config.signalling {
+        Signalling::Own(server) => server.admin_token.as_ref(),
+        Signalling::Remote(_) => None,
+    };
+    let token = fixed.map_or(secrets.token.reveal(), |token| token.expose());
+    Ok(format!(
+        "PIN          {}\nAdmin token  {token}\n",
+        announce::in_threes(pin)
+    ))
+}
+
+/// `roomd status`.
+fn status(loaded: &Loaded, json: bool) -> Result<String, String> {
+    let answer = status::ask(&status::socket(&loaded.config)).map_err(|error| error.to_string())?;
+    Ok(if json {
+        format!("{answer:#}\n")
+    } else {
+        status::text(&answer)
+    })
+}
+
+/// `roomd devices`.
+#[cfg(feature = "media")]
+fn devices(loaded: &Loaded, json: bool) -> Result<String, String> {
+    crate::media::init().map_err(|error| error.to_string())?;
+    let (survey, choices) = engine::look(loaded);
+    if json {
+        let all = json!({ "found": survey, "auto": choices });
+        return Ok(format!("{all:#}\n"));
+    }
+    Ok(survey.table(&choices))
+}
+
+#[cfg(not(feature = "media"))]
+fn devices(_: &Loaded, _: bool) -> Result<String, String> {
+    Err("this roomd was built without media".into())
+}
+
+/// What a configuration names and this machine does not have.
+#[cfg(feature = "media")]
+fn missing(loaded: &Loaded) -> Vec<Problem> {
+    if let Err(error) = crate::media::init() {
+        return vec![Problem::error(
+            error.to_string(),
+            "install GStreamer 1.22 or newer",
+        )];
+    }
+    engine::missing(loaded)
+}
+
+#[cfg(not(feature = "media"))]
+fn missing(_: &Loaded) -> Vec<Problem> {
+    Vec::new()
 }

@@ -41,12 +41,15 @@ pub(super) fn hub(
     }
 }
 
-/// The rooms of a server: a device's own, or whatever `roomd serve` was told.
+/// The rooms of a server: those that are configured, with a device's own as the first; without
+/// any, a device's own alone, and under `roomd serve` whatever people name.
 pub(super) fn rooms(server: &config::Server, own: Option<&RoomName>) -> hub::Rooms {
-    match (own, server.rooms.as_slice()) {
-        (Some(own), _) => hub::Rooms::Only(own.clone()),
-        (None, [only]) => hub::Rooms::Only(only.clone()),
-        (None, _) => hub::Rooms::Any,
+    let others = server.rooms.iter().filter(|room| Some(*room) != own);
+    let all: Vec<RoomName> = own.into_iter().chain(others).cloned().collect();
+    match all.as_slice() {
+        [] => hub::Rooms::Any,
+        [only] => hub::Rooms::Only(only.clone()),
+        _ => hub::Rooms::These(all),
     }
 }
 

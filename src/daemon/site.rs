@@ -32,6 +32,8 @@ const HTTPS: u16 = 443;
 pub(super) struct Site {
     address: SocketAddr,
     doors: Doors,
+    /// What the hub goes by, to change a part of it.
+    settings: hub::Settings,
     certificate: Certificate,
     exchange: Exchange,
     health: watch::Sender<Health>,
@@ -71,7 +73,8 @@ impl Site {
             name: config.name.clone(),
             room: match &rooms {
                 hub::Rooms::Only(room) => Some(room.to_string()),
-                hub::Rooms::Any => None,
+                // The page asks for one.
+                hub::Rooms::These(_) | hub::Rooms::Any => None,
             },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             needs_pin: true,
@@ -83,11 +86,9 @@ impl Site {
             certificate: certificate.clone(),
             sockets,
         };
-        let (switchboard, exchange) = Switchboard::new(
-            settings::hub(config, server, &doors, rooms),
-            from_sockets,
-            health.clone(),
-        );
+        let settings = settings::hub(config, server, &doors, rooms);
+        let (switchboard, exchange) =
+            Switchboard::new(settings.clone(), from_sockets, health.clone());
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -122,6 +123,7 @@ impl Site {
         Ok(Self {
             address,
             doors,
+            settings,
             certificate,
             exchange,
             health,
@@ -138,6 +140,13 @@ impl Site {
     /// What people type.
     pub(super) fn pin(&self) -> &str {
         &self.doors.pin
+    }
+
+    /// Takes another PIN. Those who are in stay in.
+    pub(super) async fn change_pin(&mut self, pin: &str) {
+        pin.clone_into(&mut self.doors.pin);
+        self.settings.pin = Some(self.doors.pin.clone());
+        self.exchange.set(self.settings.clone()).await;
     }
 
     /// The way to the hub.

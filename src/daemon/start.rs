@@ -69,6 +69,15 @@ pub(super) enum StartError {
     #[cfg(feature = "media")]
     #[error(transparent)]
     Media(#[from] crate::media::Error),
+    /// What is sent without a camera or a microphone is missing.
+    #[cfg(feature = "media")]
+    #[error("the pipeline file {kind}/{name}.toml is missing; see pipelines-dirs and --pipelines")]
+    StandIn {
+        /// What kind.
+        kind: crate::pipeline::Kind,
+        /// Its name.
+        name: &'static str,
+    },
     /// Something that the system should give is missing.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -199,7 +208,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
                     running.tell();
                 }
             },
-            Some(request) = asked.recv() => running.answer(request),
+            Some(request) = asked.recv() => running.answer(config, request).await,
             () = running.changed() => running.tell(),
             () = watchdog.due() => running.prove_life(),
         }
@@ -303,7 +312,7 @@ impl Running {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Tells systemd and `/health` how things stand.
@@ -349,13 +358,39 @@ impl Running {
         }
     }
 
-    /// Answers a question of the control socket, without waiting for it here.
-    fn answer(&self, request: control::Request) {
+    /// Answers a question of the control socket, without waiting for the device here.
+    async fn answer(&mut self, config: &Config, request: control::Request) {
         let control::Request { ask, answer } = request;
-        if ask["do"] != "status" {
-            let _ = answer.send(json!({ "error": "this roomd knows no such request" }));
-            return;
+        match ask["do"].as_str() {
+            Some("status") => self.status(answer),
+            Some("new-pin") => {
+                let done = match self.new_pin(config).await {
+                    Ok(()) => json!({}),
+                    Err(error) => json!({ "error": error }),
+                };
+                let _ = answer.send(done);
+            }
+            _ => {
+                let _ = answer.send(json!({ "error": "this roomd knows no such request" }));
+            }
         }
+    }
+
+    async fn new_pin(&mut self, config: &Config) -> Result<(), String> {
+        let Some(site) = &mut self.site else {
+            return Err("the PIN is that of the other server; make a new one there".into());
+        };
+        if config.room.pin.is_some() {
+            return Err("the configuration fixes the PIN; change it there".into());
+        }
+        let secrets = net::secrets::Secrets::renew_pin(&config.state_dir)
+            .map_err(|error| error.to_string())?;
+        site.change_pin(secrets.pin.reveal()).await;
+        info!("there is a new PIN");
+        Ok(())
+    }
+
+    fn status(&self, answer: oneshot::Sender<Value>) {
         let mut status = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "server": self.site.as_ref().map(Site::status),

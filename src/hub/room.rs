@@ -47,14 +47,18 @@ impl Hub {
             ));
         }
         let standing = self.admit(now, conn, member, join)?;
-        let name = match (&self.settings.rooms, &join.room) {
-            (Rooms::Only(only), None) => only.clone(),
-            (Rooms::Only(only), Some(room)) if only == room => only.clone(),
-            (Rooms::Any, Some(room)) => room.clone(),
-            (Rooms::Only(_), Some(_)) => {
+        let known: &[RoomName] = match &self.settings.rooms {
+            Rooms::Only(only) => std::slice::from_ref(only),
+            Rooms::These(rooms) => rooms,
+            Rooms::Any => &[],
+        };
+        let any = self.settings.rooms == Rooms::Any;
+        let name = match join.room.as_ref().or(known.first()) {
+            Some(room) if any || known.contains(room) => room.clone(),
+            Some(_) => {
                 return Err(problem(ErrorCode::NoRoom, "there is no such room here"));
             }
-            (Rooms::Any, None) => {
+            None => {
                 return Err(problem(
                     ErrorCode::NoRoom,
                     "this server has many rooms; name one",

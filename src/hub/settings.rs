@@ -74,6 +74,8 @@ impl fmt::Debug for Settings {
 pub enum Rooms {
     /// This one, which `join` need not name.
     Only(RoomName),
+    /// These; a `join` that names none means the first.
+    These(Vec<RoomName>),
     /// Whatever `join` names. A room exists while somebody is in it.
     Any,
 }

@@ -56,9 +56,9 @@ pub struct Opened {
     pub keep: Box<dyn Send>,
 }
 
-/// What the engine is made of.
+/// What the engine is made of. [`Settings`](super::Settings) makes these of pipeline files.
 #[derive(Clone)]
-pub struct Settings {
+pub struct Parts {
     /// The clock of every pipeline.
     pub timebase: Timebase,
     /// Yields raw I420.
@@ -83,6 +83,8 @@ pub trait Mixes: Send + Sync {
     fn rename(&self, key: u64, name: &str);
     /// It goes.
     fn remove(&self, key: u64);
+    /// All is over. Called on a thread of its own; may take a while.
+    fn close(&self);
 }
 
 /// Nothing is shown and nothing heard.
@@ -92,6 +94,7 @@ impl Mixes for () {
     }
     fn rename(&self, _: u64, _: &str) {}
     fn remove(&self, _: u64) {}
+    fn close(&self) {}
 }
 
 /// A running engine.
@@ -109,6 +112,9 @@ pub enum Error {
     /// The system gives no thread.
     #[error("no thread for the media engine")]
     Thread(#[from] std::io::Error),
+    /// Nothing can be shown.
+    #[error("what members send cannot be shown or heard")]
+    Mix(#[from] super::MixError),
     /// An element that every link needs is missing.
     #[error("the GStreamer element `{element}` is missing; install the Debian package {package}")]
     Missing {
@@ -172,28 +178,25 @@ pub(super) fn now() -> Instant {
 impl Media {
     /// Starts the engine. Events must be read: a link whose events are not is stuck.
     pub fn start(
-        settings: Settings,
+        settings: super::Settings,
         events: tokio::sync::mpsc::Sender<Event>,
     ) -> Result<Self, Error> {
-        gstreamer::init()?;
-        for (element, package) in [
-            ("webrtcbin", "gstreamer1.0-plugins-bad"),
-            ("nicesrc", "gstreamer1.0-nice"),
-            ("dtlssrtpenc", "gstreamer1.0-plugins-bad"),
-            ("srtpenc", "gstreamer1.0-plugins-bad"),
-            ("rtpbin", "gstreamer1.0-plugins-good"),
-        ] {
-            if gstreamer::ElementFactory::find(element).is_none() {
-                return Err(Error::Missing { element, package });
-            }
-        }
+        check_elements()?;
+        let parts = settings.join(&events)?;
+        Self::assemble(parts, events)
+    }
+
+    /// Starts the engine with parts of the caller's own.
+    pub fn assemble(parts: Parts, events: tokio::sync::mpsc::Sender<Event>) -> Result<Self, Error> {
+        check_elements()?;
+        make_certificate();
         let (engine, inbox) = sync_channel(INBOX);
         let (ended, done) = sync_channel(1);
         let own = engine.clone();
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                Engine::new(settings, events, own).run(&inbox);
+                Engine::new(parts, events, own).run(&inbox);
                 let _ = ended.try_send(());
             })?;
         Ok(Self {
@@ -240,8 +243,45 @@ impl Drop for Media {
     }
 }
 
+/// Closes the mixes when it is dropped, which happens on a thread of its own.
+struct Close(Arc<dyn Mixes>);
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What no link can do without.
+fn check_elements() -> Result<(), Error> {
+    gstreamer::init()?;
+    for (element, package) in [
+        ("webrtcbin", "gstreamer1.0-plugins-bad"),
+        ("nicesrc", "gstreamer1.0-nice"),
+        ("dtlssrtpenc", "gstreamer1.0-plugins-bad"),
+        ("srtpenc", "gstreamer1.0-plugins-bad"),
+        ("rtpbin", "gstreamer1.0-plugins-good"),
+    ] {
+        if gstreamer::ElementFactory::find(element).is_none() {
+            return Err(Error::Missing { element, package });
+        }
+    }
+    Ok(())
+}
+
+/// Has the certificate of all links made now, in the background, and not while the first member
+/// waits: GStreamer makes one RSA key for the process when the first such element is made.
+fn make_certificate() {
+    let made = std::thread::Builder::new()
+        .name("certificate".to_owned())
+        .spawn(|| gstreamer::ElementFactory::make("dtlsdec").build());
+    if let Err(error) = made {
+        tracing::debug!(%error, "no thread to make a certificate early");
+    }
+}
+
 struct Engine {
-    settings: Settings,
+    parts: Parts,
     events: tokio::sync::mpsc::Sender<Event>,
     own: SyncSender<Message>,
     links: BTreeMap<Key, Link>,
@@ -260,15 +300,15 @@ struct Engine {
 
 impl Engine {
     fn new(
-        settings: Settings,
+        parts: Parts,
         events: tokio::sync::mpsc::Sender<Event>,
         own: SyncSender<Message>,
     ) -> Self {
         Self {
-            camera: Feed::new(Device::Camera, settings.camera.clone()),
-            microphone: Feed::new(Device::Microphone, settings.microphone.clone()),
+            camera: Feed::new(Device::Camera, parts.camera.clone()),
+            microphone: Feed::new(Device::Microphone, parts.microphone.clone()),
             closing: Closing::new(own.clone()),
-            settings,
+            parts,
             events,
             own,
             links: BTreeMap::new(),
@@ -365,6 +405,11 @@ impl Engine {
                 for slot in self.branches.values_mut() {
                     slot.idle_until = Some(now);
                 }
+                if self.stop.is_none() {
+                    let mixes = Close(self.parts.mixes.clone());
+                    self.closing
+                        .release(now, "screen and speaker".to_owned(), mixes);
+                }
                 self.stop = Some(at);
             }
         }
@@ -390,7 +435,7 @@ impl Engine {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;
                     if known.outlets.get().is_some() {
-                        self.settings.mixes.rename(known.serial, &name);
+                        self.parts.mixes.rename(known.serial, &name);
                     }
                     known.name.clone_from(&name);
                 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: this module never sees a room; a link is a name and a generation to it.
 
+pub mod audio_mix;
 mod bus;
 pub mod device;
 mod encoder;
@@ -14,29 +15,35 @@ mod fanout;
 mod fingerprint;
 mod ice;
 mod launch;
+mod mixer;
 mod peer;
 mod receive;
+mod sink;
 pub mod source;
+mod station;
 mod stats;
 mod teardown;
 mod timebase;
 mod transceiver;
+pub mod video_mix;
 
 pub use encoder::Recipe;
-pub use engine::{Error, Media, Mixes, OpenSource, Opened, Settings};
+pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
+pub use mixer::{MixError, MixNotice, Tell};
 pub use peer::Network;
 pub use receive::Outlets;
+pub use station::{Choose, Picture, Settings};
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
+
+use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reason};
 
 /// Gets GStreamer ready. Every process that touches anything else of this module does it first.
 pub fn init() -> Result<(), Error> {
     gstreamer::init().map_err(Error::from)
 }
-
-use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reason};
 
 /// What the engine is asked to do.
 #[derive(Debug, Clone)]
@@ -162,16 +169,22 @@ pub enum Event {
         what: Notice,
         /// What happened and what can be wrong.
         text: String,
+        /// It is good news: what was wrong is right again.
+        good: bool,
     },
 }
 
 /// What an [`Event::Notice`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// The camera does not open, or is gone.
+    /// The camera is gone, or is back.
     Camera,
-    /// The microphone does not open, or is gone.
+    /// The microphone is gone, or is back.
     Microphone,
+    /// The screen is gone or back, or nothing can be shown on it.
+    Screen,
+    /// The speaker is gone or back, or nothing can be played on it.
+    Speaker,
     /// An encoder does not start, or failed.
     Encoder,
     /// TURN servers are configured, and none gave a candidate.
@@ -191,7 +204,7 @@ impl std::fmt::Debug for Event {
             Self::Traffic {
                 packets, frames, ..
             } => write!(f, "Traffic({packets} packets, {frames} frames)"),
-            Self::Notice { what, text } => write!(f, "Notice({what:?}: {text})"),
+            Self::Notice { what, text, .. } => write!(f, "Notice({what:?}: {text})"),
         }
     }
 }

@@ -41,6 +41,15 @@ impl Secrets {
         })
     }
 
+    /// Makes another PIN in the place of the one there is, and reads both.
+    pub fn renew_pin(state_dir: &Path) -> Result<Self, SecretError> {
+        let path = state_dir.join("pin");
+        Pin::random()
+            .and_then(|pin| write(&path, &pin))
+            .map_err(|source| SecretError::Unwritable { path, source })?;
+        Self::open(state_dir)
+    }
+
     /// Reads both and changes nothing, as `roomd pin` must.
     pub fn read(state_dir: &Path) -> Result<Self, SecretError> {
         Ok(Self {
@@ -204,11 +213,15 @@ fn read_or_make<T: Kept>(path: &Path, make: fn() -> io::Result<T>) -> Result<T, 
         other => return other,
     }
     make()
-        .and_then(|new| state::write(path, format!("{}\n", new.text()).as_bytes()).map(|()| new))
+        .and_then(|new| write(path, &new).map(|()| new))
         .map_err(|source| SecretError::Unwritable {
             path: path.into(),
             source,
         })
+}
+
+fn write<T: Kept>(path: &Path, value: &T) -> io::Result<()> {
+    state::write(path, format!("{}\n", value.text()).as_bytes())
 }
 
 fn read<T: Kept>(path: &Path) -> Result<T, SecretError> {

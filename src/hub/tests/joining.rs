@@ -288,6 +288,38 @@ fn a_server_with_one_room_has_no_other() {
 }
 
 #[test]
+fn of_several_rooms_the_first_is_meant_where_none_is_named() {
+    let mut play = Play::new(Settings {
+        rooms: Rooms::These(vec!["atrium".parse().unwrap(), "attic".parse().unwrap()]),
+        ..settings()
+    });
+    let into = |room: &str| {
+        Client::Join(Join {
+            room: Some(room.parse().unwrap()),
+            ..enter()
+        })
+    };
+    for (who, join) in [
+        ("ann", Client::Join(enter())),
+        ("bob", into("attic")),
+        ("cat", into("cellar")),
+    ] {
+        play.open(who);
+        play.say(who, hello(who, Kind::Browser));
+        play.say(who, join);
+    }
+    assert!(play.take().contains(&"cat: error no_room".into()));
+    let rooms: Vec<_> = play
+        .hub
+        .census()
+        .rooms
+        .into_keys()
+        .map(|room| room.to_string())
+        .collect();
+    assert_eq!(rooms, ["atrium", "attic"]);
+}
+
+#[test]
 fn joining_twice_is_refused_and_so_is_a_second_hello() {
     let mut play = Play::meeting(settings(), &["ann"]);
     play.say("ann", Client::Join(enter()));

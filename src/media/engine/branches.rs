@@ -38,7 +38,7 @@ impl Engine {
             slot.retry_at = None;
             let codec = *codec;
             let Some(recipe) = self
-                .settings
+                .parts
                 .encoders
                 .iter()
                 .find(|recipe| recipe.codec == codec)
@@ -52,7 +52,7 @@ impl Engine {
             let (overrun, fault) = (self.own.clone(), self.own.clone());
             let started = Branch::start(
                 recipe,
-                &self.settings.timebase,
+                &self.parts.timebase,
                 raw,
                 move |serial| {
                     let _ = overrun.try_send(Message::Overrun(codec, serial));
@@ -72,6 +72,7 @@ impl Engine {
                     let _ = self.events.try_send(Event::Notice {
                         what: Notice::Encoder,
                         text,
+                        good: false,
                     });
                 }
             }
@@ -98,6 +99,7 @@ impl Engine {
         let _ = self.events.try_send(Event::Notice {
             what: Notice::Encoder,
             text: format!("the {} encoder failed: {fault}", codec.encoding_name()),
+            good: false,
         });
     }
 

@@ -95,7 +95,11 @@ impl Engine {
                     Device::Camera => Notice::Camera,
                     Device::Microphone => Notice::Microphone,
                 };
-                let _ = self.events.try_send(Event::Notice { what, text });
+                let _ = self.events.try_send(Event::Notice {
+                    what,
+                    text,
+                    good: false,
+                });
             }
         }
     }

@@ -71,8 +71,8 @@ impl Engine {
                 .collect(),
             servers: ice::Servers::read(&open.ice),
             relay_only: open.relay_only,
-            network: self.settings.network.clone(),
-            timebase: self.settings.timebase.clone(),
+            network: self.parts.network.clone(),
+            timebase: self.parts.timebase.clone(),
             outlets: outlets.clone(),
             events: self.events.clone(),
             engine: self.own.clone(),
@@ -150,7 +150,7 @@ impl Engine {
         };
         link.sources = Some((audio, video));
         link.outlets
-            .get_or_init(|| self.settings.mixes.add(link.serial, &link.name));
+            .get_or_init(|| self.parts.mixes.add(link.serial, &link.name));
         self.subscribe(key);
         self.keyframe(now, key);
     }
@@ -187,7 +187,7 @@ impl Engine {
         link.audio = None;
         link.video = None;
         if link.outlets.get().is_some() {
-            self.settings.mixes.remove(link.serial);
+            self.parts.mixes.remove(link.serial);
         }
         let id = self
             .closing
@@ -198,7 +198,7 @@ impl Engine {
         self.limiter.forget_peer(key);
         for codec in self.holders.release(key) {
             if let Some(slot) = self.branches.get_mut(&codec) {
-                slot.idle_until = Some(now + self.settings.linger);
+                slot.idle_until = Some(now + self.parts.linger);
             }
         }
     }

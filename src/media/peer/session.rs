@@ -223,6 +223,7 @@ impl Session {
                 hosts.join(" or "),
                 RELAY.as_secs()
             ),
+            good: false,
         });
     }
 

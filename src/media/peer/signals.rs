@@ -27,6 +27,7 @@ pub(super) fn configure_ice(webrtc: &gst::Element, spec: &Spec) -> Step {
         let _ = spec.events.try_send(Event::Notice {
             what: Notice::IceServer,
             text: refused.clone(),
+            good: false,
         });
     }
     if let Some(stun) = &spec.servers.stun {

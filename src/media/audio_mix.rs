@@ -1,0 +1,358 @@
+//! Everybody's sound in one, and onto the speaker.
+//!
+//! The mix and the speaker are pipelines of their own. With nobody in the room both are stopped,
+//! so that no sound card is held open.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+
+use super::Timebase;
+use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
+use super::sink::{Feed, Medium, Sink};
+use super::source::Device;
+
+/// What the mixer waits beyond what its inputs say: the difference between one machine's
+/// scheduling and another's. Measured: with less, one click in fifty arrivals.
+const SLACK: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+/// From the mixer to the loudspeaker: the card's own buffer and one period.
+const PLAY_OUT: gst::ClockTime = gst::ClockTime::from_mseconds(80);
+/// Buffers at a member's entrance: with 20 ms in each, more than half a second.
+const ENTRANCE: u64 = 32;
+/// How long a member takes to fall silent when it leaves, instead of a click: 10 ms.
+const FADE_FRAMES: usize = 480;
+/// How long it may take until what was pushed has come to the mixer.
+const FADE_WITHIN: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// How long a stopping mix may take before it is left to itself.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// How sound is mixed.
+pub struct Settings {
+    /// How long after its timestamp a member's sound may come: the jitter buffer and the decoder.
+    pub upstream: gst::ClockTime,
+    /// Which speaker, asked before each attempt to open it.
+    pub speaker: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
+    /// Who is told what happens.
+    pub tell: Tell,
+}
+
+/// How long after its timestamp sound is heard, and a picture is to be seen.
+#[must_use]
+pub fn play_latency(upstream: gst::ClockTime) -> gst::ClockTime {
+    upstream + SLACK + PLAY_OUT
+}
+
+/// The sound of the room.
+pub struct AudioMix {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    timebase: Timebase,
+    settings: Settings,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    mixer: Mixer,
+    speaker: Sink,
+}
+
+impl AudioMix {
+    /// Makes a mix that does nothing until somebody is in it.
+    #[must_use]
+    pub fn new(timebase: &Timebase, settings: Settings) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                timebase: timebase.clone(),
+                settings,
+                running: Mutex::default(),
+            }),
+        }
+    }
+
+    /// A member comes. What is pushed into the answer is heard: signed 16-bit samples at 48 kHz,
+    /// one or two channels, timestamps in running time. It never blocks; full, it loses the oldest.
+    /// One who was there under the same key leaves.
+    pub fn add(&self, key: u64) -> Result<AppSrc, MixError> {
+        self.remove(key);
+        let mut running = self.shared.lock();
+        if running.is_none() {
+            *running = Some(self.shared.start(&Arc::downgrade(&self.shared))?);
+        }
+        let Some(Running { mixer, .. }) = running.as_ref() else {
+            return Err(MixError::Closed);
+        };
+        let upstream = self.shared.settings.upstream;
+        let source = mixer::entrance(upstream, ENTRANCE);
+        let elements = vec![
+            source.clone().upcast(),
+            mixer::queue(upstream)?,
+            gst::ElementFactory::make("audioconvert").build()?,
+            gst::ElementFactory::make("audioresample").build()?,
+            gst::ElementFactory::make("capsfilter")
+                .property("caps", format()?)
+                .build()?,
+        ];
+        if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
+            fade_at_the_end(&end);
+        }
+        let input = mixer.connect(elements, |_| {})?;
+        mixer.inputs().insert(key, input);
+        Ok(source)
+    }
+
+    /// A member leaves, if it is there. Returns at once; the sound fades within a few frames.
+    pub fn remove(&self, key: u64) {
+        let running = self.shared.lock();
+        let Some(Running { mixer, .. }) = running.as_ref() else {
+            return;
+        };
+        let Some(input) = mixer.inputs().remove(&key) else {
+            return;
+        };
+        end_input(&input);
+        let mixed = self.shared.settings.upstream + SLACK + FADE_WITHIN;
+        mixer.take_out(input, self.shared.timebase.running_time() + mixed);
+    }
+
+    /// Whether anything is mixed and the speaker is held open.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.shared.lock().is_some()
+    }
+
+    /// Ends the mix. Returns whether that was done in time; if not, it goes on by itself.
+    #[must_use]
+    pub fn close(&self, within: Duration) -> bool {
+        let running = self.shared.lock().take();
+        running.is_none_or(|running| running.close(within))
+    }
+}
+
+impl Drop for AudioMix {
+    fn drop(&mut self) {
+        self.shared.lock().take();
+    }
+}
+
+impl Running {
+    fn close(self, within: Duration) -> bool {
+        let mixed = self.mixer.close(within);
+        self.speaker.close(within) && mixed
+    }
+}
+
+impl Shared {
+    fn start(&self, weak: &Weak<Self>) -> Result<Running, MixError> {
+        let upstream = self.settings.upstream;
+        let pipeline = gst::Pipeline::new();
+        self.timebase.rule(&pipeline);
+        let mix = mixer::aggregator("audiomixer", upstream)?;
+        mix.set_property("latency", SLACK.nseconds());
+        let feed = Feed::default();
+        // Without a pad that is always there, time would jump when the first member comes.
+        let silence = gst::ElementFactory::make("audiotestsrc")
+            .property("is-live", true)
+            .property("samplesperbuffer", 480i32)
+            .build()?;
+        silence.set_property_from_str("wave", "silence");
+        let caps = || {
+            let filter = gst::ElementFactory::make("capsfilter");
+            filter.property("caps", format()?).build()
+        };
+        let all = [
+            silence,
+            caps()?,
+            mixer::queue(upstream)?,
+            mix.clone(),
+            caps()?,
+            end(feed.clone()).upcast(),
+        ];
+        pipeline.add_many(&all)?;
+        gst::Element::link_many(&all)?;
+
+        let tell = Arc::clone(&self.settings.tell);
+        let emptied = Weak::clone(weak);
+        let mixer = Mixer::start(&self.timebase, pipeline.clone(), mix, tell, move || {
+            if let Some(shared) = emptied.upgrade() {
+                shared.stop_if_empty();
+            }
+        })?;
+        pipeline.set_state(gst::State::Playing)?;
+        let speaker = Arc::clone(&self.settings.speaker);
+        let tell = Arc::clone(&self.settings.tell);
+        let speaker = Sink::open(
+            &self.timebase,
+            Medium::Audio,
+            play_latency(upstream),
+            feed,
+            Box::new(move || speaker()),
+            move |notice| tell(MixNotice::Device(notice)),
+        )?;
+        Ok(Running { mixer, speaker })
+    }
+
+    /// Called from the worker of the mix, which therefore cannot wait for its own end.
+    fn stop_if_empty(&self) {
+        let mut running = self.lock();
+        if running
+            .as_ref()
+            .is_some_and(|it| !it.mixer.inputs().is_empty())
+        {
+            return;
+        }
+        let Some(running) = running.take() else {
+            return;
+        };
+        let closer = thread::Builder::new().name("close".to_owned());
+        let closing = closer.spawn(move || {
+            if !running.close(STOP_WITHIN) {
+                tracing::warn!("the sound takes long to stop and is left to itself");
+            }
+        });
+        if let Err(error) = closing {
+            tracing::error!(%error, "no thread to stop the sound");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is mixed.
+fn format() -> Result<gst::Caps, glib::BoolError> {
+    "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2".parse()
+}
+
+fn end(feed: Feed) -> AppSink {
+    AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .enable_last_sample(false)
+        .drop(true)
+        .max_buffers(16)
+        .callbacks(
+            AppSinkCallbacks::builder()
+                .new_sample(move |sink| {
+                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    feed.push(&sample);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .build(),
+        )
+        .build()
+}
+
+/// The event that says to an input, behind all that was pushed before, that there is no more.
+const LAST: &str = "roomd-last";
+
+/// Tells an input that nothing more comes.
+fn end_input(input: &Input) {
+    let last = gst::event::CustomDownstream::new(gst::Structure::new_empty(LAST));
+    if let Some(source) = input.elements.first() {
+        source.send_event(last);
+    }
+}
+
+/// Watches the end of an input, so that it can fade when it ends, whenever that is.
+fn fade_at_the_end(pad: &gst::Pad) {
+    struct State {
+        latest: Option<gst::Buffer>,
+        ended: bool,
+    }
+    let state = Mutex::new(State {
+        latest: None,
+        ended: false,
+    });
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(mask, move |pad, info| {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &info.data {
+            // Whoever feeds it has not heard yet.
+            Some(gst::PadProbeData::Buffer(_)) if state.ended => gst::PadProbeReturn::Handled,
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                state.latest = Some(buffer.clone());
+                gst::PadProbeReturn::Ok
+            }
+            Some(gst::PadProbeData::Event(event))
+                if event.structure().is_some_and(|it| it.name() == LAST) =>
+            {
+                state.ended = true;
+                let tail = state.latest.take().as_ref().and_then(tail);
+                drop(state);
+                if let Some(peer) = pad.peer() {
+                    // Both are refused where the mix is being stopped.
+                    if let Some(tail) = tail {
+                        let _ = peer.chain(tail);
+                    }
+                    // Nobody waits for this one any more.
+                    peer.send_event(gst::event::Eos::new());
+                }
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+}
+
+/// Goes on from the end of a buffer without a step or a bend, and falls silent on the way: its
+/// last samples backwards and upside down, ever fainter.
+fn tail(latest: &gst::Buffer) -> Option<gst::Buffer> {
+    let start = latest.pts()? + latest.duration()?;
+    let bytes = latest.map_readable().ok()?;
+    let frame = |at: usize| -> [i32; 2] {
+        let sample = |at: usize| i32::from(i16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        [sample(at * 4), sample(at * 4 + 2)]
+    };
+    let last = (bytes.len() / 4).checked_sub(1)?;
+    let count = last.min(FADE_FRAMES);
+    let mut faded = Vec::with_capacity(count * 4);
+    for step in 1..=count {
+        let (end, mirror) = (frame(last), frame(last - step));
+        for channel in 0..2 {
+            let value = 2 * end[channel] - mirror[channel];
+            let left = i32::try_from(count - step).ok()?;
+            let value = value * left / i32::try_from(count).ok()?;
+            let value = value.clamp(i32::from(i16::MIN), i32::from(i16::MAX));
+            faded.extend_from_slice(&i16::try_from(value).ok()?.to_le_bytes());
+        }
+    }
+    let mut buffer = gst::Buffer::from_mut_slice(faded);
+    let about = buffer.make_mut();
+    about.set_pts(start);
+    about.set_duration(gst::ClockTime::SECOND * u64::try_from(count).ok()? / 48_000);
+    Some(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tail;
+    use gstreamer as gst;
+
+    #[test]
+    fn a_tail_goes_on_smoothly_and_ends_in_silence() {
+        gst::init().unwrap();
+        let samples: Vec<i16> = (0..960).flat_map(|at| [at * 30, -at * 30]).collect();
+        let bytes: Vec<u8> = samples.iter().flat_map(|it| it.to_le_bytes()).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        let about = buffer.make_mut();
+        about.set_pts(gst::ClockTime::SECOND);
+        about.set_duration(gst::ClockTime::from_mseconds(20));
+        let tail = tail(&buffer).unwrap();
+        assert_eq!(tail.pts(), Some(gst::ClockTime::from_mseconds(1020)));
+        assert_eq!(tail.duration(), Some(gst::ClockTime::from_mseconds(10)));
+        let bytes = tail.map_readable().unwrap();
+        let left: Vec<i16> = bytes
+            .chunks_exact(4)
+            .map(|frame| i16::from_le_bytes([frame[0], frame[1]]))
+            .collect();
+        assert!(left[0] > 28_600 && left[0] < 28_800, "{}", left[0]);
+        assert_eq!(left[479], 0);
+    }
+}

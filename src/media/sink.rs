@@ -1,0 +1,297 @@
+//! A screen or a loudspeaker that may come and go.
+//!
+//! It has a pipeline of its own: when the device fails, nothing but this pipeline ends, and a
+//! worker opens it again in pauses. Who feeds it never waits and never hears of it.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::{AppLeakyType, AppSrc};
+
+use super::Timebase;
+use super::launch::launch;
+use super::source::{Device, Notice, Pick};
+
+/// What waits for a device that is late, beyond what waits for its time; the oldest goes first.
+/// A mixer that waited for one who has left gives as much as its latency at once.
+const QUEUED: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+/// The first pause before a device is tried again; each one is twice the one before.
+const FIRST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// The longest pause.
+const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(15);
+/// A device that ran for so long has recovered: its next pause is the first again.
+const RECOVERED: gst::ClockTime = gst::ClockTime::from_seconds(20);
+/// A device that takes longer to close is left to itself.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// How often the worker looks at the clock when nothing happens.
+const LOOK_EVERY: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// What is fed into a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    Video,
+    Audio,
+}
+
+/// The door into a sink. What is pushed while the device is away is lost, as it must be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Feed {
+    open: Arc<Mutex<Option<AppSrc>>>,
+}
+
+impl Feed {
+    /// Hands on a picture or a piece of sound, with its running time as timestamp. Never waits.
+    pub(super) fn push(&self, sample: &gst::Sample) {
+        let open = self.lock().clone();
+        if let Some(source) = open {
+            // It is refused while the device is being closed.
+            let _ = source.push_sample(sample);
+        }
+    }
+
+    fn set(&self, source: Option<AppSrc>) {
+        *self.lock() = source;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AppSrc>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running screen or loudspeaker.
+#[derive(Debug)]
+pub(super) struct Sink {
+    orders: mpsc::SyncSender<Order>,
+    bus: Arc<Mutex<Option<gst::Bus>>>,
+    ended: mpsc::Receiver<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Stop,
+}
+
+impl Sink {
+    /// Opens the device that `pick` names, and opens it again whenever it fails.
+    ///
+    /// `latency` is how long after its timestamp each buffer is shown or heard; give screen and
+    /// speaker the same. `notify` is called from the worker and must not block.
+    pub(super) fn open(
+        timebase: &Timebase,
+        medium: Medium,
+        latency: gst::ClockTime,
+        feed: Feed,
+        pick: Pick,
+        notify: impl Fn(Notice) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (orders, order) = mpsc::sync_channel(1);
+        let (end, ended) = mpsc::channel();
+        let bus = Arc::new(Mutex::new(None));
+        let mut worker = Worker {
+            timebase: timebase.clone(),
+            medium,
+            latency,
+            feed,
+            pick,
+            notify: Box::new(notify),
+            bus: Arc::clone(&bus),
+            order,
+            pause: FIRST_PAUSE,
+            lost: false,
+        };
+        thread::Builder::new()
+            .name("sink".to_owned())
+            .spawn(move || {
+                worker.run();
+                // Nobody listens where nobody waits for the end.
+                let _ = end.send(());
+            })?;
+        Ok(Self { orders, bus, ended })
+    }
+
+    /// Closes the device. Returns whether that was done in time; if not, it goes on by itself.
+    pub(super) fn close(self, within: Duration) -> bool {
+        self.ask_to_stop();
+        self.ended.recv_timeout(within).is_ok()
+    }
+
+    fn ask_to_stop(&self) {
+        // A full queue holds the same order already.
+        let _ = self.orders.try_send(Order::Stop);
+        let bus = self.bus.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bus) = &*bus {
+            wake(bus);
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.ask_to_stop();
+    }
+}
+
+fn wake(bus: &gst::Bus) {
+    let structure = gst::Structure::new_empty("roomd-wake");
+    // A bus that is flushing has nobody to wake.
+    let _ = bus.post(gst::message::Application::new(structure));
+}
+
+struct Worker {
+    timebase: Timebase,
+    medium: Medium,
+    latency: gst::ClockTime,
+    feed: Feed,
+    pick: Pick,
+    notify: Box<dyn Fn(Notice) + Send>,
+    bus: Arc<Mutex<Option<gst::Bus>>>,
+    order: mpsc::Receiver<Order>,
+    pause: gst::ClockTime,
+    lost: bool,
+}
+
+impl Worker {
+    fn run(&mut self) {
+        loop {
+            let device = (self.pick)();
+            let why = match device.map(|device| self.build(&device)) {
+                None => "nothing is connected".to_owned(),
+                Some(Err(why)) => why,
+                Some(Ok(pipeline)) => {
+                    let ran = self.play(&pipeline);
+                    self.feed.set(None);
+                    stop(pipeline);
+                    match ran {
+                        Some(why) => why,
+                        None => return,
+                    }
+                }
+            };
+            if !self.lost {
+                self.lost = true;
+                (self.notify)(Notice::Lost(why));
+            }
+            match self.order.recv_timeout(self.pause.into()) {
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn build(&self, device: &Device) -> Result<gst::Pipeline, String> {
+        let words = |error: glib::BoolError| error.to_string();
+        let bin = launch(&device.file, &device.settings).map_err(|error| error.to_string())?;
+        let pipeline = gst::Pipeline::new();
+        self.timebase.rule(&pipeline);
+        pipeline.set_latency(self.latency);
+        let source = AppSrc::builder()
+            .name("feed")
+            .format(gst::Format::Time)
+            .is_live(true)
+            .leaky_type(AppLeakyType::Downstream)
+            .max_buffers(0)
+            .max_bytes(0)
+            .max_time(self.latency + QUEUED)
+            .build();
+        // Buffers arrive when they are made, which is before they are due.
+        source.set_latency(gst::ClockTime::ZERO, gst::ClockTime::NONE);
+        let queue = gst::ElementFactory::make("queue")
+            .property("max-size-buffers", 0u32)
+            .property("max-size-bytes", 0u32)
+            .property("max-size-time", (self.latency + QUEUED).nseconds())
+            .property("silent", true)
+            .build()
+            .map_err(words)?;
+        queue.set_property_from_str("leaky", "downstream");
+        let converters: &[&str] = match self.medium {
+            Medium::Video => &["videoconvert"],
+            Medium::Audio => &["audioconvert", "audioresample"],
+        };
+        let mut chain = vec![source.clone().upcast::<gst::Element>(), queue];
+        for factory in converters {
+            chain.push(gst::ElementFactory::make(factory).build().map_err(words)?);
+        }
+        chain.push(bin.upcast());
+        pipeline.add_many(&chain).map_err(words)?;
+        gst::Element::link_many(&chain).map_err(words)?;
+        if pipeline.set_state(gst::State::Playing).is_ok() {
+            return Ok(pipeline);
+        }
+        let why = pipeline
+            .bus()
+            .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]))
+            .and_then(|message| error_in_words(&message))
+            .unwrap_or_else(|| "it does not open".to_owned());
+        stop(pipeline);
+        Err(why)
+    }
+
+    /// Plays until there is an error, which is returned, or an order to stop.
+    fn play(&mut self, pipeline: &gst::Pipeline) -> Option<String> {
+        let bus = pipeline.bus()?;
+        *self.bus.lock().unwrap_or_else(PoisonError::into_inner) = Some(bus.clone());
+        let source = pipeline
+            .by_name("feed")
+            .and_then(|source| source.downcast::<AppSrc>().ok());
+        self.feed.set(source);
+        let began = self.timebase.running_time();
+        loop {
+            if self.order.try_recv().is_ok() {
+                return None;
+            }
+            let Some(message) = bus.timed_pop(LOOK_EVERY) else {
+                if self.timebase.running_time() - began > RECOVERED {
+                    self.pause = FIRST_PAUSE;
+                }
+                continue;
+            };
+            match message.view() {
+                gst::MessageView::Error(_) => {
+                    return error_in_words(&message).or_else(|| Some("it failed".to_owned()));
+                }
+                gst::MessageView::Eos(_) => return Some("it ended".to_owned()),
+                gst::MessageView::Latency(_) => {
+                    let _ = pipeline.recalculate_latency();
+                }
+                // The device itself has taken a buffer, so it works.
+                gst::MessageView::AsyncDone(_) => {
+                    self.lost = false;
+                    (self.notify)(Notice::Running);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn error_in_words(message: &gst::Message) -> Option<String> {
+    match message.view() {
+        gst::MessageView::Error(error) => {
+            tracing::debug!(error = %error.error(), debug = ?error.debug(), "sink");
+            Some(error.error().message().trim_end_matches('.').to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Takes a pipeline down on a thread of its own. A driver may block for ever in closing.
+fn stop(pipeline: gst::Pipeline) {
+    let (done, waits) = mpsc::channel();
+    let closer = thread::Builder::new().name("close".to_owned());
+    let spawned = closer.spawn(move || {
+        if let Err(error) = pipeline.set_state(gst::State::Null) {
+            tracing::debug!(%error, "a device does not close");
+        }
+        if let Some(bus) = pipeline.bus() {
+            bus.set_flushing(true);
+        }
+        let _ = done.send(());
+    });
+    if spawned.is_err() || waits.recv_timeout(CLOSE_WITHIN).is_err() {
+        tracing::warn!("a device takes long to close and is left to itself");
+    }
+}

@@ -1,0 +1,372 @@
+//! Everybody's picture in one, and onto the screen.
+//!
+//! One compositor for the life of the process, over a background that is always there. A member
+//! who gives no pictures for a second disappears, and a slate with the name is left; the others go
+//! on. With nobody there the picture is drawn a few times a second, which costs next to nothing.
+
+mod grid;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+
+use super::Timebase;
+use super::audio_mix::play_latency;
+use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
+use super::sink::{Feed, Medium, Sink};
+use super::source::Device;
+
+pub use grid::{Place, grid};
+
+/// A picture older than this is not shown any more.
+const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// Pictures at a member's entrance: they are large, and the newest counts.
+const ENTRANCE: u64 = 4;
+/// How often the picture is drawn with nobody in it, which is also how long the first member
+/// waits for the full rate.
+const IDLE_FRAMERATE: u32 = 5;
+/// `ground` and `surface` of the design, as ARGB.
+const GROUND: u32 = 0xff10_1418;
+const SURFACE: u32 = 0xff1b_2127;
+/// `text` and `text-dim`.
+const TEXT: u32 = 0xfff2_f5f7;
+const TEXT_DIM: u32 = 0xffa9_b4be;
+/// One open face with many scripts, and what is likely there without it.
+const FACE: &str = "Noto Sans, DejaVu Sans, Sans";
+/// Overlays think in a picture that is so wide.
+const OVERLAY_WIDTH: u32 = 640;
+/// Characters of a name that fit into a tile.
+const LONGEST_NAME: usize = 28;
+/// The size of a slate before it is scaled to its tile.
+const SLATE: (u32, u32) = (640, 360);
+
+/// How pictures are mixed.
+pub struct Settings {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Frames a second with somebody there.
+    pub framerate: u32,
+    /// How long after its timestamp a member's picture may come: the jitter buffer and the decoder.
+    pub upstream: gst::ClockTime,
+    /// Which screen, asked before each attempt to open it.
+    pub screen: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
+    /// Who is told what happens.
+    pub tell: Tell,
+}
+
+/// The picture of the room.
+pub struct VideoMix {
+    settings: Settings,
+    timebase: Timebase,
+    mixer: Mixer,
+    screen: Mutex<Option<Sink>>,
+    rate: gst::Element,
+    tiles: Mutex<Tiles>,
+}
+
+/// Who is in the picture, in the order of coming.
+#[derive(Default)]
+struct Tiles {
+    order: Vec<u64>,
+    shown: BTreeMap<u64, Tile>,
+}
+
+struct Tile {
+    picture: gst::Pad,
+    slate: Option<gst::Pad>,
+    /// Overlays with the name: in the picture and on the slate. Absent where they do not exist.
+    names: Vec<gst::Element>,
+}
+
+impl VideoMix {
+    /// Starts the mix and opens the screen.
+    pub fn start(timebase: &Timebase, settings: Settings) -> Result<Self, MixError> {
+        let pipeline = gst::Pipeline::new();
+        timebase.rule(&pipeline);
+        let mix = mixer::aggregator("compositor", settings.upstream)?;
+        mix.set_property_from_str("background", "black");
+        let rate = gst::ElementFactory::make("capsfilter")
+            .property("caps", caps(&settings, IDLE_FRAMERATE)?)
+            .build()?;
+        let feed = Feed::default();
+        let all = [
+            solid(GROUND)?,
+            gst::ElementFactory::make("imagefreeze")
+                .property("is-live", true)
+                .build()?,
+            gst::ElementFactory::make("capsfilter")
+                .property("caps", caps(&settings, IDLE_FRAMERATE)?)
+                .build()?,
+            mixer::queue(settings.upstream)?,
+            mix.clone(),
+            rate.clone(),
+            end(feed.clone()).upcast(),
+        ];
+        pipeline.add_many(&all)?;
+        gst::Element::link_many(&all)?;
+
+        let tell = Arc::clone(&settings.tell);
+        let mixer = Mixer::start(timebase, pipeline.clone(), mix, tell, || {})?;
+        pipeline.set_state(gst::State::Playing)?;
+        let screen = Arc::clone(&settings.screen);
+        let tell = Arc::clone(&settings.tell);
+        let screen = Sink::open(
+            timebase,
+            Medium::Video,
+            play_latency(settings.upstream),
+            feed,
+            Box::new(move || screen()),
+            move |notice| tell(MixNotice::Device(notice)),
+        )?;
+        Ok(Self {
+            settings,
+            timebase: timebase.clone(),
+            mixer,
+            screen: Mutex::new(Some(screen)),
+            rate,
+            tiles: Mutex::default(),
+        })
+    }
+
+    /// A member comes. What is pushed into the answer is shown: raw video of any size, which may
+    /// change under way, timestamps in running time. It never blocks; full, it loses the oldest.
+    /// One who was there under the same key leaves.
+    pub fn add(&self, key: u64, name: &str) -> Result<AppSrc, MixError> {
+        self.remove(key);
+        let mut tiles = self.lock();
+        let upstream = self.settings.upstream;
+        let source = mixer::entrance(upstream, ENTRANCE);
+        let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
+        let label = overlay(name, TEXT, "bottom", "left");
+        elements.extend(label.clone());
+        elements.push(mixer::queue(upstream)?);
+        let mut input = self.mixer.connect(elements, |pad| {
+            pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
+            pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
+            pad.set_property("zorder", 2u32);
+        })?;
+        let slate = self.slate(name);
+        let mut names: Vec<_> = label.into_iter().collect();
+        let behind = match slate {
+            Ok((behind, overlay)) => {
+                names.extend(overlay);
+                Some(behind)
+            }
+            // Without a slate there is the ground.
+            Err(error) => {
+                tracing::warn!(%error, "no slate");
+                None
+            }
+        };
+        tiles.order.push(key);
+        tiles.shown.insert(
+            key,
+            Tile {
+                picture: input.pad.clone(),
+                slate: behind.as_ref().map(|behind| behind.pad.clone()),
+                names,
+            },
+        );
+        input.behind = behind.map(Box::new);
+        self.mixer.inputs().insert(key, input);
+        self.arrange(&tiles);
+        Ok(source)
+    }
+
+    /// A member leaves, if it is there; the others take its place at once.
+    pub fn remove(&self, key: u64) {
+        let mut tiles = self.lock();
+        tiles.order.retain(|each| *each != key);
+        tiles.shown.remove(&key);
+        self.arrange(&tiles);
+        if let Some(input) = self.mixer.inputs().remove(&key) {
+            // Until the worker has come to it.
+            input.pad.set_property("alpha", 0.0f64);
+            if let Some(behind) = &input.behind {
+                behind.pad.set_property("alpha", 0.0f64);
+            }
+            self.mixer.take_out(input, self.timebase.running_time());
+        }
+    }
+
+    /// A member has another name.
+    pub fn label(&self, key: u64, name: &str) {
+        if let Some(tile) = self.lock().shown.get(&key) {
+            for overlay in &tile.names {
+                overlay.set_property("text", words(name));
+            }
+        }
+    }
+
+    /// Where everybody is, in the order of coming.
+    #[must_use]
+    pub fn places(&self) -> BTreeMap<u64, Place> {
+        let tiles = self.lock();
+        let places = grid(tiles.order.len(), self.settings.width, self.settings.height);
+        tiles.order.iter().copied().zip(places).collect()
+    }
+
+    /// Ends the mix and closes the screen. Returns whether that was done in time; if not, it goes
+    /// on by itself.
+    #[must_use]
+    pub fn close(&self, within: Duration) -> bool {
+        let mixed = self.mixer.close(within);
+        let screen = self
+            .screen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        screen.is_none_or(|screen| screen.close(within)) && mixed
+    }
+
+    /// Puts everybody in place, and draws as often as is worth it.
+    fn arrange(&self, tiles: &Tiles) {
+        let (width, height) = (self.settings.width, self.settings.height);
+        let places = grid(tiles.order.len(), width, height);
+        for (key, place) in tiles.order.iter().zip(places) {
+            let Some(tile) = tiles.shown.get(key) else {
+                continue;
+            };
+            for pad in std::iter::once(&tile.picture).chain(&tile.slate) {
+                for (property, figure) in [
+                    ("xpos", place.x),
+                    ("ypos", place.y),
+                    ("width", place.width),
+                    ("height", place.height),
+                ] {
+                    pad.set_property(property, i32::try_from(figure).unwrap_or(i32::MAX));
+                }
+            }
+            if let Some(overlay) = tile.names.first() {
+                // A thirtieth of the whole picture's height, whatever the size of the tile.
+                let pixels = height / 30 * OVERLAY_WIDTH / place.width.max(1);
+                overlay.set_property("font-desc", format!("{FACE} {pixels}px"));
+            }
+        }
+        let framerate = if tiles.order.is_empty() {
+            IDLE_FRAMERATE
+        } else {
+            self.settings.framerate
+        };
+        if let Ok(caps) = caps(&self.settings, framerate)
+            && self.rate.property::<gst::Caps>("caps") != caps
+        {
+            self.rate.set_property("caps", caps);
+        }
+    }
+
+    /// What is seen of a member who gives no pictures: the name on an empty tile, drawn once.
+    fn slate(&self, name: &str) -> Result<(Input, Option<gst::Element>), MixError> {
+        let (width, height) = SLATE;
+        let caps: gst::Caps = format!(
+            "video/x-raw,format=I420,width={width},height={height},framerate=30/1,colorimetry=bt601"
+        )
+        .parse()?;
+        let overlay = overlay(name, TEXT_DIM, "center", "center");
+        if let Some(overlay) = &overlay {
+            overlay.set_property("font-desc", format!("{FACE} 32px"));
+        }
+        let mut elements = vec![
+            solid(SURFACE)?,
+            gst::ElementFactory::make("capsfilter")
+                .property("caps", caps)
+                .build()?,
+        ];
+        elements.extend(overlay.clone());
+        elements.push(
+            gst::ElementFactory::make("imagefreeze")
+                .property("is-live", true)
+                .build()?,
+        );
+        let caps: gst::Caps = format!("video/x-raw,framerate={IDLE_FRAMERATE}/1").parse()?;
+        elements.push(
+            gst::ElementFactory::make("capsfilter")
+                .property("caps", caps)
+                .build()?,
+        );
+        elements.push(mixer::queue(self.settings.upstream)?);
+        let input = self
+            .mixer
+            .connect(elements, |pad| pad.set_property("zorder", 1u32))?;
+        Ok((input, overlay))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tiles> {
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is composed.
+fn caps(settings: &Settings, framerate: u32) -> Result<gst::Caps, glib::BoolError> {
+    let (width, height) = (settings.width, settings.height);
+    format!(
+        "video/x-raw,format=I420,width={width},height={height},framerate={framerate}/1,\
+         pixel-aspect-ratio=1/1,interlace-mode=progressive,colorimetry=bt601"
+    )
+    .parse()
+}
+
+/// One picture of one colour.
+fn solid(argb: u32) -> Result<gst::Element, glib::BoolError> {
+    let source = gst::ElementFactory::make("videotestsrc")
+        .property("num-buffers", 1i32)
+        .property("foreground-color", argb)
+        .build()?;
+    source.set_property_from_str("pattern", "solid-color");
+    Ok(source)
+}
+
+/// Words over a picture, where this machine can write.
+fn overlay(text: &str, argb: u32, vertical: &str, horizontal: &str) -> Option<gst::Element> {
+    let overlay = gst::ElementFactory::make("textoverlay")
+        .property("text", words(text))
+        .property("color", argb)
+        .property("draw-outline", false)
+        .build()
+        .ok()?;
+    overlay.set_property_from_str("valignment", vertical);
+    overlay.set_property_from_str("halignment", horizontal);
+    overlay.set_property_from_str("wrap-mode", "none");
+    Some(overlay)
+}
+
+/// A name as an overlay can show it. It comes from the network, and the overlay reads markup.
+fn words(name: &str) -> String {
+    let mut shown: String = name
+        .chars()
+        .filter(|each| !each.is_control())
+        .take(LONGEST_NAME)
+        .collect();
+    if name.chars().count() > LONGEST_NAME {
+        shown.push('…');
+    }
+    glib::markup_escape_text(&shown).to_string()
+}
+
+fn end(feed: Feed) -> AppSink {
+    AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .enable_last_sample(false)
+        .drop(true)
+        .max_buffers(4)
+        .callbacks(
+            AppSinkCallbacks::builder()
+                .new_sample(move |sink| {
+                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    feed.push(&sample);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .build(),
+        )
+        .build()
+}
+
+#[cfg(test)]
+mod tests;

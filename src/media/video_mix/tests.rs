@@ -1,0 +1,252 @@
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSrc;
+
+use super::{Settings, VideoMix, words};
+use crate::media::Timebase;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const SIZE: (usize, usize) = (640, 360);
+
+/// One picture of the mix: when, and how bright everywhere.
+struct Picture {
+    pts: gst::ClockTime,
+    luma: Vec<u8>,
+    stride: usize,
+}
+
+impl Picture {
+    fn at(&self, x: usize, y: usize) -> u8 {
+        self.luma[y * self.stride + x]
+    }
+}
+
+struct Fixture {
+    timebase: Timebase,
+    mix: VideoMix,
+    pictures: mpsc::Receiver<Picture>,
+    last: Mutex<Option<gst::ClockTime>>,
+    worst: Mutex<gst::ClockTime>,
+}
+
+fn fixture() -> Fixture {
+    gst::init().unwrap();
+    let timebase = Timebase::new();
+    let mix = VideoMix::start(
+        &timebase,
+        Settings {
+            width: 640,
+            height: 360,
+            framerate: 30,
+            upstream: gst::ClockTime::from_mseconds(100),
+            screen: Arc::new(|| None),
+            tell: Arc::new(|_| {}),
+        },
+    )
+    .unwrap();
+    let (give, pictures) = mpsc::channel();
+    let pad = mix.rate.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(buffer) = info.buffer() {
+            let luma = buffer.map_readable().unwrap()[..SIZE.0 * SIZE.1].to_vec();
+            let _ = give.send(Picture {
+                pts: buffer.pts().unwrap(),
+                luma,
+                stride: SIZE.0,
+            });
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Fixture {
+        timebase,
+        mix,
+        pictures,
+        last: Mutex::default(),
+        worst: Mutex::default(),
+    }
+}
+
+impl Fixture {
+    /// The next picture; time must go on, in steps that are remembered.
+    fn next(&self) -> Picture {
+        let picture = self
+            .pictures
+            .recv_timeout(PATIENCE)
+            .expect("the mix goes on");
+        let mut last = self.last.lock().unwrap();
+        if let Some(last) = *last {
+            let step = picture.pts.checked_sub(last).expect("time goes on");
+            let mut worst = self.worst.lock().unwrap();
+            *worst = step.max(*worst);
+        }
+        *last = Some(picture.pts);
+        picture
+    }
+
+    /// Feeds at the rate of the mix until a picture is as it should be. Returns how many it took.
+    fn until(
+        &self,
+        what: &str,
+        mut feed: impl FnMut(u32),
+        right: impl Fn(&Picture) -> bool,
+    ) -> u32 {
+        for count in 0..600 {
+            feed(count);
+            if right(&self.next()) {
+                return count;
+            }
+        }
+        panic!("never: {what}");
+    }
+
+    fn push(&self, source: &AppSrc, size: (usize, usize), luma: u8) {
+        let (width, height) = size;
+        let mut bytes = vec![luma; width * height];
+        bytes.resize(width * height * 3 / 2, 128);
+        let mut buffer = gst::Buffer::from_mut_slice(bytes);
+        let now = self.timebase.running_time();
+        {
+            let buffer = buffer.make_mut();
+            buffer.set_pts(now);
+            buffer.set_duration(gst::ClockTime::SECOND / 30);
+        }
+        let caps = gst::Caps::builder("video/x-raw")
+            .field("format", "I420")
+            .field("width", i32::try_from(width).unwrap())
+            .field("height", i32::try_from(height).unwrap())
+            .field("framerate", gst::Fraction::new(30, 1))
+            .field("interlace-mode", "progressive")
+            .field("colorimetry", "bt601")
+            .build();
+        let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).build();
+        source.push_sample(&sample).unwrap();
+    }
+}
+
+fn near(a: u8, b: u8) -> bool {
+    a.abs_diff(b) <= 4
+}
+
+/// `ground` and `surface` as luma of BT.601.
+const GROUND: u8 = 32;
+const SURFACE: u8 = 43;
+
+#[test]
+fn members_come_stall_and_go_and_the_rest_goes_on() {
+    let it = fixture();
+    it.until(
+        "an empty picture",
+        |_| {},
+        |picture| near(picture.at(320, 100), GROUND),
+    );
+
+    // One has the whole picture.
+    let first = it.mix.add(1, "Anna").unwrap();
+    it.until(
+        "one alone",
+        |_| it.push(&first, (320, 180), 200),
+        |picture| near(picture.at(20, 20), 200) && near(picture.at(620, 200), 200),
+    );
+    // Two stand side by side: each 320x180, in the middle.
+    let second = it.mix.add(2, "Bob & <Co>").unwrap();
+    let both = |_| {
+        it.push(&first, (320, 180), 200);
+        it.push(&second, (320, 180), 90);
+    };
+    it.until("two side by side", both, |picture| {
+        near(picture.at(160, 150), 200)
+            && near(picture.at(480, 150), 90)
+            && near(picture.at(160, 40), GROUND)
+    });
+    // The second stalls: it disappears after a second, and the first is seen to change meanwhile,
+    // at the full rate.
+    let mut seen = Vec::new();
+    let began = it.timebase.running_time();
+    let seen_by = Mutex::new(&mut seen);
+    it.until(
+        "the slate of a stalled one",
+        |count| it.push(&first, (320, 180), 100 + u8::try_from(count % 100).unwrap()),
+        |picture| {
+            seen_by.lock().unwrap().push(picture.at(160, 150));
+            near(picture.at(340, 110), SURFACE)
+        },
+    );
+    let took = it.timebase.running_time() - began;
+    let rate = u64::try_from(seen.len()).unwrap() * 1000 / took.mseconds();
+    assert!(
+        took > gst::ClockTime::from_mseconds(500),
+        "it went too early: {took}"
+    );
+    assert!(rate > 20, "{rate} pictures a second while one stalled");
+    seen.dedup();
+    assert!(seen.len() > 15, "the first one stood still: {seen:?}");
+    // It is back at once, in another size and shape, whole and not stretched.
+    let smaller = |_| {
+        it.push(&first, (320, 180), 200);
+        it.push(&second, (160, 120), 90);
+    };
+    it.until("another size", smaller, |picture| {
+        near(picture.at(480, 180), 90) && near(picture.at(340, 110), SURFACE)
+    });
+    // Gone, the other has it all.
+    it.mix.remove(2);
+    it.until(
+        "the first alone again",
+        |_| it.push(&first, (320, 180), 200),
+        |picture| near(picture.at(20, 20), 200) && near(picture.at(620, 340), 200),
+    );
+    it.mix.remove(1);
+    it.until(
+        "nobody",
+        |_| {},
+        |picture| near(picture.at(320, 180), GROUND),
+    );
+    // Never a jump: the rate of the empty picture is the longest step.
+    let worst = *it.worst.lock().unwrap();
+    assert!(
+        worst <= gst::ClockTime::from_mseconds(201),
+        "a step of {worst}"
+    );
+    assert!(it.mix.close(PATIENCE));
+}
+
+#[test]
+fn many_come_and_go_under_way_and_nothing_is_left_behind() {
+    let it = fixture();
+    let children = || it.mix.mixer.pipeline().children().len();
+    let before = children();
+    let stays = it.mix.add(0, "stays").unwrap();
+    let with_one = children();
+    for round in 1..=12 {
+        let guest = it.mix.add(round, "guest").unwrap();
+        for _ in 0..3 {
+            it.push(&stays, (320, 180), 200);
+            it.push(&guest, (320, 180), 90);
+            it.next();
+        }
+        it.mix.remove(round);
+    }
+    it.until(
+        "only the one who stays",
+        |_| it.push(&stays, (320, 180), 200),
+        |picture| near(picture.at(20, 20), 200) && children() == with_one,
+    );
+    it.mix.remove(0);
+    it.until("nobody", |_| {}, |_| children() == before);
+    let worst = *it.worst.lock().unwrap();
+    assert!(
+        worst <= gst::ClockTime::from_mseconds(201),
+        "a step of {worst}"
+    );
+    assert!(it.mix.close(PATIENCE));
+}
+
+#[test]
+fn a_name_is_words_and_no_markup() {
+    assert_eq!(words("A & <B>\n"), "A &amp; &lt;B&gt;");
+    assert_eq!(words(&"x".repeat(40)), format!("{}…", "x".repeat(28)));
+}

@@ -54,7 +54,8 @@ export class Roomd {
   async run(listen = `127.0.0.1:${this.port}`) {
     this.log = [];
     const child = spawn(ROOMD, [...this.command, '--state-dir', this.state, '--listen', listen, ...this.args], {
-      env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
+      // The control socket of each is its own, too.
+      env: { ...process.env, RUNTIME_DIRECTORY: this.state, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;
     this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));

@@ -48,6 +48,10 @@ const ASKED: Duration = Duration::from_secs(8);
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One pair of members, as one of them sees it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that are independent of each other, not the stages of one"
+)]
 pub(super) struct Link {
     id: LinkId,
     /// The other side. Another one after a server's restart.

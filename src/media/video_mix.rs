@@ -147,11 +147,12 @@ impl VideoMix {
         let label = overlay(name, TEXT, "bottom", "left");
         elements.extend(label.clone());
         elements.push(mixer::queue(upstream)?);
-        let mut input = self.mixer.connect(elements, |pad| {
+        let connected = self.mixer.connect(elements, |pad| {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
             pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
             pad.set_property("zorder", 2u32);
-        })?;
+        });
+        let mut input = connected.inspect_err(|_| self.draw(!tiles.order.is_empty()))?;
         // Without a slate there is the ground.
         let behind = self
             .slate(name)

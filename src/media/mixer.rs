@@ -104,6 +104,7 @@ impl Mixer {
             pipeline: pipeline.clone(),
             aggregator: aggregator.clone(),
             inputs: Arc::clone(&inputs),
+            core: pipeline.children(),
             bus: bus.clone(),
             left,
             leaving: Vec::new(),
@@ -278,6 +279,8 @@ struct Worker {
     pipeline: gst::Pipeline,
     aggregator: gst::Element,
     inputs: Arc<Mutex<BTreeMap<u64, Input>>>,
+    /// What belongs to no input.
+    core: Vec<gst::Element>,
     bus: gst::Bus,
     left: mpsc::Receiver<Leaving>,
     leaving: Vec<Leaving>,
@@ -349,7 +352,11 @@ impl Worker {
         let text = text.trim_end_matches('.').to_owned();
         let Some(key) = key else {
             drop(inputs);
-            (self.tell)(MixNotice::Failed(text));
+            // An input that is being taken out finds its pad gone, and may say so.
+            let of_core = |element: &gst::Element| message.src() == Some(element.upcast_ref());
+            if self.core.iter().any(of_core) {
+                (self.tell)(MixNotice::Failed(text));
+            }
             return;
         };
         let input = inputs.remove(&key);

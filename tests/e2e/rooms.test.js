@@ -76,10 +76,12 @@ test('two devices and a page: all links both ways, and either device killed come
     for (const [device, other] of [[atrium, studio], [studio, atrium]]) {
       await device.exchanges('Ann');
       await device.exchanges(other.name);
-      // The order is that of coming.
-      await until(`the screen of ${device.name} shows the two others`, async () => {
-        const shown = await screenShows(blank, device.screen, 2);
-        return [...shown].sort().join() === [other.number, ann.number].sort().join();
+      const expected = [other.number, ann.number].sort().join();
+      let shown;
+      await until(`the screen of ${device.name} shows ${expected}`, async () => {
+        shown = await screenShows(blank, device.screen, 2);
+        if ([...shown].sort().join() !== expected) throw new Error(`it shows ${JSON.stringify(shown)}`);
+        return true;
       }, { within: WITHIN, every: 300 });
     }
   };

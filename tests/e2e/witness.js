@@ -1,6 +1,6 @@
 // Whose picture was seen under whose name: on a page, all the time; on a device's screen, now.
 
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { readCode } from './camera.js';
@@ -26,10 +26,16 @@ export function numbersSeen(member) {
   return member.page.evaluate(() => window.numbers_);
 }
 
-/** The latest whole picture of a device's screen. */
+/** The latest picture of a device's screen. Their numbers begin again when the device does. */
 async function latest(folder) {
-  const files = (await readdir(folder)).filter((name) => name.endsWith('.jpg')).sort();
-  return files.length > 0 ? readFile(join(folder, files.at(-1))) : null;
+  let latest = null;
+  for (const name of await readdir(folder)) {
+    if (!name.endsWith('.jpg')) continue;
+    const path = join(folder, name);
+    const { mtimeMs } = await stat(path);
+    if (!latest || mtimeMs > latest.mtimeMs) latest = { path, mtimeMs };
+  }
+  return latest && readFile(latest.path);
 }
 
 /**

@@ -9,6 +9,8 @@ mod device;
 #[cfg(feature = "media")]
 mod engine;
 #[cfg(feature = "media")]
+mod identity;
+#[cfg(feature = "media")]
 mod line;
 mod server;
 mod settings;

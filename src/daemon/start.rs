@@ -225,9 +225,9 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, line};
+    use super::{clock, device, engine, identity, line};
     use crate::{
-        protocol::{Kind, Media, NodeId},
+        protocol::{Kind, Media},
         room::{self, Room},
     };
 
@@ -248,7 +248,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
-            node: NodeId::from_random(chance),
+            node: identity::node(&config.state_dir),
             name: config.name.clone(),
             kind: Kind::Device,
             caps: plan.caps(),

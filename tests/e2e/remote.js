@@ -29,9 +29,11 @@ export class RemoteDevice {
    * @param {string} options.name
    * @param {number} [options.number] 1 or 2, which is the one in its picture
    * @param {{ width: number, height: number, framerate: number, kbps: number }} [options.video]
+   * @param {boolean} [options.screen] what it shows is written to files, see `screen.js`
+   * @param {string} [options.more] further configuration
    * @param {string[]} [options.through] a command that starts it, such as `ip netns exec device`
    */
-  static async start({ server, url = server.url, room, name, number = 1, video = {}, through = [] }) {
+  static async start({ server, url = server.url, room, name, number = 1, video = {}, screen = false, more = '', through = [] }) {
     const device = new RemoteDevice();
     device.name = name;
     device.number = number;
@@ -44,6 +46,7 @@ export class RemoteDevice {
     socket.protocol = 'wss:';
     const { width, height, framerate, kbps } = { width: 320, height: 180, framerate: 15, kbps: 400, ...video };
     await mkdir(device.run_, { recursive: true });
+    await mkdir(device.screen, { recursive: true });
     await writeFile(device.config, `
 name = ${JSON.stringify(name)}
 [room]
@@ -58,19 +61,27 @@ settings = { location = ${JSON.stringify(camera)} }
 [microphone]
 pipeline = "file"
 settings = { location = ${JSON.stringify(microphone)} }
+[screen]
+${screen ? `pipeline = "file"\nsettings = { location = ${JSON.stringify(join(device.screen, '%06d.jpg'))} }` : 'pipeline = "none"'}
+[speaker]
+pipeline = "none"
 [video]
 codecs = ["vp8"]
 width = ${width}
 height = ${height}
 framerate = ${framerate}
 kbps = ${kbps}
-`, { mode: 0o600 });
+${more}`, { mode: 0o600 });
     await device.run();
     return device;
   }
 
   get config() {
     return join(this.folder, 'roomd.toml');
+  }
+
+  get screen() {
+    return join(this.folder, 'screen');
   }
 
   get run_() {

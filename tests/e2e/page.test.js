@@ -38,7 +38,7 @@ afterEach(async () => {
 });
 
 async function open(name, { at = '', in: where = browser, ...options } = {}) {
-  const member = await Member.open(where, server.url + at, { name, number: members.length + 1, ...options });
+  const member = await Member.open(where, server.url + server.at + at, { name, number: members.length + 1, ...options });
   members.push(member);
   return member;
 }

@@ -38,12 +38,16 @@ export async function until(what, look, { within = 15_000, every = 50 } = {}) {
 
 /** A `roomd` of its own, on a port of its own, in a state directory of its own. */
 export class Roomd {
+  /** What a page has to add to the address: a server of many rooms wants to be told which. */
+  at = '';
+
   /** @param {{ command?: string[], listen?: string, args?: string[], env?: object }} options */
   static async start({ command = ['serve'], listen = '127.0.0.1:0', args = [], env = {} } = {}) {
     if (!existsSync(ROOMD)) throw new Error(`there is no ${ROOMD}: build it, or name one in ROOMD_BIN`);
     const roomd = new Roomd();
     roomd.state = await mkdtemp(join(tmpdir(), 'roomd-e2e-'));
     roomd.command = command;
+    if (command[0] === 'serve') roomd.at = '?room=atrium';
     roomd.args = args;
     roomd.env = env;
     await roomd.run(listen);
@@ -115,6 +119,7 @@ export async function serve() {
   const server = await new FakeServer().start();
   return {
     url: server.url,
+    at: '',
     pin: async () => server.settings.pin,
     kill: () => server.kill(),
     run: () => server.restart(),

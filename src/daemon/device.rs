@@ -2,7 +2,7 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -32,6 +32,8 @@ pub(super) struct Device {
     line: Option<Line>,
     media: Arc<Media>,
     events: mpsc::Receiver<media::Event>,
+    /// What is wrong with which part, until it is well again.
+    troubles: BTreeMap<media::Notice, String>,
     /// Why the line was lost last, until it is there again.
     lost: Option<String>,
     /// How the membership stands, in words, and whether it is one.
@@ -53,6 +55,7 @@ impl Device {
             line: None,
             media,
             events,
+            troubles: BTreeMap::new(),
             lost: None,
             standing,
         }
@@ -70,7 +73,7 @@ impl Device {
             let input = tokio::select! {
                 () = &mut stop => break,
                 heard = hear(&mut self.line) => Some(self.heard(heard)),
-                Some(event) = self.events.recv() => Self::reported(event),
+                Some(event) = self.events.recv() => self.reported(event),
                 Some(ask) = asks.recv() => {
                     self.answer(ask);
                     continue;
@@ -82,12 +85,15 @@ impl Device {
             }
         }
         self.handle(Input::Leave).await;
+        // A link's thread that waits for room in here would never end.
+        drop(self.events);
+        let media = self.media;
+        // Teardown waits for threads, so it must not hold up those of the runtime.
+        let stopped = tokio::task::spawn_blocking(move || media.stop(MEDIA_WITHIN));
         if let Some(line) = self.line.take() {
             line.hang_up().await;
         }
-        let media = self.media;
-        // Teardown waits for threads, so it must not hold up those of the runtime.
-        let stopped = tokio::task::spawn_blocking(move || media.stop(MEDIA_WITHIN)).await;
+        let stopped = stopped.await;
         if !stopped.unwrap_or(false) {
             warn!("media did not stop in time");
         }
@@ -112,7 +118,7 @@ impl Device {
         }
     }
 
-    fn reported(event: media::Event) -> Option<Input> {
+    fn reported(&mut self, event: media::Event) -> Option<Input> {
         Some(match event {
             media::Event::Local {
                 link,
@@ -166,8 +172,10 @@ impl Device {
             media::Event::Notice { what, text, good } => {
                 if good {
                     info!(?what, "{text}");
+                    self.troubles.remove(&what);
                 } else {
                     warn!(?what, "{text}");
+                    self.troubles.insert(what, text);
                 }
                 return None;
             }
@@ -267,7 +275,11 @@ impl Device {
 
     /// The room answers at once, media within a second, for which nobody waits here.
     fn answer(&self, ask: Ask) {
-        let mut answer = json!({ "room": self.room.status(), "lost": self.lost });
+        let mut answer = json!({
+            "room": self.room.status(),
+            "lost": self.lost,
+            "troubles": self.troubles.values().collect::<Vec<_>>(),
+        });
         let media = self.media.clone();
         tokio::task::spawn_blocking(move || {
             answer["media"] = json!(media.stats());

@@ -411,13 +411,19 @@ impl Running {
     }
 
     async fn stop(self) {
-        if let Some(device) = self.device {
-            let _ = device.stop.send(());
-            let _ = device.task.await;
-        }
-        if let Some(site) = self.site {
-            site.close().await;
-        }
+        // Side by side: systemd and people wait for the slower of the two, not for both.
+        let device = async {
+            if let Some(device) = self.device {
+                let _ = device.stop.send(());
+                let _ = device.task.await;
+            }
+        };
+        let site = async {
+            if let Some(site) = self.site {
+                site.close().await;
+            }
+        };
+        tokio::join!(device, site);
     }
 }
 

@@ -50,6 +50,9 @@ pub(super) fn text(status: &Value) -> String {
             line(&mut text, "Members", "nobody else is here");
         }
     }
+    for trouble in status["troubles"].as_array().into_iter().flatten() {
+        line(&mut text, "Trouble", &words(trouble));
+    }
     let server = &status["server"];
     if server.is_object() {
         line(&mut text, "Address", &words(&server["address"]));

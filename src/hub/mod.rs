@@ -43,6 +43,9 @@ pub const MOST_MEMBERS: usize = 16;
 /// A connection that has not said hello after this long is closed.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
+/// How often a member may take another name. Each member draws it anew for every change.
+const NAME_EVERY: Duration = Duration::from_secs(1);
+
 /// A page says `ping` this often; home routers forget a silent flow after a minute or more.
 const PING_EVERY: Duration = Duration::from_secs(15);
 
@@ -185,7 +188,7 @@ impl Hub {
             )),
             Client::Join(join) => self.join(now, conn, member, &join),
             Client::Leave {} => self.leave(member),
-            Client::Me(me) => self.me(member, me),
+            Client::Me(me) => self.me(now, member, me),
             Client::Offer(offer) => self.offer(member, offer),
             Client::Answer(answer) => self.answer(member, answer),
             Client::Candidate(candidate) => self.candidate(member, candidate),

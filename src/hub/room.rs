@@ -1,7 +1,7 @@
 //! Rooms: who is in them, and what they hear of each other.
 
 use super::{
-    ConnId, Hub, MOST_MEMBERS, Note, Now,
+    ConnId, Hub, MOST_MEMBERS, NAME_EVERY, Note, Now,
     admission::{Refusal, Standing},
     link::{self, Link},
     milliseconds, problem,
@@ -91,15 +91,22 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn me(&mut self, member: &MemberId, me: Me) -> Result<(), Problem> {
+    pub(super) fn me(&mut self, now: Now, member: &MemberId, me: Me) -> Result<(), Problem> {
         self.joined(member)?;
         let Some(session) = self.sessions.get_mut(member) else {
             return Err(not_joined());
         };
         let mut changed = false;
         if let Some(name) = me.name {
-            changed |= session.name != name;
-            session.name = name;
+            if session.name != name {
+                let again = session.named.map(|named| named + NAME_EVERY);
+                if again.is_some_and(|again| now.at < again) {
+                    return Err(problem(ErrorCode::Rate, "a name can change once a second"));
+                }
+                session.named = Some(now.at);
+                session.name = name;
+                changed = true;
+            }
         }
         if let (Some(media), Some(seat)) = (me.media, &mut session.seat) {
             changed |= seat.media != media;

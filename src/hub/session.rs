@@ -17,6 +17,8 @@ pub(super) struct Session {
     earlier: Option<Secret>,
     pub(super) node: NodeId,
     pub(super) name: String,
+    /// When it last took another name.
+    pub(super) named: Option<Instant>,
     pub(super) kind: Kind,
     pub(super) caps: Caps,
     pub(super) token: Option<Secret>,
@@ -91,6 +93,7 @@ impl Hub {
             conn: Some(conn),
             lost: None,
             ice_due: None,
+            named: None,
             seat: None,
         };
         self.sessions.insert(member.clone(), session);

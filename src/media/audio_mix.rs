@@ -97,6 +97,7 @@ impl AudioMix {
             gst::ElementFactory::make("capsfilter")
                 .property("caps", format()?)
                 .build()?,
+            mixer::shield()?,
         ];
         if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
             fade_at_the_end(&end);

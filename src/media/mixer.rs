@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app::{AppLeakyType, AppSrc};
+use gstreamer_app::AppSrc;
 
 use super::Timebase;
 use super::source::Notice;
@@ -214,18 +214,34 @@ impl Drop for Mixer {
     }
 }
 
-/// An entrance for buffers whose timestamps are running times. With more than so many buffers that
-/// its thread has not come to, it loses the oldest.
+/// An entrance for buffers whose timestamps are running times.
+///
+/// Whoever pushes looks first whether there is room for one of `buffers`, as [`has_room`] tells:
+/// GStreamer 1.22's own leaking reads a buffer that it has given up.
 pub(super) fn entrance(upstream: gst::ClockTime, buffers: u64) -> AppSrc {
     let source = AppSrc::builder()
         .format(gst::Format::Time)
         .is_live(true)
-        .leaky_type(AppLeakyType::Downstream)
         .max_bytes(0)
         .max_buffers(buffers)
         .build();
     source.set_latency(upstream, gst::ClockTime::NONE);
     source
+}
+
+/// Whether an entrance takes another buffer. Without room the newest is lost, and the ones that
+/// wait are as late as they are.
+pub(super) fn has_room(entrance: &AppSrc) -> bool {
+    entrance.current_level_buffers() < entrance.max_buffers()
+}
+
+/// Keeps allocation queries from the mixer. GStreamer 1.22's aggregator goes on with the query of
+/// a pad that is released under it, and the thread that asked has freed it by then.
+pub(super) fn shield() -> Result<gst::Element, glib::BoolError> {
+    gst::ElementFactory::make("identity")
+        .property("drop-allocation", true)
+        .property("silent", true)
+        .build()
 }
 
 /// A queue that can hold what comes while the mixer waits for the slowest, and loses what is older.

@@ -175,7 +175,7 @@ pub enum Event {
 }
 
 /// What an [`Event::Notice`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Notice {
     /// The camera is gone, or is back.
     Camera,

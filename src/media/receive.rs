@@ -13,7 +13,13 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video as gst_video;
 
-use super::fanout::{Gate, on_the_common_clock};
+use super::{
+    fanout::{Gate, on_the_common_clock},
+    mixer,
+};
+
+/// The largest width and height that is decoded, in pixels: those of a 4K picture, either way up.
+const LARGEST_SIDE: i32 = 4096;
 
 /// What came in on a link, since it began.
 #[derive(Debug, Default)]
@@ -152,6 +158,16 @@ fn filter(caps: gst::Caps) -> Result<gst::Element, glib::BoolError> {
         .build()
 }
 
+/// Refuses pictures that nobody sends to a meeting. One keyframe of VP8 can be 16383 pixels wide
+/// and high, and its decoder would take half a gigabyte for it.
+fn size_limit(media: &str) -> Result<gst::Element, glib::BoolError> {
+    let caps = gst::Caps::builder(media)
+        .field("width", gst::IntRange::new(1i32, LARGEST_SIDE))
+        .field("height", gst::IntRange::new(1i32, LARGEST_SIDE))
+        .build();
+    filter(caps)
+}
+
 fn i420() -> Result<[gst::Element; 2], glib::BoolError> {
     let caps = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
@@ -166,7 +182,10 @@ fn vp8() -> Result<Vec<gst::Element>, glib::BoolError> {
     let decoder = gst::ElementFactory::make("vp8dec")
         .property("threads", 1u32)
         .build()?;
-    Ok([depay, decoder].into_iter().chain(i420()?).collect())
+    Ok([depay, size_limit("video/x-vp8")?, decoder]
+        .into_iter()
+        .chain(i420()?)
+        .collect())
 }
 
 fn h264() -> Result<Vec<gst::Element>, glib::BoolError> {
@@ -182,10 +201,15 @@ fn h264() -> Result<Vec<gst::Element>, glib::BoolError> {
         }
         Err(_) => make("openh264dec")?,
     };
-    Ok([depay, make("h264parse")?, decoder]
-        .into_iter()
-        .chain(i420()?)
-        .collect())
+    Ok([
+        depay,
+        make("h264parse")?,
+        size_limit("video/x-h264")?,
+        decoder,
+    ]
+    .into_iter()
+    .chain(i420()?)
+    .collect())
 }
 
 fn opus() -> Result<Vec<gst::Element>, glib::BoolError> {
@@ -246,7 +270,9 @@ fn end(
                     outlet.set_caps(known.as_ref());
                 }
                 // It is refused while the mix is being stopped, which is no fault of this link.
-                let _ = outlet.push_buffer(buffer);
+                if mixer::has_room(outlet) {
+                    let _ = outlet.push_buffer(buffer);
+                }
                 Ok(gst::FlowSuccess::Ok)
             })
             .build(),

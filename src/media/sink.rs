@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app::{AppLeakyType, AppSrc};
+use gstreamer_app::AppSrc;
 
 use super::Timebase;
 use super::launch::launch;
@@ -48,7 +48,10 @@ impl Feed {
         let open = self.lock().clone();
         if let Some(source) = open {
             // It is refused while the device is being closed.
-            let _ = source.push_sample(sample);
+            // GStreamer 1.22's own leaking reads a buffer that it has given up.
+            if source.current_level_time() < source.max_time() {
+                let _ = source.push_sample(sample);
+            }
         }
     }
 
@@ -192,7 +195,6 @@ impl Worker {
             .name("feed")
             .format(gst::Format::Time)
             .is_live(true)
-            .leaky_type(AppLeakyType::Downstream)
             .max_buffers(0)
             .max_bytes(0)
             .max_time(self.latency + QUEUED)

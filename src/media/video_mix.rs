@@ -146,7 +146,7 @@ impl VideoMix {
         let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
         let label = overlay(name, TEXT, "bottom", "left");
         elements.extend(label.clone());
-        elements.push(mixer::queue(upstream)?);
+        elements.extend([mixer::shield()?, mixer::queue(upstream)?]);
         let connected = self.mixer.connect(elements, |pad| {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
             pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
@@ -295,6 +295,7 @@ impl VideoMix {
                 .build()?,
         ];
         elements.extend(overlay);
+        elements.push(mixer::shield()?);
         // Its one picture would be of the beginning of time.
         if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
             let now = i64::try_from(self.timebase.running_time().nseconds());

@@ -288,6 +288,23 @@ fn a_server_with_one_room_has_no_other() {
 }
 
 #[test]
+fn a_name_changes_once_a_second() {
+    let mut play = Play::meeting(settings(), &["ann", "bob"]);
+    play.take();
+    play.say("ann", rename("one"));
+    play.say("ann", rename("two"));
+    let log = play.take();
+    assert!(log.contains(&"ann: error rate".into()), "{log:?}");
+    play.wait(1.0);
+    play.say("ann", rename("two"));
+    assert!(!play.take().contains(&"ann: error rate".into()));
+    let Some(Server::Member(it)) = play.heard("bob").last() else {
+        panic!("bob heard of no member")
+    };
+    assert_eq!(it.member.name, "two");
+}
+
+#[test]
 fn of_several_rooms_the_first_is_meant_where_none_is_named() {
     let mut play = Play::new(Settings {
         rooms: Rooms::These(vec!["atrium".parse().unwrap(), "attic".parse().unwrap()]),

@@ -48,6 +48,10 @@ const ASKED: Duration = Duration::from_secs(8);
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One pair of members, as one of them sees it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other; the progress is in `Negotiation`"
+)]
 pub(super) struct Link {
     id: LinkId,
     /// The other side. Another one after a server's restart.

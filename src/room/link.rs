@@ -29,7 +29,7 @@ const DARK_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from
 /// The pause once there is no route.
 const NO_ROUTE_PAUSE: Duration = Duration::from_secs(20);
 
-/// The pause when the other side is still not who its description says: waiting will hardly help.
+/// The pause when the other side is not who its description says: waiting will hardly help.
 const IMPOSTOR_PAUSE: Duration = Duration::from_secs(30);
 
 /// This many failures in [`NO_ROUTE_WITHIN`] mean that there is no route.
@@ -50,7 +50,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// One pair of members, as one of them sees it.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four facts that are independent of each other, not the stages of one"
+    reason = "facts that do not exclude each other; the progress is in `Negotiation`"
 )]
 pub(super) struct Link {
     id: LinkId,
@@ -152,11 +152,6 @@ impl Link {
         outputs: &mut VecDeque<Output>,
     ) {
         self.settle(now);
-        if why == Reason::Fingerprint && !self.accused() {
-            // One of the two sides said so, and we did not: browsers compare as well.
-            let detail = "the other side was promised another certificate than ours";
-            self.last_failure = Some((why, detail.to_owned()));
-        }
         self.negotiation.close(why, outputs);
         self.negotiation = Negotiation::new(
             now,
@@ -307,26 +302,16 @@ impl Link {
             self.path_failures = self.path_failures.saturating_add(1);
         }
         let pause = match why {
-            // The other side may not know it yet, and hears the reason by being asked.
-            Reason::Fingerprint if !self.accused() => self.pause.next(),
             Reason::Fingerprint => self.pause.around(IMPOSTOR_PAUSE),
             Reason::Dark => Duration::ZERO,
             _ if self.no_route => self.pause.around(NO_ROUTE_PAUSE),
             _ => self.pause.next(),
         };
-        // Where the other side refuses our certificate, all that we see is a handshake that fails.
-        if why != Reason::Failed || !self.accused() {
-            self.last_failure = Some((why, detail.chars().take(200).collect()));
-        }
+        self.last_failure = Some((why, detail.chars().take(200).collect()));
         self.trouble = Some(Trouble {
             why,
             ask_at: now + pause,
         });
-    }
-
-    /// A certificate was not the promised one, and nothing has come up since.
-    fn accused(&self) -> bool {
-        matches!(self.last_failure, Some((Reason::Fingerprint, _)))
     }
 
     fn count_failure(&mut self, now: Instant) {

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod candidates;
+mod doors;
 mod keyframe;
 mod link;
 mod negotiation;
@@ -20,14 +21,13 @@ mod status;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
     time::{Duration, Instant},
 };
 
 use crate::protocol::{
-    self, Bye, Caps, Client, Codec, ErrorCode, Generation, IceServer, Keep, Kind, LONGEST_NAME,
-    LinkEvent, LinkId, MOST_KEPT, Me, Media, MemberEvent, MemberId, NodeId, Reason, Role,
-    RoomMember, RoomName, Secret, Server, Welcome,
+    self, Bye, Caps, Client, Codec, ErrorCode, Generation, IceServer, Keep, LONGEST_NAME,
+    LinkEvent, LinkId, MOST_KEPT, Me, Media, MemberEvent, MemberId, Reason, Role, RoomMember,
+    RoomName, Server, Welcome,
 };
 
 use self::{
@@ -38,6 +38,7 @@ use self::{
 };
 
 pub use self::{
+    doors::{Input, Open, Output, Settings},
     keyframe::{BRANCH_INTERVAL, Grant, KeyframeLimiter, PEER_INTERVAL},
     status::{LinkState, LinkStatus, MemberStatus, State, Status},
 };
@@ -48,191 +49,6 @@ pub const MOST_MEMBERS: usize = 64;
 /// How much longer than the server says a link waits to be adopted: the server's word for it takes
 /// time to arrive.
 const ADOPTION_MARGIN: Duration = Duration::from_secs(1);
-
-/// Who we are and what we ask for.
-#[derive(Clone)]
-pub struct Settings {
-    /// Which device, or which tab.
-    pub node: NodeId,
-    /// The name that others shall see.
-    pub name: String,
-    /// What kind of program.
-    pub kind: Kind,
-    /// What we can encode and decode.
-    pub caps: Caps,
-    /// Which room. Without one, the server's own.
-    pub room: Option<RoomName>,
-    /// The room's PIN.
-    pub pin: Option<String>,
-    /// A token that stands for a PIN.
-    pub token: Option<Secret>,
-    /// What we send at first.
-    pub media: Media,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("node", &self.node)
-            .field("name", &self.name)
-            .field("kind", &self.kind)
-            .field("room", &self.room)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a room is told.
-#[derive(Clone)]
-pub enum Input {
-    /// The connection that [`Output::Dial`] asked for is there.
-    Connected,
-    /// It is gone, or could not be made. After [`Output::HangUp`] nobody needs to say so.
-    Disconnected,
-    /// The server says something.
-    Message(Server),
-    /// Our media has made its description and set it.
-    Local {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-        /// The description.
-        sdp: String,
-    },
-    /// Our media has a candidate, or with `None` no more of them.
-    Candidate {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-        /// The `candidate:…` line.
-        candidate: Option<String>,
-        /// The media section, counted from 0.
-        mline: u32,
-    },
-    /// Our media is connected, the other side's certificate matches, the gate is open.
-    Up {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-    },
-    /// Our media cannot go on with this generation.
-    Failed {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-        /// Why, for programs.
-        why: Reason,
-        /// Why, for people. No addresses.
-        detail: String,
-    },
-    /// What was received in this generation in total; about once a second.
-    Traffic {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-        /// RTP and RTCP packets.
-        packets: u64,
-        /// Decoded pictures.
-        frames: u64,
-    },
-    /// What we send from here on.
-    Media(Media),
-    /// Our display name from here on.
-    Name(String),
-    /// Leave, for good.
-    Leave,
-    /// Time has passed.
-    Tick,
-}
-
-/// What a room wants done.
-#[derive(Clone, PartialEq)]
-pub enum Output {
-    /// Connect to the server; answered by [`Input::Connected`] or [`Input::Disconnected`].
-    Dial,
-    /// Drop the connection, or the attempt at one. Whatever is still to be sent goes first.
-    HangUp,
-    /// Say this to the server.
-    Send(Client),
-    /// Media shall begin a generation of a link. Every one is followed by one [`Output::Close`].
-    Open(Open),
-    /// Media shall set the other side's description.
-    Remote {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-        /// The description.
-        sdp: String,
-    },
-    /// Media shall add the other side's candidate, after its description.
-    AddCandidate {
-        /// On which link.
-        link: LinkId,
-        /// In which generation.
-        generation: Generation,
-        /// The `candidate:…` line, or `None` after the last.
-        candidate: Option<String>,
-        /// The media section by its place, counted from 0.
-        mline: Option<u32>,
-        /// The media section by its `a=mid`.
-        mid: Option<String>,
-    },
-    /// Media shall end a generation of a link.
-    Close {
-        /// Which link.
-        link: LinkId,
-        /// Which generation.
-        generation: Generation,
-        /// Why.
-        why: Reason,
-    },
-    /// The other side of a link has another name than at its opening.
-    Label {
-        /// Which link.
-        link: LinkId,
-        /// The display name.
-        name: String,
-    },
-    /// Another member is new or has changed.
-    Member(RoomMember),
-    /// Another member is gone.
-    Gone(MemberId),
-    /// The server has said no, and somebody must act, or wait. Said once for each change.
-    Refused {
-        /// For programs.
-        code: ErrorCode,
-        /// For the operator.
-        text: String,
-    },
-}
-
-/// Everything that media needs to begin a generation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Open {
-    /// Which link.
-    pub link: LinkId,
-    /// Which generation.
-    pub generation: Generation,
-    /// The other side.
-    pub peer: MemberId,
-    /// Its display name.
-    pub name: String,
-    /// Whether we offer.
-    pub offerer: bool,
-    /// Offerer only: the video codec of this generation; none, when the two have none in common.
-    pub video: Option<Codec>,
-    /// The video codecs that both can send and receive, in the offerer's order.
-    pub allowed: Vec<Codec>,
-    /// STUN and TURN servers.
-    pub ice: Vec<IceServer>,
-    /// Use relay candidates only.
-    pub relay_only: bool,
-}
 
 /// One node's membership of one room.
 pub struct Room {
@@ -851,87 +667,6 @@ fn member_status(member: &RoomMember) -> MemberStatus {
         role: member.role,
         media: member.media,
         away: member.away,
-    }
-}
-
-/// Says what is wanted, and nothing of PINs, secrets and descriptions.
-impl fmt::Debug for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dial => f.write_str("dial"),
-            Self::HangUp => f.write_str("hang up"),
-            Self::Send(message) => {
-                f.write_str("say ")?;
-                say(message, f)
-            }
-            Self::Open(open) => {
-                let (link, generation, peer) = (&open.link, open.generation, &open.peer);
-                let part = if open.offerer {
-                    "offering"
-                } else {
-                    "answering"
-                };
-                write!(f, "open {link} g{generation} {part} to {peer}")?;
-                match open.video {
-                    Some(codec) => write!(f, " {codec:?}"),
-                    None => write!(f, " {:?}", open.allowed),
-                }
-            }
-            Self::Remote {
-                link, generation, ..
-            } => write!(f, "remote {link} g{generation}"),
-            Self::AddCandidate {
-                link,
-                generation,
-                candidate,
-                ..
-            } => {
-                let what = candidate.as_ref().map_or("no more", |_| "add");
-                write!(f, "{what} candidate {link} g{generation}")
-            }
-            Self::Close {
-                link,
-                generation,
-                why,
-            } => write!(f, "close {link} g{generation} {why:?}"),
-            Self::Label { link, name } => write!(f, "label {link} {name}"),
-            Self::Member(member) => write!(f, "member {} {}", member.member, member.name),
-            Self::Gone(member) => write!(f, "gone {member}"),
-            Self::Refused { code, .. } => write!(f, "refused {code:?}"),
-        }
-    }
-}
-
-fn say(message: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match message {
-        Client::Hello(hello) => {
-            f.write_str("hello")?;
-            if hello.resume.is_some() {
-                f.write_str(" resume")?;
-            }
-            for keep in &hello.keep {
-                write!(f, " keep {} g{}", keep.link, keep.generation)?;
-            }
-            Ok(())
-        }
-        Client::Join(_) => f.write_str("join"),
-        Client::Leave {} => f.write_str("leave"),
-        Client::Me(_) => f.write_str("me"),
-        Client::Offer(said) => write!(f, "offer {} g{}", said.link, said.generation),
-        Client::Answer(said) => write!(f, "answer {} g{}", said.link, said.generation),
-        Client::Candidate(said) => {
-            let what = said
-                .candidate
-                .as_ref()
-                .map_or("no more candidates", |_| "candidate");
-            write!(f, "{what} {} g{}", said.link, said.generation)
-        }
-        Client::Again(said) => {
-            write!(f, "again {} g{} {:?}", said.link, said.generation, said.why)
-        }
-        Client::Show(said) => write!(f, "show {} {}", said.link, said.height),
-        Client::Ping {} => f.write_str("ping"),
-        Client::Bye(said) => write!(f, "bye {:?}", said.why),
     }
 }
 

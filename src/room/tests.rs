@@ -5,10 +5,10 @@
     reason = "a test needs one instant to count from"
 )]
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::*;
-use crate::protocol::{Ending, Limits, LinkEvent, Member, Problem, SessionId};
+use crate::protocol::{Ending, Kind, Limits, LinkEvent, Member, Problem, SessionId};
 
 const EVA: &str = "member-eva";
 const TOM: &str = "member-tom";

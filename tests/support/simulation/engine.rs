@@ -22,7 +22,8 @@ pub struct Program {
 pub struct Engine {
     me: Program,
     pub peers: BTreeMap<LinkId, Peer>,
-    latest: BTreeMap<LinkId, Generation>,
+    /// The latest generation of each link there ever was, and whether we offer on it.
+    latest: BTreeMap<LinkId, (Generation, bool)>,
     /// How many have been opened in this program's life.
     pub opened: usize,
 }
@@ -71,9 +72,9 @@ impl Engine {
             !self.peers.contains_key(link),
             "{link} was opened before its earlier generation was closed"
         );
-        let latest = self.latest.insert(link.clone(), *generation);
+        let latest = (self.latest).insert(link.clone(), (*generation, open.offerer));
         assert!(
-            latest.is_none_or(|latest| latest < *generation),
+            latest.is_none_or(|(latest, offerer)| latest < *generation && offerer == open.offerer),
             "{link} was opened in generation {generation} after {latest:?}"
         );
         assert_eq!(

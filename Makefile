@@ -180,6 +180,7 @@ run: ## installs what is missing, builds, starts, and prints where to join
 	say "==> Building roomd; the first time takes some minutes."
 	cargo build --release --locked
 	say "==> Starting roomd; Ctrl-C ends it."
+	export MALLOC_ARENA_MAX=1
 	exec "$$CARGO_TARGET_DIR/release/roomd" run --pipelines pipelines $(ARGS)
 
 .PHONY: build

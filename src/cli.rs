@@ -307,8 +307,8 @@ struct Find {
 struct Start {
     #[command(flatten)]
     find: Find,
-    /// Address and port of the page, such as [::]:8443
     #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(help = "Address and port of the page, such as [::]:8443")]
     listen: Option<SocketAddr>,
     /// What is logged
     #[arg(long, value_name = "LEVEL", value_enum)]

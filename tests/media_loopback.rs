@@ -333,7 +333,9 @@ async fn joins_and_leaves_give_everything_back() {
         .await;
     let more = resident().saturating_sub(memory);
     println!("{at_first:?} threads and descriptors; {more} kB more since join {half}");
-    if slow {
+    // With the arenas that glibc gives each thread, memory is in pieces and grows for long:
+    // docs/decisions/021-one-malloc-arena.md.
+    if slow && std::env::var_os("MALLOC_ARENA_MAX").is_some() {
         // Two links in each round.
         assert!(more < 2 * 3000, "{more} kB more since join {half}");
     }
@@ -540,6 +542,37 @@ async fn a_description_that_cannot_be_used_ends_that_link_alone() {
     assert_eq!(world.failed(1, &bad), Some(Reason::Description));
     world.mangle = Box::new(|_, text| text);
     assert_eq!(world.failed(1, &good), None);
+    world.stop();
+}
+
+/// An encoder that takes frames and gives none says nothing either.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_stalls_is_reported_and_replaced() {
+    let stalled = "summary = \"stalls\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
+        launch = \"identity drop-probability=1 ! vp8enc name=e\"\n[keyframe]\nby = \"event\"\n\
+        [bitrate]\nelement = \"e\"\nproperty = \"target-bitrate\"\nunit = \"bit/s\"\nlive = true\n";
+    let stalled = File::parse(Kind::Encoder, "stalls", Path::new("stalls.toml"), stalled).unwrap();
+    let mut world = World::with(2, |parts| {
+        parts.encoders[1].file = Some((stalled.clone(), BTreeMap::new()));
+    })
+    .await;
+    let link = world.link(0, 1, Codec::Vp8);
+    world
+        .until("the notice", |world| {
+            world.notice(0, Notice::Encoder).is_some()
+        })
+        .await;
+    let text = world.notice(0, Notice::Encoder).unwrap();
+    assert!(text.contains("VP8") && text.contains("no frame"), "{text}");
+    world
+        .until("another in its place, and sound all the time", |world| {
+            let sound = world
+                .link_stats(1, &link)
+                .is_some_and(|stats| stats.sounds_in > 300);
+            sound && world.stats(0).branches.contains_key("VP8")
+        })
+        .await;
+    assert!(world.is_up(0, &link));
     world.stop();
 }
 

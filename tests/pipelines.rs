@@ -14,7 +14,7 @@ use roomd::media::audio_mix::{self, AudioMix};
 use roomd::media::source::{Device, Notice, Shape, Source};
 use roomd::media::video_mix::{self, VideoMix};
 use roomd::media::{LaunchError, MixNotice, Timebase, launch, missing_elements};
-use roomd::pipeline::{Catalogue, File, Kind};
+use roomd::pipeline::{Catalogue, Codec, File, Kind};
 
 fn shipped() -> Catalogue {
     gst::init().expect("GStreamer starts");
@@ -103,6 +103,37 @@ fn every_setting_of_every_file_is_a_property() {
             let found = bin.by_name(element).unwrap().find_property(property);
             assert!(found.is_some(), "{}: {property}", file.path.display());
         }
+    }
+}
+
+#[test]
+fn the_files_in_the_manual_are_right() {
+    gst::init().unwrap();
+    let manual = include_str!("../docs/pipelines.md");
+    let mut count = 0;
+    for block in manual.split("```toml\n").skip(1) {
+        let text = block.split("```").next().unwrap();
+        if !text.starts_with("summary") {
+            continue;
+        }
+        let kind = if text.contains("codec =") {
+            Kind::Encoder
+        } else {
+            Kind::Camera
+        };
+        let file = File::parse(kind, "it", Path::new("docs/pipelines.md"), text)
+            .unwrap_or_else(|problems| panic!("{}", problems[0]));
+        launch(&file, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
+        count += 1;
+    }
+    assert_eq!(count, 2);
+    // And what is shipped is in the manual.
+    for file in shipped().all() {
+        assert!(
+            manual.contains(&format!("`{}`", file.name)),
+            "{}",
+            file.name
+        );
     }
 }
 
@@ -235,9 +266,26 @@ fn pull(
         .expect("a buffer comes in time");
     let pts = sample
         .buffer()
-        .and_then(|buffer| buffer.pts())
+        .and_then(gst::BufferRef::pts)
         .expect("it has a timestamp");
     (sample, pts, timebase.running_time())
+}
+
+/// When each buffer is for, and when it came. Nothing is lost where this test reads too late.
+fn arrivals(
+    timebase: &Timebase,
+    source: &Source,
+) -> mpsc::Receiver<(gst::ClockTime, gst::ClockTime)> {
+    let (give, arrivals) = mpsc::channel();
+    let timebase = timebase.clone();
+    let pad = source.output().static_pad("sink").expect("it has one");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) {
+            let _ = give.send((pts, timebase.running_time()));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    arrivals
 }
 
 /// Runs a pipeline that ends by itself.
@@ -284,28 +332,30 @@ fn a_film_goes_on_for_ever_at_the_speed_of_the_clock() {
         let (source, told) = open(&timebase, VIDEO, move || Some(camera.clone()));
         let frame = gst::ClockTime::SECOND / 30;
         assert_eq!(told.recv_timeout(PATIENCE), Ok(Notice::Running), "{ending}");
-        let (_, first, began) = pull(&timebase, source.output());
-        let mut last = first;
+        let arrivals = arrivals(&timebase, &source);
+        let (first, began) = arrivals.recv_timeout(PATIENCE).unwrap();
+        let (mut last, mut now) = (first, began);
         // Three and a half loops.
         for number in 1..88 {
-            let (sample, pts, now) = pull(&timebase, source.output());
+            let (pts, came) = arrivals.recv_timeout(PATIENCE).unwrap();
             let step = pts.checked_sub(last).expect("time goes on");
             // A machine that is busy with something else for a while may lose frames.
-            let late = now - began > (pts - first) + LATE;
+            let late = came - began > (pts - first) + LATE;
             assert!(step > frame / 2, "{ending}: {step} before frame {number}");
             assert!(
                 step <= frame * 2 + gst::ClockTime::MSECOND || late,
                 "{ending}: {step} before frame {number}"
             );
-            let caps = sample.caps().unwrap().to_string();
-            assert!(
-                caps.contains("I420") && caps.contains("width=(int)320"),
-                "{caps}"
-            );
-            last = pts;
+            (last, now) = (pts, came);
         }
+        let (sample, ..) = pull(&timebase, source.output());
+        let caps = sample.caps().unwrap().to_string();
+        assert!(
+            caps.contains("I420") && caps.contains("width=(int)320"),
+            "{caps}"
+        );
         // The clock, not the decoder, says when.
-        let early = (last - first).saturating_sub(timebase.running_time() - began);
+        let early = (last - first).saturating_sub(now - began);
         assert!(early < LATE, "{ending}: {early} too early");
         assert!(told.try_recv().is_err(), "{ending}: nothing was lost");
         assert!(source.close(PATIENCE));
@@ -329,20 +379,21 @@ fn a_recording_goes_on_for_ever_at_the_speed_of_the_clock() {
             &[("location", path.to_str().unwrap())],
         );
         let (source, _told) = open(&timebase, Shape::Audio, move || Some(microphone.clone()));
-        let (_, first, began) = pull(&timebase, source.output());
-        let mut last = first;
+        let arrivals = arrivals(&timebase, &source);
+        let (first, began) = arrivals.recv_timeout(PATIENCE).unwrap();
+        let (mut last, mut now) = (first, began);
         // More than three loops of 750 ms.
         for _ in 0..125 {
-            let (sample, pts, _) = pull(&timebase, source.output());
+            let (pts, came) = arrivals.recv_timeout(PATIENCE).unwrap();
             let step = pts.checked_sub(last).expect("time goes on");
-            assert!(
-                step.mseconds() >= 1 && step.mseconds() <= 40,
-                "{ending}: {step}"
-            );
-            assert!(sample.buffer().unwrap().size() <= 1920);
-            last = pts;
+            let late = came - began > (pts - first) + LATE;
+            assert!(step.mseconds() >= 1, "{ending}: {step}");
+            assert!(step.mseconds() <= 40 || late, "{ending}: {step}");
+            (last, now) = (pts, came);
         }
-        let early = (last - first).saturating_sub(timebase.running_time() - began);
+        let (sample, ..) = pull(&timebase, source.output());
+        assert!(sample.buffer().unwrap().size() <= 1920);
+        let early = (last - first).saturating_sub(now - began);
         assert!(early < LATE, "{ending}: {early} too early");
         assert!(source.close(PATIENCE));
     }
@@ -466,12 +517,15 @@ struct Singer {
     hertz: f64,
     sung: u32,
     next: Option<gst::ClockTime>,
+    rushed: bool,
 }
 
 impl Singer {
     /// Sings on until the conductor's time, even where a beat was missed.
     fn sing(&mut self, until: gst::ClockTime) {
         let mut pts = self.next.unwrap_or(until);
+        // More at once than the entrance holds: this machine was away for half a second.
+        self.rushed |= until.saturating_sub(pts) > gst::ClockTime::from_mseconds(500);
         while pts <= until {
             self.beat(pts);
             pts += gst::ClockTime::from_mseconds(20);
@@ -547,6 +601,7 @@ fn everybody_is_heard_and_who_leaves_is_not_and_nothing_clicks() {
         hertz,
         sung: 0,
         next: None,
+        rushed: false,
     };
     let mut low = singer(1, 440.0);
     let mut high = singer(2, 1000.0);
@@ -604,7 +659,7 @@ fn everybody_is_heard_and_who_leaves_is_not_and_nothing_clicks() {
     for (index, three) in all.windows(3).enumerate() {
         let bend = three[0][0] - 2.0 * three[1][0] + three[2][0];
         assert!(
-            bend.abs() < limit,
+            bend.abs() < limit || low.rushed,
             "a click of {bend} at sample {index} of {}",
             all.len()
         );
@@ -657,4 +712,282 @@ fn a_speaker_that_fails_is_opened_again_and_the_mix_goes_on() {
     }
     assert!(mix.is_running());
     assert!(mix.close(PATIENCE));
+}
+
+/// Runs frames through an encoder file and returns, for each, whether it is a keyframe. Asks for
+/// one after the frame `ask`.
+fn encode(file: &File, frames: usize, ask: usize) -> (Vec<bool>, gst::Caps) {
+    let pipeline = gst::Pipeline::new();
+    let source = gst::parse::bin_from_description(
+        "videotestsrc is-live=true pattern=ball ! \
+         capsfilter caps=video/x-raw,format=I420,width=320,height=180,framerate=30/1,colorimetry=bt601",
+        true,
+    );
+    let source = source.expect("it is right");
+    let encoder = launch(file, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"));
+    let bitrate = &file.encoder.as_ref().expect("it is an encoder").bitrate;
+    let element = encoder.by_name(&bitrate.element).expect("it is named");
+    let value = bitrate.value(300).to_string();
+    roomd::media::set_property(&element, &bitrate.property, &value).expect("it can be set");
+    let sink = gst_app::AppSink::builder()
+        .sync(false)
+        .max_buffers(100)
+        .build();
+    let chain = [
+        source.upcast_ref::<gst::Element>(),
+        encoder.upcast_ref(),
+        sink.upcast_ref(),
+    ];
+    pipeline.add_many(chain).expect("they fit");
+    gst::Element::link_many(chain).expect("they fit");
+    pipeline.set_state(gst::State::Playing).expect("it starts");
+    let timebase = Timebase::new();
+    let mut keys = Vec::new();
+    let mut caps = gst::Caps::new_empty();
+    for number in 0..frames {
+        let patience = gst::ClockTime::try_from(PATIENCE).expect("it is short");
+        let sample = sink.try_pull_sample(patience).unwrap_or_else(|| {
+            panic!("{} gives nothing at {}", file.name, timebase.running_time())
+        });
+        let buffer = sample.buffer().expect("it has a buffer");
+        keys.push(!buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));
+        caps = sample.caps_owned().expect("it has caps");
+        if number == ask {
+            let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
+            assert!(
+                encoder
+                    .static_pad("src")
+                    .expect("it has one")
+                    .send_event(event.build())
+            );
+        }
+    }
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    (keys, caps)
+}
+
+#[test]
+fn every_encoder_gives_a_keyframe_first_and_when_asked_and_no_other() {
+    for file in shipped().of(Kind::Encoder) {
+        let (keys, caps) = encode(file, 45, 20);
+        let at: Vec<_> = (0..keys.len()).filter(|&at| keys[at]).collect();
+        assert_eq!(at.len(), 2, "{}: {at:?}", file.name);
+        assert_eq!(at[0], 0, "{}", file.name);
+        assert!(at[1] > 20 && at[1] < 40, "{}: {at:?}", file.name);
+        let caps = caps.to_string();
+        match file.encoder.as_ref().map(|traits| traits.codec) {
+            Some(Codec::Vp8) => assert!(caps.starts_with("video/x-vp8"), "{caps}"),
+            Some(Codec::H264) => {
+                assert!(
+                    caps.contains("profile=(string)constrained-baseline"),
+                    "{caps}"
+                );
+                assert!(caps.contains("alignment=(string)au"), "{caps}");
+            }
+            None => panic!("{} is no encoder", file.name),
+        }
+    }
+}
+
+#[test]
+fn every_other_file_starts_where_its_device_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let timebase = timebase();
+    let catalogue = shipped();
+    // Sources that need no hardware; the file ones have a test of their own.
+    for (kind, name, shape) in [
+        (Kind::Camera, "test", VIDEO),
+        (Kind::Camera, "no-camera", VIDEO),
+        (Kind::Microphone, "silence", Shape::Audio),
+    ] {
+        let it = device(kind, name, &[]);
+        let (source, told) = open(&timebase, shape, move || Some(it.clone()));
+        assert_eq!(
+            told.recv_timeout(PATIENCE),
+            Ok(Notice::Running),
+            "{kind} {name}"
+        );
+        let (sample, ..) = pull(&timebase, source.output());
+        if let Shape::Video { .. } = shape {
+            let caps = sample.caps().unwrap().to_string();
+            assert!(caps.contains("framerate=(fraction)30/1"), "{name}: {caps}");
+        }
+        assert!(source.close(PATIENCE));
+    }
+    for (kind, source) in [
+        (Kind::Speaker, "audiotestsrc num-buffers=30 ! audioconvert"),
+        (Kind::Screen, "videotestsrc num-buffers=20 ! videoconvert"),
+    ] {
+        for file in catalogue
+            .of(kind)
+            .filter(|file| !["alsa", "x11"].contains(&file.name.as_str()))
+        {
+            let location = dir.path().join(format!("{kind}-%03d"));
+            let mut given = required(file);
+            for value in given.values_mut() {
+                *value = location.to_str().unwrap().to_owned();
+            }
+            let pipeline = gst::Pipeline::new();
+            let source = gst::parse::bin_from_description(source, true).unwrap();
+            let sink = launch(file, &given).unwrap_or_else(|error| panic!("{error}"));
+            pipeline.add_many([&source, &sink]).unwrap();
+            source.link(&sink).unwrap();
+            pipeline.set_state(gst::State::Playing).unwrap();
+            let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+            let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
+            let end = pipeline.bus().unwrap().timed_pop_filtered(patience, &ends);
+            assert!(
+                end.is_some_and(|it| it.type_() == gst::MessageType::Eos),
+                "{kind} {}",
+                file.name
+            );
+            pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
+    // 30 buffers of 1024 samples, left and right, of two bytes.
+    let sound = std::fs::metadata(dir.path().join("speaker-%03d")).unwrap();
+    assert!(
+        sound.len().abs_diff(30 * 1024 * 4 * 48_000 / 44_100) < 20_000,
+        "{}",
+        sound.len()
+    );
+    assert!(dir.path().join("screen-000").exists());
+}
+
+/// The brightness of a JPEG at some places.
+fn look(path: &Path, places: &[(usize, usize)]) -> Option<Vec<u8>> {
+    // The ring has gone on where it cannot be read any more.
+    let bytes = std::fs::read(path).ok()?;
+    assert!(
+        bytes.ends_with(&[0xff, 0xd9]),
+        "a picture that is not whole"
+    );
+    let pipeline = gst::parse::launch(
+        "appsrc name=in ! jpegdec ! videoconvert ! video/x-raw,format=GRAY8 ! appsink name=out sync=false",
+    );
+    let pipeline = pipeline
+        .expect("it is right")
+        .downcast::<gst::Pipeline>()
+        .expect("it is one");
+    let input = pipeline
+        .by_name("in")
+        .and_downcast::<gst_app::AppSrc>()
+        .expect("it is there");
+    let output = pipeline
+        .by_name("out")
+        .and_downcast::<gst_app::AppSink>()
+        .expect("it is there");
+    input.set_caps(Some(&gst::Caps::new_empty_simple("image/jpeg")));
+    pipeline.set_state(gst::State::Playing).expect("it starts");
+    input
+        .push_buffer(gst::Buffer::from_slice(bytes))
+        .expect("it is taken");
+    let patience = gst::ClockTime::try_from(PATIENCE).expect("it is short");
+    let sample = output.try_pull_sample(patience).expect("it is a picture");
+    let caps = sample
+        .caps()
+        .and_then(|caps| caps.structure(0))
+        .expect("it has caps");
+    let width =
+        usize::try_from(caps.get::<i32>("width").expect("it has a width")).expect("it fits");
+    let buffer = sample.buffer().expect("it has a buffer");
+    let map = buffer.map_readable().expect("it is readable");
+    let stride = width.next_multiple_of(4);
+    let seen = places.iter().map(|&(x, y)| map[y * stride + x]).collect();
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    Some(seen)
+}
+
+#[test]
+fn what_is_on_the_screen_can_be_read_while_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let timebase = timebase();
+    let location = dir.path().join("%06d.jpg");
+    let screen = device(
+        Kind::Screen,
+        "file",
+        &[
+            ("location", location.to_str().unwrap()),
+            ("files", "5"),
+            ("rate", "10"),
+        ],
+    );
+    let (tell, told) = mpsc::channel();
+    let mix = VideoMix::start(
+        &timebase,
+        video_mix::Settings {
+            width: 640,
+            height: 360,
+            framerate: 30,
+            upstream: gst::ClockTime::from_mseconds(100),
+            screen: Arc::new(move || Some(screen.clone())),
+            tell: Arc::new(move |notice| {
+                let _ = tell.send(notice);
+            }),
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        told.recv_timeout(PATIENCE),
+        Ok(MixNotice::Device(Notice::Running))
+    );
+    let colour = |pattern| {
+        let camera = device(Kind::Camera, "test", &[("pattern", pattern)]);
+        open(&timebase, VIDEO, move || Some(camera.clone())).0
+    };
+    let (white, black) = (colour("white"), colour("black"));
+    let (left, right) = (mix.add(1, "White").unwrap(), mix.add(2, "Black").unwrap());
+    let places = mix.places();
+    assert_eq!(places.len(), 2);
+    let middle = |key| {
+        let place: &video_mix::Place = &places[&key];
+        let at = |start: u32, size: u32| usize::try_from(start + size / 2).unwrap();
+        (at(place.x, place.width), at(place.y, place.height))
+    };
+    let wanted = [middle(1), middle(2), (320, 20)];
+    let mut done = false;
+    for _ in 0..600 {
+        for (camera, entrance) in [(&white, &left), (&black, &right)] {
+            let (sample, ..) = pull(&timebase, camera.output());
+            entrance.push_sample(&sample).unwrap();
+        }
+        let mut files: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "jpg"))
+            .collect();
+        files.sort();
+        assert!(files.len() <= 6, "{} files are kept", files.len());
+        let Some(seen) = files.last().and_then(|latest| look(latest, &wanted)) else {
+            continue;
+        };
+        // White, black, and the ground above both.
+        done = seen[0] > 200 && seen[1] < 25 && seen[2].abs_diff(20) < 6;
+        if done {
+            break;
+        }
+    }
+    assert!(done, "the two are never seen in their places");
+    assert!(mix.close(PATIENCE));
+    assert!(white.close(PATIENCE) && black.close(PATIENCE));
+}
+
+#[test]
+fn the_full_range_of_a_jpeg_is_not_taken_for_the_limited_one() {
+    // The shipped file with a JPEG of white where the camera would be.
+    let mut file = device(Kind::Camera, "v4l2-mjpeg", &[]).file;
+    file.settings.clear();
+    file.elements.retain(|element| element != "v4l2src");
+    file.launch = file.launch.replace(
+        "v4l2src name=camera",
+        "videotestsrc is-live=true pattern=white ! video/x-raw,format=RGB,width=320,height=180 ! \
+         jpegenc",
+    );
+    let timebase = timebase();
+    let (source, told) = open(&timebase, VIDEO, move || Some(Device::plain(file.clone())));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Notice::Running));
+    let (sample, ..) = pull(&timebase, source.output());
+    let luma = sample.buffer().unwrap().map_readable().unwrap()[0];
+    assert!((233..=236).contains(&luma), "white is {luma}");
+    assert!(source.close(PATIENCE));
 }

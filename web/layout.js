@@ -72,7 +72,7 @@ function beside(count, width, height, gap, shape) {
   // The strip takes what the large tile leaves, but never less than can be recognised.
   const spare = width - height * shape - gap;
   let columns = 1;
-  let stripWidth = Math.min(Math.max(SMALL, spare), width / 4);
+  let stripWidth = Math.min(Math.max(SMALL, width / 6, spare), width / 4);
   const rowsIn = (/** @type {number} */ tile) => Math.max(1, Math.floor((height + gap) / (tile / ASPECT + gap)));
   let tileWidth = stripWidth;
   if (rowsIn(tileWidth) < count) {

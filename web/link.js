@@ -11,7 +11,7 @@
  *
  * @typedef {import('./signalling.js').World} World
  * @typedef {import('./codecs.js').Caps} Caps
- * @typedef {'path' | 'silent' | 'dark' | 'description' | 'media' | 'timeout' | 'failed' | 'resumed'} Reason
+ * @typedef {'path' | 'silent' | 'dark' | 'description' | 'media' | 'fingerprint' | 'timeout' | 'failed' | 'resumed'} Reason
  * @typedef {'connecting' | 'live' | 'broken'} LinkState
  *
  * @typedef {object} Host What a link needs of its session.
@@ -41,7 +41,7 @@ export const DARK_MS = 2_000;
 export const FRESH_MS = 3_000;
 /** Before each further `again` of a link that does not get well. */
 export const PAUSES_MS = [0, 2_000, 5_000, 10_000, 20_000, 30_000];
-/** An `again` that nobody answers is said once more after this, on top of the pause. */
+/** An `again` that nobody answers is said once more after this: the other side may be away. */
 const UNANSWERED_MS = 10_000;
 /** A link that was well for this long has all its pauses before it again. */
 const WELL_MS = 30_000;
@@ -90,8 +90,9 @@ export class Link {
    * Starts a generation and gives up whatever an earlier one had.
    * @param {number} generation
    * @param {boolean} offerer
+   * @param {string} [why] the server's word for why it is not the first
    */
-  begin(generation, offerer) {
+  begin(generation, offerer, why) {
     if (generation <= this.generation) return;
     this.#host.world.clearTimeout(this.#again);
     this.connection?.close();
@@ -99,7 +100,8 @@ export class Link {
     this.offerer = offerer;
     this.kept = false;
     this.#owed = null;
-    if (this.state === 'live') this.#become('connecting', null);
+    if (why === 'fingerprint') this.#become('broken', why);
+    else if (this.state === 'live') this.#become('connecting', null);
     this.connection = new Connection(this.#host, this, generation, offerer);
     this.#host.changed('state');
   }
@@ -122,9 +124,14 @@ export class Link {
     this.connection = null;
   }
 
-  /** What `hello` says of it, or null when it would not outlive the server. */
+  /**
+   * What `hello` says of it, or null when it would not outlive the server. A connection that
+   * stands and brings nothing is kept too: it may come to itself, and else is built again as what
+   * it is.
+   */
   claim() {
-    return this.connection && this.state === 'live'
+    const stands = this.state === 'live' || (this.state === 'broken' && (this.why === 'silent' || this.why === 'dark'));
+    return this.connection && stands
       ? { link: this.id, gen: this.generation, offerer: this.offerer }
       : null;
   }
@@ -196,7 +203,12 @@ export class Link {
 
   /** The connection stutters and may come back by itself. */
   shaky() {
-    this.#become('broken', 'path');
+    this.#break('path');
+  }
+
+  /** A certificate that is not the promised one outweighs whatever follows from it. @param {Reason} why */
+  #break(why) {
+    this.#become('broken', this.why === 'fingerprint' ? this.why : why);
   }
 
   /**
@@ -208,7 +220,7 @@ export class Link {
     world.clearTimeout(this.#again);
     const pause = PAUSES_MS[Math.min(this.failures, PAUSES_MS.length - 1)];
     this.failures += 1;
-    this.#become('broken', why);
+    this.#break(why);
     if (pause === 0) this.#ask(why);
     else this.#again = world.setTimeout(() => this.#ask(why), pause);
   }
@@ -220,7 +232,7 @@ export class Link {
       this.#owed = why;
       return;
     }
-    this.#again = this.#host.world.setTimeout(() => this.trouble(why), UNANSWERED_MS);
+    this.#again = this.#host.world.setTimeout(() => this.#ask(why), UNANSWERED_MS);
   }
 }
 
@@ -250,6 +262,8 @@ class Connection {
   /** @type {(RTCIceCandidateInit | null)[]} */
   #theirs = [];
   #oursSeen = 0;
+  /** Our null has been said. */
+  #ended = false;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
   #senders = { audio: null, video: null };
   #deadline = 0;
@@ -420,7 +434,7 @@ class Connection {
 
   get #watched() {
     const { state, why } = this.#link;
-    return this.#current && (state === 'live' || (state === 'broken' && (why === 'silent' || why === 'dark')));
+    return this.#current && (state === 'live' || (state === 'broken' && (why === 'silent' || why === 'dark' || why === 'fingerprint')));
   }
 
   get #current() {
@@ -474,7 +488,8 @@ class Connection {
 
   /** @param {RTCIceCandidate | null} candidate */
   #gathered(candidate) {
-    if (candidate && candidate.candidate === '') return;
+    if (this.#ended || (candidate && candidate.candidate === '')) return;
+    this.#ended = candidate === null;
     if (this.#oursSeen >= MOST_CANDIDATES) return;
     // The last place is kept for the null that ends them.
     if (candidate && this.#oursSeen === MOST_CANDIDATES - 1) return;
@@ -506,17 +521,29 @@ class Connection {
       case 'connected':
         world.clearTimeout(this.#deadline);
         this.#marks = marks(world.now());
-        this.#link.well();
+        // Who refuses our certificate may look connected from here, so that only media counts.
+        if (this.#link.why !== 'fingerprint') this.#link.well();
         break;
       case 'disconnected':
         this.#link.shaky();
         this.#patience = world.setTimeout(() => this.#fail('path'), DISCONNECTED_MS);
         break;
       case 'failed':
-        this.#fail(this.#pc.iceConnectionState === 'failed' ? 'path' : 'failed');
+        this.#fail(this.#broken());
         break;
       default:
         break;
+    }
+  }
+
+  /** @returns {Reason} */
+  #broken() {
+    switch (this.#pc.iceConnectionState) {
+      case 'failed': return 'path';
+      // There is a path, and DTLS fails on it. No browser says why; it is their certificate that is
+      // not the promised one, or ours for them.
+      case 'connected': case 'completed': return 'fingerprint';
+      default: return 'failed';
     }
   }
 

@@ -128,6 +128,8 @@ async function askAbout() {
     about.name = typeof told.name === 'string' && told.name ? told.name : null;
     about.room = typeof told.room === 'string' && told.room ? told.room : null;
     about.needsPin = told.needs_pin === true;
+    // Only a device that is its own authority is warned about.
+    element('trust').hidden = !told.authority;
   } catch {
     // The join will say what is the matter.
     return;
@@ -375,6 +377,7 @@ function enter(state, why) {
     toDoor();
     doorWords = words.ofEnd(why);
     say(doorWords.text);
+    renderDoor();
     element('join').focus();
   } else if (state === 'refused') {
     toDoor();
@@ -482,7 +485,7 @@ function listen() {
     stage.speaking('self', speaks && media().audio, now);
     if (speaks && devices.tracks.audio && !media().audio && now - mutedHintAt > 60_000 && level > 0.6) {
       mutedHintAt = now;
-      pop(words.ofMutedSpeech());
+      pop(words.ofMutedSpeech(matchMedia('(hover: hover)').matches));
     }
   }
   for (const bar of document.querySelectorAll('.level i')) {
@@ -599,7 +602,6 @@ function renderRoom() {
   const count = String(session.people.length + 1);
   if (element('people-count').textContent !== count) {
     element('people-count').textContent = count;
-    element('people').setAttribute('aria-label', `People, ${count}`);
   }
   if (element('people-dialog').open) renderPeople();
   renderBanner();

@@ -169,6 +169,8 @@ export class Session {
   setName(name) {
     if (!this.#wish || this.#wish.name === name) return;
     this.#wish = { ...this.#wish, name };
+    // The server tells the others only.
+    if (this.self) this.self = { ...this.self, name };
     this.#say({ t: 'me', name });
   }
 
@@ -178,6 +180,7 @@ export class Session {
     const before = this.#wish.media;
     if (before.audio === media.audio && before.video === media.video) return;
     this.#wish = { ...this.#wish, media };
+    if (this.self) this.self = { ...this.self, media };
     this.#say({ t: 'me', media });
   }
 
@@ -456,11 +459,13 @@ export class Session {
     const wish = this.#wish;
     const self = this.self;
     if (!wish || !self) return;
-    /** @type {Record<string, unknown>} */
+    /** @type {{ name?: string, media?: Media }} */
     const me = {};
     if (wish.name && self.name !== wish.name) me.name = wish.name;
     if (self.media.audio !== wish.media.audio || self.media.video !== wish.media.video) me.media = wish.media;
-    if (Object.keys(me).length > 0) this.#say({ t: 'me', ...me });
+    if (Object.keys(me).length === 0) return;
+    this.self = { ...self, ...me };
+    this.#say({ t: 'me', ...me });
   }
 
   /** @param {any} message */
@@ -581,7 +586,7 @@ export class Session {
 
   /**
    * The server has this link in this generation: begins it, unless it is ours already.
-   * @param {{ link: string, peer: string, gen: number, offerer: boolean }} entry
+   * @param {{ link: string, peer: string, gen: number, offerer: boolean, why?: string }} entry
    * @param {'begun' | 'adopted'} how an adopted one should be ours, and is rebuilt if it is not
    * @returns {Link | null} the link, where we had this generation
    */
@@ -597,7 +602,7 @@ export class Session {
         person.link = link;
       }
     }
-    if (how === 'begun') link.begin(entry.gen, entry.offerer);
+    if (how === 'begun') link.begin(entry.gen, entry.offerer, entry.why);
     else link.miss(entry.gen, entry.offerer);
     return null;
   }
@@ -681,7 +686,7 @@ export class Session {
       changed: (what) => {
         const link = this.#links.get(id);
         if (!link) return;
-        if (what === 'state' && link.kept && link.state === 'broken') {
+        if (what === 'state' && link.kept && link.claim() === null) {
           this.#orphaned(link);
           this.#tell({ type: 'people' });
           return;
@@ -706,7 +711,7 @@ export class Session {
     this.#tell({ type: 'state', state, why });
   }
 
-  /** @param {(keyof Session['#timers'])[]} names */
+  /** @param {('dial' | 'ping' | 'pong' | 'adopt' | 'watch')[]} names */
   #clear(...names) {
     for (const name of names) {
       this.#world.clearTimeout(this.#timers[name]);

@@ -257,7 +257,7 @@ class Tile {
     this.#follow(seen);
     const trouble = seen.self
       ? null
-      : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000 });
+      : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away });
     this.#tell(trouble);
     const lost = !seen.self && (seen.state === 'broken' || (seen.state === 'connecting' && this.#kept));
     if (lost && !this.#kept) this.#keep();

@@ -177,9 +177,9 @@ export function ofAlone() {
   return { text: 'Nobody else is here yet.', action: 'Copy the link', does: 'link', tone: 'plain' };
 }
 
-/** @returns {Words} */
-export function ofMutedSpeech() {
-  return { text: 'You are muted. Hold the space bar to talk.', tone: 'wait' };
+/** @param {boolean} keys whether there is a keyboard @returns {Words} */
+export function ofMutedSpeech(keys) {
+  return { text: keys ? 'You are muted. Hold the space bar to talk.' : 'You are muted.', tone: 'wait' };
 }
 
 /**
@@ -190,18 +190,23 @@ export function ofMutedSpeech() {
  * @param {string | null} about.why
  * @param {number} about.failures
  * @param {number} about.seconds
+ * @param {boolean} [about.away] its signalling is lost, so that nothing can be tried
  * @returns {{ text: string, short: string, details: boolean } | null} `short`: for a small tile;
  *   `details`: whether the technical reason is one tap away
  */
-export function ofTile({ name, state, why, failures, seconds }) {
+export function ofTile({ name, state, why, failures, seconds, away = false }) {
   const count = seconds >= 3 ? ` ${duration(seconds)}` : '';
   if (state === 'live' || state === 'none') return null;
-  if (failures >= 3) {
+  // Our own first finding may be chance; the other side's is not, and comes without a failure here.
+  if (why === 'fingerprint' && failures !== 1) {
+    return { text: `No secure connection to ${name}. Somebody may be in between: tell whoever looks after the room.`, short: 'Not secure', details: true };
+  }
+  if (failures >= 3 && !away) {
     return why === 'path' || why === 'timeout'
       ? { text: `No way through the network between you and ${name}. Your network may block video calls.`, short: 'No way through', details: true }
       : { text: `The connection to ${name} keeps failing. This page keeps trying.`, short: 'Keeps failing', details: true };
   }
-  if (state === 'connecting' && failures === 0) {
+  if (state === 'connecting' && failures === 0 && !away) {
     const text = seconds < 8 ? 'Connecting…' : `Still connecting…${count}`;
     return { text, short: `Connecting…${seconds < 8 ? '' : count}`, details: seconds >= 8 };
   }
@@ -219,6 +224,7 @@ export function ofReason(why) {
     case 'silent': return 'Connected, but no packet came for six seconds.';
     case 'dark': return 'Packets come, but no picture could be decoded for two seconds.';
     case 'description': return 'A session description could not be used.';
+    case 'fingerprint': return 'The certificate of one side is not the one that was announced to the other (a=fingerprint), so nothing was sent.';
     case 'media': return 'A new track does not fit what was negotiated.';
     case 'failed': return 'The encrypted connection (DTLS) failed.';
     case 'resumed': return 'The signalling was lost during the negotiation.';
@@ -244,9 +250,9 @@ export function ofPerson(media, { device = false, self = false, away = false } =
 /** @param {number} seconds */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
+  if (whole < 60) return `${whole}\u00a0s`;
   const minutes = Math.floor(whole / 60);
-  return `${minutes}:${String(whole % 60).padStart(2, '0')} min`;
+  return `${minutes}:${String(whole % 60).padStart(2, '0')}\u00a0min`;
 }
 
 /**

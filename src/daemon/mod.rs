@@ -12,6 +12,13 @@ mod engine;
 mod identity;
 #[cfg(feature = "media")]
 mod line;
+#[cfg_attr(
+    not(feature = "media"),
+    expect(
+        dead_code,
+        reason = "only a device connects through memory, and this is a server alone"
+    )
+)]
 mod server;
 mod settings;
 mod site;

@@ -150,6 +150,7 @@ impl Site {
     }
 
     /// The way to the hub.
+    #[cfg(feature = "media")]
     pub(super) fn exchange(&self) -> &Exchange {
         &self.exchange
     }

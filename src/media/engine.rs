@@ -353,7 +353,7 @@ impl Engine {
         let slots = self
             .branches
             .values()
-            .flat_map(|slot| [slot.idle_until, slot.retry_at]);
+            .flat_map(|slot| [slot.idle_until, slot.retry_at, slot.look_at]);
         [
             self.limiter.deadline(),
             self.camera.retry_at,
@@ -448,6 +448,7 @@ impl Engine {
             self.force_keyframe(codec);
         }
         self.closing.tick(now);
+        self.look_for_stalled(now);
         let over: Vec<_> = self
             .branches
             .iter()

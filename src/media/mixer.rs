@@ -66,7 +66,7 @@ pub(super) struct Input {
 
 pub(super) struct Mixer {
     pipeline: gst::Pipeline,
-    mixer: gst::Element,
+    aggregator: gst::Element,
     inputs: Arc<Mutex<BTreeMap<u64, Input>>>,
     leaving: mpsc::SyncSender<Leaving>,
     bus: gst::Bus,
@@ -89,7 +89,7 @@ impl Mixer {
     pub(super) fn start(
         timebase: &Timebase,
         pipeline: gst::Pipeline,
-        mixer: gst::Element,
+        aggregator: gst::Element,
         tell: Tell,
         emptied: impl Fn() + Send + 'static,
     ) -> Result<Self, MixError> {
@@ -102,8 +102,9 @@ impl Mixer {
         let mut worker = Worker {
             timebase: timebase.clone(),
             pipeline: pipeline.clone(),
-            mixer: mixer.clone(),
+            aggregator: aggregator.clone(),
             inputs: Arc::clone(&inputs),
+            core: pipeline.children(),
             bus: bus.clone(),
             left,
             leaving: Vec::new(),
@@ -119,7 +120,7 @@ impl Mixer {
             })?;
         Ok(Self {
             pipeline,
-            mixer,
+            aggregator,
             inputs,
             leaving,
             bus,
@@ -171,7 +172,7 @@ impl Mixer {
             .and_then(|element| element.static_pad("src"))
             .ok_or_else(|| glib::bool_error!("an input without an end"))?;
         let pad = self
-            .mixer
+            .aggregator
             .request_pad_simple("sink_%u")
             .ok_or_else(|| glib::bool_error!("the mixer gives no pad"))?;
         set_up(&pad);
@@ -186,7 +187,7 @@ impl Mixer {
                     .try_for_each(gst::prelude::ElementExt::sync_state_with_parent)
             });
         if let Err(error) = linked {
-            self.mixer.release_request_pad(&pad);
+            self.aggregator.release_request_pad(&pad);
             return Err(error);
         }
         Ok(pad)
@@ -276,8 +277,10 @@ fn wake(bus: &gst::Bus) {
 struct Worker {
     timebase: Timebase,
     pipeline: gst::Pipeline,
-    mixer: gst::Element,
+    aggregator: gst::Element,
     inputs: Arc<Mutex<BTreeMap<u64, Input>>>,
+    /// What belongs to no input.
+    core: Vec<gst::Element>,
     bus: gst::Bus,
     left: mpsc::Receiver<Leaving>,
     leaving: Vec<Leaving>,
@@ -324,7 +327,7 @@ impl Worker {
         let due: Vec<_> = self.leaving.extract_if(.., |it| it.at <= now).collect();
         if !due.is_empty() {
             for leaving in due {
-                remove(&self.pipeline, &self.mixer, leaving.input);
+                remove(&self.pipeline, &self.aggregator, leaving.input);
             }
             if self.leaving.is_empty() {
                 (self.emptied)();
@@ -349,13 +352,17 @@ impl Worker {
         let text = text.trim_end_matches('.').to_owned();
         let Some(key) = key else {
             drop(inputs);
-            (self.tell)(MixNotice::Failed(text));
+            // An input that is being taken out finds its pad gone, and may say so.
+            let of_core = |element: &gst::Element| message.src() == Some(element.upcast_ref());
+            if self.core.iter().any(of_core) {
+                (self.tell)(MixNotice::Failed(text));
+            }
             return;
         };
         let input = inputs.remove(&key);
         drop(inputs);
         if let Some(input) = input {
-            remove(&self.pipeline, &self.mixer, input);
+            remove(&self.pipeline, &self.aggregator, input);
         }
         (self.tell)(MixNotice::Input { key, why: text });
     }

@@ -273,3 +273,6 @@ fn chain(
         .map(drop)
         .map_err(|error| glib::bool_error!("cannot link: {error:?}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,10 @@ use super::launch::{LaunchError, launch};
 use crate::pipeline::File;
 use timeline::{Timeline, Turn};
 
-/// Buffers that wait at the end for a reader that is late; the oldest goes first.
-const OUTPUT_BUFFERS: u32 = 4;
+/// Pictures that wait at the end for a reader that is late; the oldest goes first.
+const OUTPUT_PICTURES: u32 = 4;
+/// Pieces of sound that wait likewise: a third of a second.
+const OUTPUT_SOUNDS: u32 = 16;
 /// How much of a file is decoded ahead, so that its beginning is ready before its end is over.
 const FILE_AHEAD: gst::ClockTime = gst::ClockTime::from_mseconds(300);
 /// A device that gives nothing for so long is as good as gone.
@@ -239,7 +241,10 @@ impl Tail {
             .async_(false)
             .enable_last_sample(false)
             .drop(true)
-            .max_buffers(OUTPUT_BUFFERS)
+            .max_buffers(match shape {
+                Shape::Video { .. } => OUTPUT_PICTURES,
+                Shape::Audio => OUTPUT_SOUNDS,
+            })
             .build();
         let chain = match shape {
             Shape::Video { .. } => vec![
@@ -456,7 +461,7 @@ impl Worker {
     fn attach(&mut self, bin: gst::Bin, stands_in: bool) -> Result<(), String> {
         self.turn += 1;
         let turn = Turn::new(self.turn);
-        let result = self.link_and_start(&bin, &turn);
+        let result = self.link_and_start(&bin, turn);
         match result {
             Ok(live) => {
                 self.attached = Some(Attached {
@@ -476,7 +481,7 @@ impl Worker {
     }
 
     /// Returns whether the bin is live.
-    fn link_and_start(&self, bin: &gst::Bin, turn: &Turn) -> Result<bool, String> {
+    fn link_and_start(&self, bin: &gst::Bin, turn: Turn) -> Result<bool, String> {
         let words = |error: glib::BoolError| error.to_string();
         self.pipeline.add(bin).map_err(words)?;
         let pad = bin.static_pad("src").ok_or("it has no source pad")?;

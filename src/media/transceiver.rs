@@ -184,3 +184,61 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdp::{Description, Side, TRANSPORT_WIDE_CC};
+
+    fn offer(profile: &str, feedback: &str) -> Description {
+        let transport = format!(
+            "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=rtcp-mux\r\n\
+             a=fingerprint:sha-256 {}\r\na=extmap:5 {TRANSPORT_WIDE_CC}\r\n",
+            ["00"; 32].join(":")
+        );
+        let text = format!(
+            "v=0\r\na=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\n{transport}a=mid:0\r\n\
+             a=rtpmap:109 opus/48000/2\r\na=rtcp-fb:109 nack\r\na=rtcp-fb:109 {feedback}\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 126\r\n{transport}a=mid:1\r\na=rtpmap:126 H264/90000\r\n\
+             a=rtcp-fb:126 nack\r\na=rtcp-fb:126 {feedback}\r\n\
+             a=fmtp:126 packetization-mode=1;level-asymmetry-allowed=1;profile-level-id={profile}\r\n"
+        );
+        Description::parse(&text, Side::Offer).unwrap()
+    }
+
+    #[test]
+    fn an_answer_has_the_numbers_of_the_offer() {
+        gst::init().unwrap();
+        let offer = offer("42001f", "transport-cc");
+        let lines = Lines::answer(&offer, offer.choose(&[Codec::H264]).unwrap(), [1, 2]);
+        let audio = lines.audio.caps(Medium::Audio);
+        let audio = audio.structure(0).unwrap();
+        assert_eq!(audio.get::<i32>("payload"), Ok(109));
+        assert_eq!(audio.get::<&str>("extmap-5"), Ok(TRANSPORT_WIDE_CC));
+        assert!(!audio.has_field("rtcp-fb-nack"), "Chromium refuses it");
+        let video = lines.video.caps(Medium::Video);
+        let video = video.structure(0).unwrap();
+        assert_eq!(video.get::<i32>("payload"), Ok(126));
+        assert_eq!(video.get::<u32>("ssrc"), Ok(2));
+        assert_eq!(video.get::<&str>("profile-level-id"), Ok("42001f"));
+        assert_eq!(video.get::<&str>("profile"), Ok("baseline"));
+        assert!(video.has_field("rtcp-fb-nack"));
+    }
+
+    #[test]
+    fn without_feedback_there_are_no_transport_wide_numbers() {
+        gst::init().unwrap();
+        let offer = offer("42e01f", "goog-remb");
+        let lines = Lines::answer(&offer, offer.choose(&[Codec::H264]).unwrap(), [1, 2]);
+        for (medium, line) in lines.each() {
+            assert!(!line.caps(medium).to_string().contains("extmap"));
+        }
+        assert!(
+            lines
+                .video
+                .caps(Medium::Video)
+                .to_string()
+                .contains("constrained-baseline")
+        );
+    }
+}

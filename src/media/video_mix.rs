@@ -80,8 +80,8 @@ struct Tiles {
 struct Tile {
     picture: gst::Pad,
     slate: Option<gst::Pad>,
-    /// Overlays with the name: in the picture and on the slate. Absent where they do not exist.
-    names: Vec<gst::Element>,
+    /// The name in the picture, where this machine can write.
+    label: Option<gst::Element>,
 }
 
 impl VideoMix {
@@ -140,37 +140,31 @@ impl VideoMix {
     pub fn add(&self, key: u64, name: &str) -> Result<AppSrc, MixError> {
         self.remove(key);
         let mut tiles = self.lock();
+        self.draw(true);
         let upstream = self.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
         let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
         let label = overlay(name, TEXT, "bottom", "left");
         elements.extend(label.clone());
         elements.push(mixer::queue(upstream)?);
-        let mut input = self.mixer.connect(elements, |pad| {
+        let connected = self.mixer.connect(elements, |pad| {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
             pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
             pad.set_property("zorder", 2u32);
-        })?;
-        let slate = self.slate(name);
-        let mut names: Vec<_> = label.into_iter().collect();
-        let behind = match slate {
-            Ok((behind, overlay)) => {
-                names.extend(overlay);
-                Some(behind)
-            }
-            // Without a slate there is the ground.
-            Err(error) => {
-                tracing::warn!(%error, "no slate");
-                None
-            }
-        };
+        });
+        let mut input = connected.inspect_err(|_| self.draw(!tiles.order.is_empty()))?;
+        // Without a slate there is the ground.
+        let behind = self
+            .slate(name)
+            .inspect_err(|error| tracing::warn!(%error, "no slate"))
+            .ok();
         tiles.order.push(key);
         tiles.shown.insert(
             key,
             Tile {
                 picture: input.pad.clone(),
                 slate: behind.as_ref().map(|behind| behind.pad.clone()),
-                names,
+                label,
             },
         );
         input.behind = behind.map(Box::new);
@@ -193,15 +187,31 @@ impl VideoMix {
             }
             self.mixer.take_out(input, self.timebase.running_time());
         }
+        if tiles.order.is_empty() {
+            self.draw(false);
+        }
     }
 
     /// A member has another name.
     pub fn label(&self, key: u64, name: &str) {
-        if let Some(tile) = self.lock().shown.get(&key) {
-            for overlay in &tile.names {
-                overlay.set_property("text", words(name));
-            }
+        let mut tiles = self.lock();
+        let Some(tile) = tiles.shown.get_mut(&key) else {
+            return;
+        };
+        if let Some(label) = &tile.label {
+            label.set_property("text", words(name));
         }
+        let Ok(slate) = self.slate(name) else { return };
+        tile.slate = Some(slate.pad.clone());
+        let mut inputs = self.mixer.inputs();
+        let before = inputs
+            .get_mut(&key)
+            .and_then(|input| input.behind.replace(Box::new(slate)));
+        drop(inputs);
+        if let Some(before) = before {
+            self.mixer.take_out(*before, self.timebase.running_time());
+        }
+        self.arrange(&tiles);
     }
 
     /// Where everybody is, in the order of coming.
@@ -225,7 +235,7 @@ impl VideoMix {
         screen.is_none_or(|screen| screen.close(within)) && mixed
     }
 
-    /// Puts everybody in place, and draws as often as is worth it.
+    /// Puts everybody in place.
     fn arrange(&self, tiles: &Tiles) {
         let (width, height) = (self.settings.width, self.settings.height);
         let places = grid(tiles.order.len(), width, height);
@@ -243,16 +253,22 @@ impl VideoMix {
                     pad.set_property(property, i32::try_from(figure).unwrap_or(i32::MAX));
                 }
             }
-            if let Some(overlay) = tile.names.first() {
+            if let Some(overlay) = &tile.label {
                 // A thirtieth of the whole picture's height, whatever the size of the tile.
                 let pixels = height / 30 * OVERLAY_WIDTH / place.width.max(1);
                 overlay.set_property("font-desc", format!("{FACE} {pixels}px"));
             }
         }
-        let framerate = if tiles.order.is_empty() {
-            IDLE_FRAMERATE
-        } else {
+    }
+
+    /// Draws as often as is worth it.
+    ///
+    /// Not while an input that matters settles what it gives: it would be told that nothing fits.
+    fn draw(&self, somebody: bool) {
+        let framerate = if somebody {
             self.settings.framerate
+        } else {
+            IDLE_FRAMERATE
         };
         if let Ok(caps) = caps(&self.settings, framerate)
             && self.rate.property::<gst::Caps>("caps") != caps
@@ -262,7 +278,7 @@ impl VideoMix {
     }
 
     /// What is seen of a member who gives no pictures: the name on an empty tile, drawn once.
-    fn slate(&self, name: &str) -> Result<(Input, Option<gst::Element>), MixError> {
+    fn slate(&self, name: &str) -> Result<Input, MixError> {
         let (width, height) = SLATE;
         let caps: gst::Caps = format!(
             "video/x-raw,format=I420,width={width},height={height},framerate=30/1,colorimetry=bt601"
@@ -278,23 +294,18 @@ impl VideoMix {
                 .property("caps", caps)
                 .build()?,
         ];
-        elements.extend(overlay.clone());
-        elements.push(
-            gst::ElementFactory::make("imagefreeze")
-                .property("is-live", true)
-                .build()?,
-        );
-        let caps: gst::Caps = format!("video/x-raw,framerate={IDLE_FRAMERATE}/1").parse()?;
-        elements.push(
-            gst::ElementFactory::make("capsfilter")
-                .property("caps", caps)
-                .build()?,
-        );
-        elements.push(mixer::queue(self.settings.upstream)?);
-        let input = self
-            .mixer
-            .connect(elements, |pad| pad.set_property("zorder", 1u32))?;
-        Ok((input, overlay))
+        elements.extend(overlay);
+        // Its one picture would be of the beginning of time.
+        if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
+            let now = i64::try_from(self.timebase.running_time().nseconds());
+            end.set_offset(now.unwrap_or(i64::MAX));
+        }
+        let input = self.mixer.connect(elements, |pad| {
+            pad.set_property("zorder", 1u32);
+            // One picture and the end: the compositor keeps it, and no thread runs for it.
+            pad.set_property("repeat-after-eos", true);
+        })?;
+        Ok(input)
     }
 
     fn lock(&self) -> MutexGuard<'_, Tiles> {

@@ -2,7 +2,7 @@
 //!
 //! People install the authority, so it is made once and kept. It is constrained to the names and
 //! networks of this device, so that whoever steals it cannot use it to impersonate a bank.
-//! `docs/decisions/own-authority.md` has the reasons for its dates.
+//! `docs/decisions/013-own-authority.md` has the reasons for its dates.
 //!
 //! Invariant: the private key of the authority leaves neither this module nor its file.
 

@@ -161,8 +161,8 @@ impl Survey {
     #[must_use]
     pub fn table(&self, choices: &Choices) -> String {
         let mut text = String::new();
-        self.write_table(&mut text, choices)
-            .expect("writing to a String cannot fail");
+        // Writing to a `String` cannot fail.
+        let _ = self.write_table(&mut text, choices);
         text
     }
 
@@ -215,7 +215,7 @@ impl Survey {
         for (what, choice) in choices.named() {
             match choice {
                 Some(choice) => {
-                    writeln!(text, "  {what:<12} {:<12} {}", choice.pipeline, choice.why)?
+                    writeln!(text, "  {what:<12} {:<12} {}", choice.pipeline, choice.why)?;
                 }
                 None => writeln!(
                     text,

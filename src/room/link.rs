@@ -29,7 +29,7 @@ const DARK_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from
 /// The pause once there is no route.
 const NO_ROUTE_PAUSE: Duration = Duration::from_secs(20);
 
-/// The pause when the other side is not who its description says: waiting will hardly help.
+/// The pause when the other side is still not who its description says: waiting will hardly help.
 const IMPOSTOR_PAUSE: Duration = Duration::from_secs(30);
 
 /// This many failures in [`NO_ROUTE_WITHIN`] mean that there is no route.
@@ -48,6 +48,10 @@ const ASKED: Duration = Duration::from_secs(8);
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One pair of members, as one of them sees it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that are independent of each other, not the stages of one"
+)]
 pub(super) struct Link {
     id: LinkId,
     /// The other side. Another one after a server's restart.
@@ -148,6 +152,11 @@ impl Link {
         outputs: &mut VecDeque<Output>,
     ) {
         self.settle(now);
+        if why == Reason::Fingerprint && !self.accused() {
+            // One of the two sides said so, and we did not: browsers compare as well.
+            let detail = "the other side was promised another certificate than ours";
+            self.last_failure = Some((why, detail.to_owned()));
+        }
         self.negotiation.close(why, outputs);
         self.negotiation = Negotiation::new(
             now,
@@ -298,16 +307,26 @@ impl Link {
             self.path_failures = self.path_failures.saturating_add(1);
         }
         let pause = match why {
+            // The other side may not know it yet, and hears the reason by being asked.
+            Reason::Fingerprint if !self.accused() => self.pause.next(),
             Reason::Fingerprint => self.pause.around(IMPOSTOR_PAUSE),
             Reason::Dark => Duration::ZERO,
             _ if self.no_route => self.pause.around(NO_ROUTE_PAUSE),
             _ => self.pause.next(),
         };
-        self.last_failure = Some((why, detail.chars().take(200).collect()));
+        // Where the other side refuses our certificate, all that we see is a handshake that fails.
+        if why != Reason::Failed || !self.accused() {
+            self.last_failure = Some((why, detail.chars().take(200).collect()));
+        }
         self.trouble = Some(Trouble {
             why,
             ask_at: now + pause,
         });
+    }
+
+    /// A certificate was not the promised one, and nothing has come up since.
+    fn accused(&self) -> bool {
+        matches!(self.last_failure, Some((Reason::Fingerprint, _)))
     }
 
     fn count_failure(&mut self, now: Instant) {
@@ -338,12 +357,21 @@ impl Link {
         }
     }
 
-    /// When [`Self::due`] has something to do, if nothing happens before.
+    /// The server does not know this link, and nothing comes on it, although we are back: there is
+    /// nothing to be kept. (Without a server, silence may end together with its absence.)
+    pub(super) fn is_lost(&self, now: Instant, around: Around) -> bool {
+        let silent = |trouble: &Trouble| trouble.why == Reason::Silent && trouble.ask_at <= now;
+        self.held && around.wire && self.trouble.as_ref().is_some_and(silent)
+    }
+
+    /// When [`Self::due`] or [`Self::is_lost`] has something to say, if nothing happens before.
     pub(super) fn deadline(&self, now: Instant, around: Around) -> Option<Instant> {
         let may_ask = around.wire && !self.held;
         let negotiation = self.negotiation.deadline().filter(|_| may_ask);
-        let ask = self.trouble.as_ref().map(|trouble| trouble.ask_at);
-        let ask = ask.filter(|_| may_ask && around.present);
+        let trouble = self.trouble.as_ref().filter(|trouble| {
+            may_ask && around.present || self.held && around.wire && trouble.why == Reason::Silent
+        });
+        let ask = trouble.map(|trouble| trouble.ask_at);
         let stall = self.up.as_ref().filter(|_| self.trouble.is_none());
         let stall = stall.map(|(_, stall)| {
             let video = around.video && self.dark_not_before.is_none_or(|at| at <= now);

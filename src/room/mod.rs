@@ -19,7 +19,7 @@ mod stall;
 mod status;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     time::{Duration, Instant},
 };
@@ -418,9 +418,16 @@ impl Room {
             self.held_until = None;
             self.end_links(|link| link.held, Reason::Resumed);
         }
-        for link in self.links.values_mut() {
+        let mut lost = BTreeSet::new();
+        for (id, link) in &mut self.links {
             let around = around(&self.session, &self.members, link);
             link.due(now, around, &mut self.outputs);
+            if link.is_lost(now, around) {
+                lost.insert(id.clone());
+            }
+        }
+        if !lost.is_empty() {
+            self.end_links(|link| lost.contains(link.id()), Reason::Silent);
         }
     }
 

@@ -119,7 +119,7 @@ pub enum LinkState {
     Away,
     /// It failed three times within a minute; it is tried again now and then.
     NoRoute,
-    /// The other side is not who its description says; it is tried again now and then.
+    /// One of the two is not who its description says; it is tried again now and then.
     Impostor,
 }
 
@@ -139,7 +139,7 @@ impl LinkState {
             Self::Waiting => "trying again soon",
             Self::Away => "waiting for the other side to come back",
             Self::NoRoute => "no route; trying again now and then",
-            Self::Impostor => "not connected, because the other side is not who it says it is",
+            Self::Impostor => "not connected, because somebody may be between the two sides",
         }
     }
 }

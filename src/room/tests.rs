@@ -303,7 +303,34 @@ fn an_impostor_is_named_and_tried_again_only_after_long_pauses() {
     let link = node.link(L1);
     assert_eq!(link.state, LinkState::Impostor);
     assert_eq!(link.why, Some(Reason::Fingerprint));
+    // At once, so that the other side hears why; after that it will hardly help.
+    assert!(node.until("say again link-eva g1 Fingerprint") <= 650);
+    node.begin(L1, EVA, 2, false);
+    node.offer(L1, 2, EVA);
+    node.local(L1, 2);
+    node.fail(L1, 2, Reason::Fingerprint);
     assert!(node.until("say again") >= 21_000);
+}
+
+#[test]
+fn that_our_certificate_is_refused_is_known_from_the_other_side() {
+    let mut node = Node::joined(&[EVA]);
+    node.open(L1, EVA, 1);
+    node.fail(L1, 1, Reason::Failed);
+    assert_eq!(node.link(L1).why, Some(Reason::Failed));
+    node.begin_because(L1, EVA, 2, Reason::Fingerprint);
+    assert_eq!(node.link(L1).state, LinkState::Impostor);
+    // What we see of it ourselves says less.
+    node.fail(L1, 2, Reason::Failed);
+    let link = node.link(L1);
+    assert_eq!(link.why, Some(Reason::Fingerprint));
+    assert_eq!(
+        link.words,
+        "not connected, because somebody may be between the two sides: \
+         the other side was promised another certificate than ours"
+    );
+    node.connect(L1, EVA, 3);
+    assert_eq!(node.link(L1).state, LinkState::Connected);
 }
 
 #[test]
@@ -566,13 +593,16 @@ fn a_restarted_server_adopts_what_lives() {
     assert_eq!(node.link(L1).state, LinkState::Connected);
     assert_eq!(node.link(L2).state, LinkState::Kept);
     // Tom comes back later.
-    node.advance(15_000);
+    for second in 1..=15 {
+        assert!(node.traffic(L1, 1, second, second).is_empty());
+        assert!(node.traffic(L2, 3, second, second).is_empty());
+        assert!(node.advance(1_000).is_empty());
+    }
     node.join_event("member-tom2");
     assert_eq!(
         node.link_event(LinkEvent::Adopted, L2, "member-tom2", 3, true),
         ["label link-tom tom2"]
     );
-    assert!(node.traffic(L2, 3, 1, 1).is_empty());
     assert_eq!(node.link(L2).state, LinkState::Connected);
     assert!(node.their_candidate(L2, 3, "member-tom2", None).len() == 1);
 }
@@ -586,8 +616,32 @@ fn a_kept_link_that_nobody_else_claims_ends_when_the_time_is_over() {
     node.hear(Input::Connected);
     node.welcome(false, 20_000);
     node.snapshot(&[], &[]);
-    assert!(node.advance(20_900).is_empty(), "silent or not");
+    node.run_traffic(L1, 1, 20);
+    assert!(node.advance(900).is_empty());
     assert_eq!(node.advance(200), ["close link-eva g1 Resumed"]);
+}
+
+#[test]
+fn a_kept_link_that_is_silent_ends_soon_after_the_server_is_back() {
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 1);
+    node.drop_socket();
+    // Perhaps it is our own network, and all comes back together.
+    node.until("dial");
+    for line in node.advance(60_000) {
+        assert!(line == "dial" || line == "hang up", "{line}");
+    }
+    node.hear(Input::Disconnected);
+    node.until("dial");
+    assert_eq!(
+        node.hear(Input::Connected),
+        ["say hello resume keep link-eva g1"]
+    );
+    node.welcome(false, 20_000);
+    node.snapshot(&[], &[]);
+    assert_eq!(node.link(L1).state, LinkState::Kept);
+    assert!(node.advance(2_900).is_empty());
+    assert_eq!(node.advance(200), ["close link-eva g1 Silent"]);
 }
 
 #[test]
@@ -1110,6 +1164,17 @@ impl Node {
 
     fn begin(&mut self, link: &str, peer: &str, generation: u32, offerer: bool) -> Vec<String> {
         self.link_event(LinkEvent::Begin, link, peer, generation, offerer)
+    }
+
+    fn begin_because(&mut self, link: &str, peer: &str, generation: u32, why: Reason) {
+        self.message(Server::Link(protocol::Link {
+            ev: LinkEvent::Begin,
+            link: id(link),
+            peer: id(peer),
+            generation: Generation(generation),
+            offerer: true,
+            why: Some(why),
+        }));
     }
 
     fn open(&mut self, link: &str, peer: &str, generation: u32) -> Open {

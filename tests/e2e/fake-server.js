@@ -99,7 +99,7 @@ export class FakeServer {
     if (pathname === '/about') {
       const { name, room, pin } = this.settings;
       response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ name, room, version: '0', needs_pin: pin !== null }));
+      response.end(JSON.stringify({ name, room, version: '0', needs_pin: pin !== null, authority: { name: 'Atrium authority', sha256: 'AB:CD' } }));
       return;
     }
     const file = normalize(pathname === '/' ? '/index.html' : pathname);
@@ -150,7 +150,9 @@ export class FakeServer {
           });
           ws.send(JSON.stringify({ ...welcome, session: before.session, secret: before.secret, member: before.id, resumed: true, adopt_ms: 0 }));
           this.#broadcast({ t: 'member', ev: 'changed', member: tell(before), owner: this.#owner }, before);
+          const unfinished = [...this.#links.values()].filter((link) => (link.a === before || link.b === before) && !link.answered);
           ws.send(JSON.stringify(this.#snapshot(before)));
+          for (const link of unfinished) this.#again(link, 'resumed');
           break;
         }
         const twin = this.#members.find(({ node }) => node === message.node);
@@ -186,11 +188,12 @@ export class FakeServer {
       case 'me':
         if (message.name) member.name = message.name;
         if (message.media) member.media = message.media;
-        this.#broadcast({ t: 'member', ev: 'changed', member: tell(member), owner: this.#owner });
+        this.#broadcast({ t: 'member', ev: 'changed', member: tell(member), owner: this.#owner }, member);
         break;
       case 'offer': case 'answer': case 'candidate': case 'show': {
         const link = this.#links.get(message.link);
         if (!link || (message.gen && message.gen !== link.gen)) break;
+        if (message.t === 'answer') link.answered = true;
         const other = link.a === member ? link.b : link.a;
         other.ws?.send(JSON.stringify({ ...message, from: member.id }));
         break;
@@ -198,8 +201,7 @@ export class FakeServer {
       case 'again': {
         const link = this.#links.get(message.link);
         if (!link || message.gen !== link.gen) break;
-        link.gen += 1;
-        this.#begin(link, message.why);
+        this.#again(link, message.why);
         break;
       }
       case 'ping': send({ t: 'pong' }); break;
@@ -215,34 +217,42 @@ export class FakeServer {
   #snapshot(member) {
     return {
       t: 'room', room: 'atrium', owner: this.#owner, members: this.#members.map(tell),
-      links: [...this.#links.values()].filter(({ a, b }) => a === member || b === member)
+      links: [...this.#links.values()].filter(({ a, b, answered }) => answered && (a === member || b === member))
         .map((link) => ({ link: link.id, peer: (link.a === member ? link.b : link.a).id, gen: link.gen, offerer: link.offerer === member })),
     };
   }
 
   #enter(member, { linked = true } = {}) {
+    const others = linked ? [...this.#members] : [];
     this.#members.push(member);
+    this.#broadcast({ t: 'member', ev: 'joined', member: tell(member), owner: this.#owner }, member);
+    const fresh = [];
     const adopted = [];
-    for (const other of this.#members) {
-      if (other === member || !linked) continue;
+    for (const other of others) {
       const kept = (member.keep ?? []).find(({ link, gen, offerer }) => {
         const claim = (other.keep ?? []).find((their) => their.link === link);
         return claim && claim.gen === gen && claim.offerer !== offerer && Date.now() < this.#adoptUntil;
       });
       // The one who was there first offers; a device offers to pages.
       const offerer = kept ? (kept.offerer ? member : other) : member.kind === 'device' ? member : other;
-      const link = { id: kept?.link ?? id(), gen: kept?.gen ?? 1, a: other, b: member, offerer };
+      const link = { id: kept?.link ?? id(), gen: kept?.gen ?? 1, a: other, b: member, offerer, answered: Boolean(kept) };
       this.#links.set(link.id, link);
-      adopted.push({ link, kept });
+      (kept ? adopted : fresh).push(link);
     }
     member.ws?.send(JSON.stringify(this.#snapshot(member)));
-    this.#broadcast({ t: 'member', ev: 'joined', member: tell(member), owner: this.#owner }, member);
-    for (const { link, kept } of adopted) this.#tellLink(link, kept ? 'adopted' : 'begin', undefined, link.a);
+    for (const link of adopted) this.#tellBoth(link, 'adopted');
+    for (const link of fresh) this.#tellBoth(link, 'begin');
   }
 
-  #begin(link, why) {
-    this.#tellLink(link, 'begin', why, link.a);
-    this.#tellLink(link, 'begin', why, link.b);
+  #again(link, why) {
+    link.gen += 1;
+    link.answered = false;
+    this.#tellBoth(link, 'begin', why);
+  }
+
+  #tellBoth(link, ev, why) {
+    this.#tellLink(link, ev, why, link.a);
+    this.#tellLink(link, ev, why, link.b);
   }
 
   #tellLink(link, ev, why, to) {

@@ -161,7 +161,7 @@ const SCENES = {
     const client = await bob.page.createCDPSession();
     void client.send('Page.crash').catch(() => {});
     await says(me, 'is reconnecting');
-    await until('it counts', () => me.page.evaluate(() => /reconnecting… \d+ s/.test(document.body.innerText)));
+    await until('it counts', () => me.page.evaluate(() => /reconnecting… \d+\ss/.test(document.body.innerText)));
   } },
   'no-route': { server: { ice: [] }, async play({ me, server }) {
     await enter(me);
@@ -174,7 +174,7 @@ const SCENES = {
     await me.sees(bob);
     await server.kill();
     await says(me, 'Connection to the room lost');
-    await until('it counts', () => me.page.evaluate(() => /again… \d+ s/.test(document.body.innerText)));
+    await until('it counts', () => me.page.evaluate(() => /again… \d+\ss/.test(document.body.innerText)));
   } },
   restarting: { async play({ me, another, server }) {
     await enter(me);
@@ -192,7 +192,8 @@ const SCENES = {
     await says(me, 'You’re back');
   } },
   sound: { sound: false, async play({ me, another }) {
-    await enter(me);
+    await me.join({ touch: false });
+    await me.inside();
     await another({ name: 'Bob' });
     await says(me, 'keeps the sound off');
   } },

@@ -110,6 +110,23 @@ export class Roomd {
   }
 }
 
+/**
+ * The server that the tests run against: a real one, or with `E2E_SERVER=fake` the few lines of
+ * `fake-server.js`, which is how the page is tried where no roomd has been built.
+ */
+export async function serve() {
+  if (process.env.E2E_SERVER !== 'fake') return Roomd.start();
+  const { FakeServer } = await import('./fake-server.js');
+  const server = await new FakeServer().start();
+  return {
+    url: server.url,
+    pin: async () => server.settings.pin,
+    kill: () => server.kill(),
+    run: () => server.restart(),
+    stop: () => server.kill().catch(() => {}),
+  };
+}
+
 // The browsers.
 
 /**
@@ -136,16 +153,22 @@ export function chromium({ trusting = true, args = [], profile, sound = true, pr
   });
 }
 
-/** Debian's Firefox, by WebDriver BiDi. */
-export function firefox({ trusting = true } = {}) {
-  return puppeteer.launch({
+/**
+ * Debian's Firefox, by WebDriver BiDi. Where there is no sound card its audio contexts never run,
+ * so it gets a sound server of its own that plays to nowhere.
+ */
+export async function firefox({ trusting = true } = {}) {
+  const sound = await nowhere();
+  const browser = await puppeteer.launch({
     browser: 'firefox',
     executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
     headless: true,
     acceptInsecureCerts: trusting,
+    env: { ...process.env, PULSE_SERVER: sound.server },
     extraPrefsFirefox: {
       'media.autoplay.default': 0,
       'media.autoplay.blocking_policy': 0,
+      'media.autoplay.block-webaudio': false,
       'media.peerconnection.ice.loopback': true,
       'media.peerconnection.ice.obfuscate_host_addresses': false,
       'dom.min_background_timeout_value': 4,
@@ -155,7 +178,39 @@ export function firefox({ trusting = true } = {}) {
       'app.normandy.enabled': false,
       'browser.safebrowsing.downloads.remote.enabled': false,
     },
+  }).catch(async (error) => {
+    await sound.stop();
+    throw error;
   });
+  const close = browser.close.bind(browser);
+  browser.close = async () => {
+    await close();
+    await sound.stop();
+  };
+  return browser;
+}
+
+/** A sound server whose speaker is a hole in the ground. */
+async function nowhere() {
+  const home = await mkdtemp(join(tmpdir(), 'roomd-sound-'));
+  const socket = join(home, 'sound');
+  const child = spawn('pulseaudio', [
+    '-n', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--disable-shm=yes', '--log-level=error',
+    '--load=module-null-sink sink_name=nowhere', `--load=module-native-protocol-unix socket=${socket} auth-anonymous=1`,
+  ], { env: { ...process.env, HOME: home, XDG_RUNTIME_DIR: home }, stdio: 'ignore' });
+  const ended = new Promise((resolve) => {
+    child.once('exit', resolve);
+    child.once('error', resolve);
+  });
+  await until('pulseaudio listens (is it installed?)', () => existsSync(socket), { within: 10_000 });
+  return {
+    server: `unix:${socket}`,
+    async stop() {
+      child.kill();
+      await ended;
+      await rm(home, { recursive: true, force: true });
+    },
+  };
 }
 
 // The members.
@@ -190,16 +245,21 @@ export class Member {
     return member;
   }
 
-  /** Waits for the door, types a name (and a PIN), and joins. */
-  async join({ pin } = {}) {
+  /**
+   * Waits for the door, types a name (and a PIN), and joins.
+   * @param {{ pin?: string, touch?: boolean }} options `touch`: as a person does, so that the browser allows sound
+   */
+  async join({ pin, touch = true } = {}) {
     const { page } = this;
     await page.waitForSelector('#join:not(:disabled)');
-    await fill(page, '#name', this.name);
+    if (touch) await fill(page, '#name', this.name);
+    else await page.evaluate((name) => (document.querySelector('#name').value = name), this.name);
     if (pin !== undefined) {
       await page.waitForSelector('#pin-field:not([hidden])');
       await fill(page, '#pin', pin);
     }
-    await page.evaluate(() => document.querySelector('#join').click());
+    if (touch) await page.click('#join');
+    else await page.evaluate(() => document.querySelector('#join').click());
   }
 
   /** Waits until it is in the room. */

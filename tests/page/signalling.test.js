@@ -117,6 +117,8 @@ test('our candidates wait until our description has been sent', async () => {
   scene.pc.gather('candidate:later');
   scene.pc.gather('');
   scene.pc.gather(null);
+  scene.pc.gather('candidate:after the end');
+  scene.pc.gather(null);
   assert.deepEqual(scene.look().slice(-4), [
     '→ offer l1/1: offer of pc1',
     '→ candidate l1/1: candidate:eager',
@@ -254,6 +256,14 @@ test('a short disconnection is waited for, a long one is not', async () => {
   assert.deepEqual(scene.look(), ['→ again l1/1 path']);
 });
 
+test('an `again` that nobody answers is repeated, and is no further failure', async () => {
+  const { scene, page } = await live();
+  scene.pc.become('failed');
+  await scene.clock.advance(25_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), Array(3).fill('→ again l1/1 path'));
+  assert.equal(page.people[0].link.failures, 1);
+});
+
 test('an answer that never comes, and a connection that never stands', async () => {
   const { scene } = await joined();
   scene.look();
@@ -329,6 +339,26 @@ test('a member that sends nothing is not silent', async () => {
   await scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: { ...anna, media: { audio: false, video: false } } });
   await scene.clock.advance(60_000);
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+});
+
+test('the snapshot of a join leaves out what has not begun, and the beginnings follow', async () => {
+  const scene = new Scene();
+  const page = session(scene);
+  page.join(wish);
+  scene.socket.open();
+  await scene.hear(welcome(), room([member('anna'), member('bob'), member('me', { name: 'Ada' })]),
+    { t: 'link', ev: 'begin', link: 'l1', peer: 'anna', gen: 1, offerer: false },
+    { t: 'link', ev: 'begin', link: 'l2', peer: 'bob', gen: 1, offerer: true });
+  assert.deepEqual(scene.look().slice(4), ['state joined', 'pc1 new', 'pc2 new', '→ offer l2/1: offer of pc2']);
+  assert.deepEqual(page.people.map(({ member: { name }, link }) => [name, link.id]), [['anna', 'l1'], ['bob', 'l2']]);
+});
+
+test('what we say of ourselves is known here too, for the server tells the others only', async () => {
+  const { scene, page } = await live();
+  page.setMedia({ audio: false, video: true });
+  page.setName('Ada L.');
+  assert.deepEqual([page.self.name, page.self.media], ['Ada L.', { audio: false, video: true }]);
+  assert.deepEqual(scene.look(), ['→ me {"media":{"audio":false,"video":true}}', '→ me {"name":"Ada L."}']);
 });
 
 test('a lost socket touches no picture, and the session is taken up again', async () => {
@@ -464,6 +494,22 @@ test('a kept link that dies does not wait for the end of the adoption', async ()
   scene.pc.become('disconnected');
   assert.deepEqual(scene.look(), ['pc1 closed', 'went anna']);
   assert.equal(page.people.length, 0);
+});
+
+test('a link that was silent when the server went is kept, and built again by the next', async () => {
+  const { scene, page } = await live();
+  scene.socket.lose();
+  await scene.clock.advance(8_000);
+  assert.equal(page.people[0].link.why, 'silent');
+  scene.socket.open();
+  await scene.hear(
+    welcome({ session: 's2', member: 'me2', adopt_ms: 20_000 }),
+    room([member('anna2', { name: 'anna' }), member('me2', { name: 'Ada' })], [{ link: 'l1', peer: 'anna2', gen: 1, offerer: true }]),
+  );
+  assert.deepEqual(scene.look().slice(-5), [
+    '→ hello Ada resume s1/secret-1 keep l1/1 as offerer', '→ join pin 123456', '→ again l1/1 silent', 'state joined', 'back after 8000',
+  ]);
+  assert.equal(page.people.length, 1);
 });
 
 test('a device that restarted with its server takes its own place', async () => {
@@ -626,4 +672,30 @@ test('a server that is not there at first is tried for as long as it takes', asy
     'state connecting', 'dial roomd.v1', 'state reconnecting (unreachable)', 'dial roomd.v1', '→ hello Ada',
     '→ join pin 123456', 'state joined',
   ]);
+});
+
+test('a certificate that is not the promised one is told until media proves the contrary', async () => {
+  const { scene, page } = await live({ offerer: false, kind: 'device' });
+  const link = () => page.snapshot().people[0].link;
+  // The other side found it: here all looks well.
+  await scene.hear({ t: 'link', ev: 'begin', link: 'l1', peer: 'anna', gen: 2, offerer: false, why: 'fingerprint' });
+  assert.deepEqual([link().state, link().why], ['broken', 'fingerprint']);
+  await scene.hear({ t: 'offer', link: 'l1', gen: 2, from: 'anna', sdp: 'theirs' });
+  scene.pc.become('connected');
+  await scene.clock.advance(7_000);
+  assert.deepEqual([link().state, link().why, link().failures], ['broken', 'fingerprint', 0]);
+  // It goes away, as those do who close a connection.
+  scene.pc.become('disconnected');
+  assert.equal(link().why, 'fingerprint');
+  scene.pc.become('connected');
+  await flow(scene, scene.pc, 3);
+  assert.deepEqual([link().state, link().why], ['live', null]);
+});
+
+test('DTLS that fails on a path that works is a matter of certificates', async () => {
+  const { scene, page } = await joined({ offerer: true });
+  await scene.hear({ t: 'answer', link: 'l1', gen: 1, from: 'anna', sdp: 'theirs' });
+  scene.look();
+  scene.pc.become('failed', 'connected');
+  assert.deepEqual([page.snapshot().people[0].link.why, scene.last('again').why], ['fingerprint', 'fingerprint']);
 });

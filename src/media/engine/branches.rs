@@ -1,6 +1,6 @@
 //! Encoders: one for each codec that somebody needs.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Engine, Message, RETRY};
 use crate::{
@@ -9,12 +9,34 @@ use crate::{
     sdp::Codec,
 };
 
+/// An encoder that takes frames and gives none for so long is stalled.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// Raw buffers that an encoder may take in that time and have reason to give nothing for.
+const EXCUSED: u64 = 10;
+
 /// The place of a branch, with or without an encoder in it.
 pub(super) struct Slot {
     pub(super) branch: Option<Branch>,
     /// Nobody needs it; it is taken down then.
     pub(super) idle_until: Option<Instant>,
     pub(super) retry_at: Option<Instant>,
+    /// When to look whether it still makes frames, while it runs.
+    pub(super) look_at: Option<Instant>,
+    /// What it had taken and made at the last look.
+    seen: (u64, u64),
+}
+
+impl Slot {
+    /// Whether it has taken in frames since the last look and made none of them.
+    fn is_stalled(&mut self) -> bool {
+        let Some(branch) = &self.branch else {
+            return false;
+        };
+        let now = (branch.taken().delivered, branch.output().made().0);
+        let before = std::mem::replace(&mut self.seen, now);
+        now.0 > before.0 + EXCUSED && now.1 == before.1
+    }
 }
 
 impl Engine {
@@ -24,6 +46,8 @@ impl Engine {
             branch: None,
             idle_until: None,
             retry_at: Some(now),
+            look_at: None,
+            seen: (0, 0),
         });
         slot.idle_until = None;
         self.start_branches(now);
@@ -43,6 +67,12 @@ impl Engine {
                 .iter()
                 .find(|recipe| recipe.codec == codec)
             else {
+                let text = format!("there is no {} encoder", codec.encoding_name());
+                let _ = self.events.try_send(Event::Notice {
+                    what: Notice::Encoder,
+                    text,
+                    good: false,
+                });
                 continue;
             };
             let raw = match codec {
@@ -65,6 +95,8 @@ impl Engine {
                 Ok(branch) => {
                     tracing::debug!(?codec, "encoder started");
                     slot.branch = Some(branch);
+                    slot.look_at = Some(now + STALLED);
+                    slot.seen = (0, 0);
                 }
                 Err(error) => {
                     slot.retry_at = Some(now + RETRY);
@@ -87,6 +119,7 @@ impl Engine {
             return;
         };
         slot.retry_at = Some(now + RETRY);
+        slot.look_at = None;
         for link in self.links.values_mut() {
             match codec {
                 Codec::Opus => link.audio = None,
@@ -101,6 +134,26 @@ impl Engine {
             text: format!("the {} encoder failed: {fault}", codec.encoding_name()),
             good: false,
         });
+    }
+
+    /// Replaces encoders that take frames and give none, which happens without an error.
+    pub(super) fn look_for_stalled(&mut self, now: Instant) {
+        let mut stalled = Vec::new();
+        for (codec, slot) in &mut self.branches {
+            if slot.look_at.is_some_and(|at| at <= now) {
+                slot.look_at = Some(now + STALLED);
+                if slot.is_stalled() {
+                    stalled.push(*codec);
+                }
+            }
+        }
+        for codec in stalled {
+            let fault = bus::Fault {
+                element: "encoder".to_owned(),
+                text: format!("it gave no frame in {} s", STALLED.as_secs()),
+            };
+            self.branch_fault(now, codec, &fault);
+        }
     }
 
     pub(super) fn keyframe(&mut self, now: Instant, key: &Key) {

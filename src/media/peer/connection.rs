@@ -20,6 +20,10 @@ use crate::{
 /// How often to look again for the certificate of a link that is connected.
 const CERTIFICATE: Duration = Duration::from_millis(20);
 
+/// The other side refused our certificate, or has no cipher in common with us: GStreamer 1.22
+/// keeps to itself which.
+pub(super) const HANDSHAKE: &str = "the encrypted connection (DTLS) failed";
+
 impl Session {
     pub(super) fn state(&mut self) -> Step {
         let state = self
@@ -30,7 +34,7 @@ impl Session {
             .iter()
             .any(|transport| transport.state() == WebRTCDTLSTransportState::Failed)
         {
-            return Err(Failure::internal("the DTLS handshake failed"));
+            return Err(Failure::internal(HANDSHAKE));
         }
         match state {
             WebRTCPeerConnectionState::Failed => {

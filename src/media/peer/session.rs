@@ -153,6 +153,9 @@ impl Session {
             }
             Input::GatheringDone => self.gathered(None),
             Input::State => self.state(),
+            Input::Fault(fault) if fault.element == "dtlsdec" => {
+                Err(Failure::internal(super::connection::HANDSHAKE))
+            }
             Input::Fault(fault) => Err(Failure::internal(fault)),
             Input::Close => Ok(()),
         }

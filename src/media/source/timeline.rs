@@ -30,7 +30,7 @@ impl Turn {
     }
 
     /// Whether a message is about this one.
-    pub(super) fn is(&self, structure: &gst::StructureRef) -> bool {
+    pub(super) fn is(self, structure: &gst::StructureRef) -> bool {
         structure.get::<u32>("turn") == Ok(self.number)
     }
 }

@@ -24,7 +24,9 @@ pub fn grid(count: usize, width: u32, height: u32) -> Vec<Place> {
     let columns = match count {
         1 => 1,
         2 => 2,
-        _ => (1..).find(|side| side * side >= count).unwrap_or(1),
+        _ => (1..=count)
+            .find(|side| side.saturating_mul(*side) >= count)
+            .unwrap_or(1),
     };
     let rows = count.div_ceil(columns);
     let tile_width = even((width / columns).min(height / rows * 16 / 9));

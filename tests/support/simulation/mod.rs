@@ -764,6 +764,10 @@ impl World {
         }
         for _ in 0..copies {
             let mut at = self.now + self.chance.ms(1, slow);
+            if self.evil && self.chance.percent(5) {
+                // So late that it meets another generation.
+                at += self.chance.ms(5_000, 30_000);
+            }
             let Some(wire) = self.wires.get_mut(&conn) else {
                 return;
             };
@@ -775,7 +779,9 @@ impl World {
             if !self.evil || self.chance.percent(70) {
                 at = at.max(*latest);
             }
-            *latest = at.max(*latest);
+            if at < self.now + Duration::from_secs(3) {
+                *latest = at.max(*latest);
+            }
             let text = text.to_owned();
             let event = if up {
                 Event::Up { conn, text }

@@ -1,0 +1,95 @@
+// Every sentence, as it is read: what is the matter, and at most one thing to do.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as words from '../../web/words.js';
+
+const WANTS = [null, 'asking', 'denied', 'dismissed', 'missing', 'busy', 'failed', 'insecure', 'unplugged'];
+const JARGON = /\b(ICE|SDP|STUN|TURN|DTLS|WebRTC|WebSocket|NAT|getUserMedia|undefined|null|error)\b/i;
+
+function everySentence() {
+  const said = [];
+  for (const camera of WANTS) for (const microphone of WANTS) said.push(words.ofDevices(camera, microphone));
+  for (const code of ['need_pin', 'bad_pin', 'pin_wait', 'room_full', 'server_full', 'no_room', 'version', 'from_the_future']) {
+    said.push(words.ofRefusal(code, { room: 'atrium', seconds: 42 }), words.ofRefusal(code, { room: 'atrium', typed: true }));
+  }
+  for (const seconds of [0, 5, 30, 90]) {
+    said.push(words.ofDialling('reconnecting', seconds), words.ofReconnecting('lost', seconds), words.ofReconnecting('restart', seconds));
+    for (const state of ['connecting', 'broken']) {
+      for (const why of ['path', 'silent', 'dark', 'description', null]) {
+        for (const failures of [0, 1, 3]) said.push(words.ofTile({ name: 'Anna', state, why, failures, seconds }));
+      }
+    }
+  }
+  for (const why of ['left', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
+  said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofOldBrowser());
+  return said.filter(Boolean);
+}
+
+test('no sentence speaks jargon, shouts, or is long', () => {
+  for (const { text, short = '' } of everySentence()) {
+    assert.doesNotMatch(text + short, JARGON);
+    assert.doesNotMatch(text, /!/);
+    assert.ok(text.length <= 170, `${text.length}: ${text}`);
+    assert.match(text, /^\p{Lu}.*([.…]|\d\s(s|min))$/u, text);
+    assert.ok(short.length <= 26, short);
+  }
+});
+
+test('what one can do has a button, and every button does something', () => {
+  for (const { text, action, does } of everySentence()) {
+    assert.equal(action === undefined, does === undefined, text);
+    if (does) assert.ok(['devices', 'join', 'reload', 'secure', 'sound', 'link'].includes(does), does);
+    if (/try again\b/i.test(text) && /then try again/.test(text)) assert.equal(does, 'devices', text);
+  }
+});
+
+test('one matter at a time: the microphone before the camera, the missing last', () => {
+  const text = (camera, microphone) => words.ofDevices(camera, microphone)?.text ?? '';
+  assert.match(text('denied', 'busy'), /^The microphone is used by another program/);
+  assert.match(text('busy', 'missing'), /^The camera is used by another program/);
+  assert.match(text('missing', null), /^No camera found/);
+  assert.match(text(null, 'missing'), /^No microphone found/);
+  assert.match(text('missing', 'missing'), /watch and listen/);
+  assert.match(text('insecure', 'missing'), /secure connection/);
+  assert.equal(words.ofDevices(null, null), null);
+});
+
+test('a network that lets nothing through is called so, after three attempts', () => {
+  const tile = (more) => words.ofTile({ name: 'Anna', state: 'broken', why: 'path', failures: 1, seconds: 4, ...more });
+  assert.equal(tile({}).text, 'Anna is reconnecting… 4\u00a0s');
+  assert.equal(tile({}).details, false);
+  assert.deepEqual(tile({ failures: 3 }), {
+    text: 'No way through the network between you and Anna. Your network may block video calls.', short: 'No way through', details: true,
+  });
+  assert.equal(tile({ failures: 3, away: true }).text, 'Anna is reconnecting… 4\u00a0s', 'one who is away is not the network’s fault');
+  assert.match(tile({ failures: 3, why: 'dark' }).text, /keeps failing/);
+  assert.equal(tile({ state: 'live' }), null);
+  assert.equal(tile({ state: 'connecting', failures: 0, seconds: 2 }).text, 'Connecting…');
+});
+
+test('a second wrong PIN is a wrong PIN; one that was remembered is an old one', () => {
+  assert.match(words.ofRefusal('bad_pin', { typed: true }).text, /not the room’s PIN/);
+  assert.match(words.ofRefusal('bad_pin', { typed: false }).text, /has a new PIN/);
+  assert.match(words.ofRefusal('pin_wait', { seconds: 75 }).text, /in 1:15\smin\.$/);
+});
+
+test('initials of names from everywhere', () => {
+  assert.deepEqual(
+    ['Ada Lovelace', 'ada', '', '  ', 'Anna Maria von Ort', '王小明', '👩🏽‍🚀 Mae', 'иван петров'].map(words.initials),
+    ['AL', 'A', '?', '?', 'AO', '王', '👩🏽‍🚀M', 'ИП'],
+  );
+});
+
+test('the hue of a member is one of eight, and the same everywhere', () => {
+  // The wall computes the same: FNV-1a of the id's bytes, modulo 8.
+  assert.deepEqual(['aaaaaaaaaaaaaaaaaaaaaaaaaa', 'b', 'member-01'].map(words.hue), [7, 5, 5]);
+  const all = new Set(Array.from({ length: 200 }, (_, n) => words.hue(`member-${n}`)));
+  assert.equal(all.size, 8);
+});
+
+test('what a person is, in words', () => {
+  assert.equal(words.ofPerson({ audio: false, video: true }, { device: true }), 'room device, muted, camera on');
+  assert.equal(words.ofPerson({ audio: true, video: false }, { self: true, away: true }), 'you, microphone on, camera off, reconnecting');
+});

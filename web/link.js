@@ -47,6 +47,7 @@ const UNANSWERED_MS = 10_000;
 const WELL_MS = 30_000;
 /** Between two samples of about one second; more means that this machine slept or is overloaded, and its figures say nothing of the other. */
 const SLEPT_MS = 2_500;
+const KINDS = /** @type {('audio' | 'video')[]} */ (['audio', 'video']);
 /** The protocol's limit for one side of a generation. */
 const MOST_CANDIDATES = 64;
 
@@ -266,6 +267,8 @@ class Connection {
   #ended = false;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
   #senders = { audio: null, video: null };
+  /** @type {Promise<void> | null} */
+  #replacing = null;
   #deadline = 0;
   #patience = 0;
   #marks;
@@ -331,15 +334,16 @@ class Connection {
       await pc.setRemoteDescription({ type: 'offer', sdp });
       if (this.#closed) return;
       this.#apply();
-      const tracks = this.#host.tracks();
       for (const transceiver of pc.getTransceivers()) {
         const kind = /** @type {'audio' | 'video'} */ (transceiver.receiver.track.kind);
         if (this.#senders[kind]) continue;
         this.#senders[kind] = transceiver.sender;
         transceiver.direction = 'sendrecv';
         for (const stream of this.#bundle()) transceiver.sender.setStreams?.(stream);
-        await transceiver.sender.replaceTrack(tracks[kind]);
       }
+      // All at once and of this moment: a camera that opens during the negotiation is not missed.
+      await this.replace();
+      if (this.#closed) return;
       await pc.setLocalDescription(await pc.createAnswer());
       if (this.#closed) return;
       this.#describe('answer');
@@ -371,18 +375,34 @@ class Connection {
   }
 
   /** Puts our present tracks into the place of the earlier ones. */
-  async replace() {
-    const tracks = this.#host.tracks();
+  replace() {
+    // One at a time, until what is sent is what shall be: the last word counts, not the slowest.
+    this.#replacing ??= this.#replaceAll().finally(() => {
+      this.#replacing = null;
+    });
+    return this.#replacing;
+  }
+
+  async #replaceAll() {
     try {
-      await Promise.all([
-        this.#senders.audio?.replaceTrack(tracks.audio),
-        this.#senders.video?.replaceTrack(tracks.video),
-      ]);
+      for (let stale = this.#stale; stale.length > 0 && !this.#closed; stale = this.#stale) {
+        const tracks = this.#host.tracks();
+        await Promise.all(stale.map((kind) => this.#senders[kind]?.replaceTrack(tracks[kind])));
+      }
       await this.tune();
     } catch {
       // The new track does not fit what was negotiated, so it needs a negotiation of its own.
       this.#fail('media');
     }
+  }
+
+  /** What is sent of a track that is not the present one. */
+  get #stale() {
+    const tracks = this.#host.tracks();
+    return KINDS.filter((kind) => {
+      const sender = this.#senders[kind];
+      return sender !== null && sender.track !== tracks[kind];
+    });
   }
 
   /** Encodes as large as the other side displays us, and not at all where it does not. */

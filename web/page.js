@@ -254,12 +254,17 @@ function act(what) {
       stage.play();
       renderBanner();
       break;
-    case 'link':
-      void navigator.clipboard?.writeText(`${location.origin}${location.pathname}${location.search}`).then(
-        () => pop({ text: 'The link is copied. Who opens it needs the PIN too.', tone: 'plain' }),
-        () => pop({ text: `The link is ${location.origin}`, tone: 'plain' }),
+    case 'link': {
+      const link = new URL('/', location.href);
+      if (session.room && session.room !== about.room) link.searchParams.set('room', session.room);
+      const copied = about.needsPin ? 'The link is copied. Who opens it needs the PIN too.' : 'The link is copied.';
+      const said = navigator.clipboard?.writeText(link.href) ?? Promise.reject(new Error('no clipboard'));
+      void said.then(
+        () => pop({ text: copied, tone: 'plain' }),
+        () => pop({ text: `The link is ${link.href}`, tone: 'plain' }),
       );
       break;
+    }
     default: break;
   }
 }
@@ -269,6 +274,12 @@ function join() {
   const name = element('name').value.trim();
   const pin = element('pin').value.replace(/\s+/g, '');
   const room = element('room').value.trim() || about.room;
+  if (!element('room-field').hidden && !room) {
+    doorWords = words.ofRefusal('no_room');
+    renderDoor();
+    element('room').focus();
+    return;
+  }
   if (!element('pin-field').hidden && pin === '') {
     doorWords = words.ofRefusal('need_pin');
     element('pin').setAttribute('aria-invalid', 'true');

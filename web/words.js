@@ -104,6 +104,7 @@ export function ofRefusal(code, { room = null, seconds = 0, typed = false } = {}
     case 'server_full':
       return { text: 'Too many people use this server at the moment. Try again a little later.', action: 'Try again', does: 'join', tone: 'wait' };
     case 'no_room':
+      if (!room) return { text: 'Which room? Its name is part of the link that you were given.', tone: 'wait' };
       return { text: `There is no room “${room ?? ''}” here. Check the link that you were given.`, tone: 'stop' };
     case 'version':
       return { text: 'The room was updated, and this page was not. Load it again.', action: 'Reload', does: 'reload', tone: 'wait' };

@@ -38,6 +38,9 @@ export async function until(what, look, { within = 15_000, every = 50 } = {}) {
 
 /** A `roomd` of its own, on a port of its own, in a state directory of its own. */
 export class Roomd {
+  /** What a page has to add to the address: a server of many rooms wants to be told which. */
+  at = '';
+
   /**
    * @param {{ command?: string[], listen?: string, args?: string[], env?: object, through?: string[] }} options
    *   `through`: a command that starts it, for another network
@@ -47,6 +50,7 @@ export class Roomd {
     const roomd = new Roomd();
     roomd.state = await mkdtemp(join(tmpdir(), 'roomd-e2e-'));
     roomd.command = command;
+    if (command[0] === 'serve') roomd.at = '?room=atrium';
     roomd.args = args;
     roomd.env = env;
     roomd.through = through;
@@ -120,6 +124,7 @@ export async function serve() {
   const server = await new FakeServer().start();
   return {
     url: server.url,
+    at: '',
     pin: async () => server.settings.pin,
     kill: () => server.kill(),
     run: () => server.restart(),

@@ -79,6 +79,9 @@ class FakeSender {
     this.track = track;
   }
   async replaceTrack(track) {
+    this.pc.scene.onReplace?.();
+    // A browser takes its time, and the last word counts.
+    await null;
     if (this.pc.refuses === 'replaceTrack') throw new Error('InvalidModificationError');
     this.track = track;
   }

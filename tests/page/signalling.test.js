@@ -96,6 +96,21 @@ test('an offer is answered, and what is sent replaces what the browser prepared'
   );
 });
 
+test('another camera that is chosen while an offer is being answered is the one that is sent', async () => {
+  const scene = new Scene();
+  const page = session(scene);
+  page.setTracks({ audio: track('audio', 'old'), video: track('video', 'old') });
+  page.join(wish);
+  scene.socket.open();
+  await scene.hear(welcome(), room([member('anna'), member('me')]), { t: 'link', ev: 'begin', link: 'l1', peer: 'anna', gen: 1, offerer: false });
+  scene.onReplace = () => {
+    scene.onReplace = null;
+    page.setTracks({ audio: track('audio', 'new'), video: track('video', 'new') });
+  };
+  await scene.hear({ t: 'offer', link: 'l1', gen: 1, sdp: 'theirs' });
+  assert.deepEqual(scene.pc.transceivers.map(({ sender }) => [sender.track.kind, sender.track.name]), [['audio', 'new'], ['video', 'new']]);
+});
+
 test('without camera and microphone both sections are negotiated all the same', async () => {
   const scene = new Scene();
   const page = session(scene);
@@ -105,6 +120,7 @@ test('without camera and microphone both sections are negotiated all the same', 
   assert.deepEqual(scene.pc.transceivers.map(({ direction, sender }) => [direction, sender.track]),
     [['sendrecv', null], ['sendrecv', null]]);
   page.setTracks({ audio: null, video: track('video') });
+  await settle();
   assert.equal(scene.pc.transceivers[1].sender.track.kind, 'video');
 });
 

@@ -12,12 +12,12 @@ function everySentence() {
   const said = [];
   for (const camera of WANTS) for (const microphone of WANTS) said.push(words.ofDevices(camera, microphone));
   for (const code of ['need_pin', 'bad_pin', 'pin_wait', 'room_full', 'server_full', 'no_room', 'version', 'from_the_future']) {
-    said.push(words.ofRefusal(code, { room: 'atrium', seconds: 42 }), words.ofRefusal(code, { room: 'atrium', typed: true }));
+    said.push(words.ofRefusal(code, { room: 'atrium', seconds: 42 }), words.ofRefusal(code, { typed: true }));
   }
   for (const seconds of [0, 5, 30, 90]) {
     said.push(words.ofDialling('reconnecting', seconds), words.ofReconnecting('lost', seconds), words.ofReconnecting('restart', seconds));
     for (const state of ['connecting', 'broken']) {
-      for (const why of ['path', 'silent', 'dark', 'description', null]) {
+      for (const why of ['path', 'silent', 'dark', 'description', 'fingerprint', null]) {
         for (const failures of [0, 1, 3]) said.push(words.ofTile({ name: 'Anna', state, why, failures, seconds }));
       }
     }
@@ -32,7 +32,7 @@ test('no sentence speaks jargon, shouts, or is long', () => {
     assert.doesNotMatch(text + short, JARGON);
     assert.doesNotMatch(text, /!/);
     assert.ok(text.length <= 170, `${text.length}: ${text}`);
-    assert.match(text, /^\p{Lu}.*([.…]|\d\s(s|min))$/u, text);
+    assert.match(text, /^\p{Lu}.*([.…?]|\d\s(s|min))$/u, text);
     assert.ok(short.length <= 26, short);
   }
 });
@@ -67,6 +67,14 @@ test('a network that lets nothing through is called so, after three attempts', (
   assert.match(tile({ failures: 3, why: 'dark' }).text, /keeps failing/);
   assert.equal(tile({ state: 'live' }), null);
   assert.equal(tile({ state: 'connecting', failures: 0, seconds: 2 }).text, 'Connecting…');
+});
+
+test('somebody in between is named when the other side says so, or when it is found twice', () => {
+  const tile = (failures) => words.ofTile({ name: 'Anna', state: 'broken', why: 'fingerprint', failures, seconds: 4 });
+  assert.match(tile(0).text, /No secure connection to Anna/);
+  assert.match(tile(1).text, /reconnecting/);
+  assert.match(tile(2).text, /No secure connection to Anna/);
+  assert.match(words.ofReason('fingerprint'), /certificate/);
 });
 
 test('a second wrong PIN is a wrong PIN; one that was remembered is an old one', () => {

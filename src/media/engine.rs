@@ -42,6 +42,10 @@ const INBOX: usize = 1024;
 /// How long to wait before a device or an encoder that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// For how long TURN servers that gave nothing are left out of what is opened next. They keep the
+/// direct way from being found, see [`super::ice::Servers::leave_out_relays`].
+const NO_RELAY: Duration = Duration::from_mins(1);
+
 /// How long [`Media::stats`] waits for the engine.
 const STATS: Duration = Duration::from_secs(1);
 
@@ -152,6 +156,8 @@ pub enum Message {
     Opened(Device, Result<Opened, String>),
     /// An encoder failed.
     BranchFault(Codec, bus::Fault),
+    /// A link has had no candidate from its TURN servers.
+    NoRelay,
     /// Somebody wants to know.
     Stats(SyncSender<Stats>),
     /// Take everything down and end, at the latest at this time.
@@ -295,6 +301,8 @@ struct Engine {
     closing: Closing,
     /// Threads of links that are being taken down, and what watches them.
     ending: BTreeMap<u64, u64>,
+    /// TURN servers are left out until then.
+    no_relay_until: Option<Instant>,
     stop: Option<Instant>,
 }
 
@@ -318,6 +326,7 @@ impl Engine {
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
             ending: BTreeMap::new(),
+            no_relay_until: None,
             stop: None,
         }
     }
@@ -395,6 +404,7 @@ impl Engine {
             Message::Closed(id) => self.closing.done(now, id),
             Message::Opened(device, opened) => self.opened(now, device, opened),
             Message::BranchFault(codec, fault) => self.branch_fault(now, codec, &fault),
+            Message::NoRelay => self.no_relay_until = Some(now + NO_RELAY),
             Message::Stats(reply) => {
                 let _ = reply.try_send(self.stats());
             }

@@ -46,6 +46,17 @@ impl Servers {
         }
         all
     }
+
+    /// Leaves the relays out where there is a STUN server.
+    ///
+    /// While a TURN server of its list has not answered well, libnice takes no answer of a STUN
+    /// server: it reads it with the rules of the former and drops it. So a wrong password would
+    /// close the direct way too.
+    pub fn leave_out_relays(&mut self) {
+        if self.stun.is_some() {
+            self.turn.clear();
+        }
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -203,6 +214,18 @@ mod tests {
         assert_eq!(all.refused.len(), 9);
         assert!(all.refused[0].contains("TLS"));
         assert!(!all.refused.join("").contains("secret"));
+    }
+
+    #[test]
+    fn relays_are_left_out_only_where_something_is_left() {
+        let turn = server(&["turn:turn.example.org"], Some("u"), Some("p"));
+        let mut all =
+            Servers::read(&[server(&["stun:stun.example.org"], None, None), turn.clone()]);
+        all.leave_out_relays();
+        assert!(all.turn.is_empty() && all.stun.is_some());
+        let mut all = Servers::read(&[turn]);
+        all.leave_out_relays();
+        assert_eq!(all.turn.len(), 1);
     }
 
     #[test]

@@ -41,8 +41,11 @@ export class Roomd {
   /** What a page has to add to the address: a server of many rooms wants to be told which. */
   at = '';
 
-  /** @param {{ command?: string[], listen?: string, args?: string[], env?: object }} options */
-  static async start({ command = ['serve'], listen = '127.0.0.1:0', args = [], env = {} } = {}) {
+  /**
+   * @param {{ command?: string[], listen?: string, args?: string[], env?: object, through?: string[] }} options
+   *   `through`: a command that starts it, for another network
+   */
+  static async start({ command = ['serve'], listen = '127.0.0.1:0', args = [], env = {}, through = [] } = {}) {
     if (!existsSync(ROOMD)) throw new Error(`there is no ${ROOMD}: build it, or name one in ROOMD_BIN`);
     const roomd = new Roomd();
     roomd.state = await mkdtemp(join(tmpdir(), 'roomd-e2e-'));
@@ -50,6 +53,7 @@ export class Roomd {
     if (command[0] === 'serve') roomd.at = '?room=atrium';
     roomd.args = args;
     roomd.env = env;
+    roomd.through = through;
     await roomd.run(listen);
     return roomd;
   }
@@ -57,7 +61,8 @@ export class Roomd {
   /** Starts it (again), on the same port if it has had one. */
   async run(listen = `127.0.0.1:${this.port}`) {
     this.log = [];
-    const child = spawn(ROOMD, [...this.command, '--state-dir', this.state, '--listen', listen, ...this.args], {
+    const [program, ...words] = [...this.through, ROOMD, ...this.command, '--state-dir', this.state, '--listen', listen, ...this.args];
+    const child = spawn(program, words, {
       // The control socket of each is its own, too.
       env: { ...process.env, RUNTIME_DIRECTORY: this.state, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -131,13 +136,16 @@ export async function serve() {
 
 /**
  * Debian's Chromium.
- * @param {{ trusting?: boolean, args?: string[], profile?: string }} options
- *   `trusting`: takes any certificate; `profile`: a directory to use and to leave behind
+ * @param {{ trusting?: boolean, args?: string[], profile?: string, sound?: boolean, program?: string }} options
+ *   `trusting`: takes any certificate; `profile`: a directory to use and to leave behind; `program`:
+ *   what starts it
  */
-export function chromium({ trusting = true, args = [], profile, sound = true } = {}) {
+export function chromium({ trusting = true, args = [], profile, sound = true, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
   return puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: program,
     headless: true,
+    // No port: a browser in another network is reached as well.
+    pipe: true,
     acceptInsecureCerts: trusting,
     userDataDir: profile,
     args: [

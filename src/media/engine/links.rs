@@ -59,6 +59,10 @@ impl Engine {
             self.fail(&key, protocol::Reason::Media, "no video codec was chosen");
             return;
         }
+        let mut servers = ice::Servers::read(&open.ice);
+        if !open.relay_only && self.no_relay_until.is_some_and(|until| now < until) {
+            servers.leave_out_relays();
+        }
         let spec = Spec {
             key: key.clone(),
             serial: self.serial,
@@ -69,7 +73,7 @@ impl Engine {
                 .filter_map(|codec| codec_of(*codec))
                 .filter(|codec| *codec != Codec::Opus)
                 .collect(),
-            servers: ice::Servers::read(&open.ice),
+            servers,
             relay_only: open.relay_only,
             network: self.parts.network.clone(),
             timebase: self.parts.timebase.clone(),

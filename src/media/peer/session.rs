@@ -210,6 +210,7 @@ impl Session {
     }
 
     fn notice_no_relay(&self) {
+        self.tell_engine(engine::Message::NoRelay);
         let hosts: Vec<_> = self
             .spec
             .servers

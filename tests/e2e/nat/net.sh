@@ -49,6 +49,10 @@ private() {
     ip netns exec "$2" iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE
     ip netns exec "$2" iptables -A FORWARD -i eth0 -m state --state ESTABLISHED,RELATED -j ACCEPT
     ip netns exec "$2" iptables -A FORWARD -i eth0 -j DROP
+    # What comes unasked is not for the router either. If it were accepted, the router would hold
+    # the port for it, and what is sent from behind later would leave by another.
+    ip netns exec "$2" iptables -A INPUT -i eth0 -m state --state ESTABLISHED,RELATED -j ACCEPT
+    ip netns exec "$2" iptables -A INPUT -i eth0 -j DROP
 }
 private device devicenat 192.168.10
 private browser browsernat 192.168.20

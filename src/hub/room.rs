@@ -97,16 +97,14 @@ impl Hub {
             return Err(not_joined());
         };
         let mut changed = false;
-        if let Some(name) = me.name {
-            if session.name != name {
-                let again = session.named.map(|named| named + NAME_EVERY);
-                if again.is_some_and(|again| now.at < again) {
-                    return Err(problem(ErrorCode::Rate, "a name can change once a second"));
-                }
-                session.named = Some(now.at);
-                session.name = name;
-                changed = true;
+        if let Some(name) = me.name.filter(|name| *name != session.name) {
+            let again = session.named.map(|named| named + NAME_EVERY);
+            if again.is_some_and(|again| now.at < again) {
+                return Err(problem(ErrorCode::Rate, "a name can change once a second"));
             }
+            session.named = Some(now.at);
+            session.name = name;
+            changed = true;
         }
         if let (Some(media), Some(seat)) = (me.media, &mut session.seat) {
             changed |= seat.media != media;

@@ -324,7 +324,10 @@ clip:
 bench: deps-build deps-run deps-test ## measures, and prints the figures of docs/benchmarks.md
 	@$(prelude)
 	use_rust
-	cargo bench --locked
+	cargo build --release --locked
+	cd tests/e2e
+	npm ci --no-audit --no-fund
+	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node bench.mjs
 
 # A bare Debian 12 and 13 with nothing but apt and make; needs root, the network and some time.
 .PHONY: bare

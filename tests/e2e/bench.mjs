@@ -1,0 +1,98 @@
+// Measures what docs/benchmarks.md publishes: `make bench`. Prints a table in Markdown, and writes
+// target/bench/device.json.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+import { Member, Roomd, chromium, until } from './support.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const STARTS = 10;
+const JOINS = 20;
+const IDLE_SECONDS = 20;
+
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const spread = (values) => `${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}`;
+const start = () => Roomd.start({ command: ['run'], args: ['--pipelines', `${ROOT}pipelines`] });
+
+/** Resident memory in MB, processor time in ms, threads and descriptors of a process. */
+function usage(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const of = (what) => Number(new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(status)[1]);
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return {
+    mb: of('VmRSS') / 1024,
+    threads: of('Threads'),
+    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+    // Clock ticks are hundredths of a second on Linux.
+    cpu: (Number(stat[11]) + Number(stat[12])) * 10,
+  };
+}
+
+/** Until the device is in its room and `/health` says so. */
+async function ready(roomd) {
+  const status = () => execFileSync('curl', ['-sk', `${roomd.url}health`], { encoding: 'utf8' });
+  await until('the device is ready', () => JSON.parse(status()).members === 1, { every: 5 });
+}
+
+const starts = [];
+for (let run = 0; run <= STARTS; run += 1) {
+  const before = performance.now();
+  const roomd = await start();
+  await ready(roomd);
+  // The first fills GStreamer's registry and the disk's cache.
+  if (run > 0) starts.push(performance.now() - before);
+  await roomd.stop();
+}
+
+const roomd = await start();
+await ready(roomd);
+const idleBefore = usage(roomd.child.pid);
+await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1000));
+const idle = usage(roomd.child.pid);
+const idleCpu = (idle.cpu - idleBefore.cpu) / (IDLE_SECONDS * 10);
+
+const pin = await roomd.pin();
+const browser = await chromium();
+const joins = [];
+let one;
+for (let run = 0; run <= JOINS; run += 1) {
+  const member = await Member.open(browser, roomd.url, { name: 'Bench' });
+  await member.page.waitForSelector('#join:not(:disabled)');
+  await member.page.evaluate(() => {
+    const look = () => {
+      const video = [...document.querySelectorAll('.tile:not(.self) video')].find((each) => each.videoWidth > 0 && each.currentTime > 0);
+      if (video) window.firstPicture = performance.now();
+      else requestAnimationFrame(look);
+    };
+    document.querySelector('#join').addEventListener('click', () => {
+      window.clicked = performance.now();
+      look();
+    }, { capture: true });
+  });
+  await member.join({ pin });
+  const took = await until('a picture', () => member.page.evaluate(() => window.firstPicture && window.firstPicture - window.clicked), { within: 30_000 });
+  if (run > 0) joins.push(took);
+  one = usage(roomd.child.pid);
+  await member.close();
+  await until('the member is gone', () => JSON.parse(execFileSync('curl', ['-sk', `${roomd.url}health`], { encoding: 'utf8' })).members === 1, { within: 60_000 });
+}
+await browser.close();
+await roomd.stop();
+
+const figures = { starts, idle: { ...idle, cpu: idleCpu }, joins, one };
+mkdirSync(`${ROOT}target/bench`, { recursive: true });
+writeFileSync(`${ROOT}target/bench/device.json`, JSON.stringify(figures, null, 2));
+console.log(`On ${cpus().length} cores of ${cpus()[0].model}, with the camera and microphone that stand in for missing ones.
+
+| what | aim | median | from to |
+|---|---|---|---|
+| start to ready, warm registry, ms | under 1000 | ${median(starts).toFixed(0)} | ${spread(starts)} |
+| join to the first picture in Chromium, loopback, ms | under 500 | ${median(joins).toFixed(0)} | ${spread(joins)} |
+| memory with nobody in the room, MB | under 60 | ${idle.mb.toFixed(0)} | |
+| CPU with nobody in the room, % of a core | under 1 | ${idleCpu.toFixed(1)} | |
+| threads with nobody, with one member | | ${idle.threads}, ${one.threads} | |
+| descriptors with nobody, with one member | | ${idle.descriptors}, ${one.descriptors} | |
+| memory with one member, MB | | ${one.mb.toFixed(0)} | |`);

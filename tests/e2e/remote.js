@@ -141,18 +141,14 @@ ${more}`, { mode: 0o600 });
   /** Waits until media goes both ways with `name`, and goes on. */
   async exchanges(name, { within = WITHIN } = {}) {
     const nothing = { link: '', generation: 0, frames_in: 0, sounds_in: 0, video_out: { delivered: 0 }, audio_out: { delivered: 0 } };
+    const counts = (media) => ({ framesIn: media.frames_in, soundsIn: media.sounds_in, framesOut: media.video_out.delivered, soundsOut: media.audio_out.delivered });
     const further = (before) => async () => {
       const link = (await this.links())[name];
       const now = link?.media;
       // What a link of before a restart had says nothing.
-      const than = link?.link === before.link && now?.generation === before.generation ? before : nothing;
-      return now?.up
-        && now.frames_in > than.frames_in
-        && now.sounds_in > than.sounds_in
-        && now.video_out.delivered > than.video_out.delivered
-        && now.audio_out.delivered > than.audio_out.delivered
-        ? { ...now, link: link.link }
-        : null;
+      const than = link?.link === before.link && now?.generation === before.generation ? counts(before) : counts(nothing);
+      if (now?.up && Object.entries(counts(now)).every(([what, count]) => count > than[what])) return { ...now, link: link.link };
+      throw new Error(`${link?.words}, up ${now?.up}, generation ${now?.generation}: ${JSON.stringify(now && counts(now))} after ${JSON.stringify(than)}`);
     };
     const first = await until(`media goes both ways between ${this.name} and ${name}`, further(nothing), { within, every: 250 });
     return until(`media goes on between ${this.name} and ${name}`, further(first), { within, every: 250 });

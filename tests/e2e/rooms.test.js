@@ -103,3 +103,80 @@ test('two devices and a page: all links both ways, and either device killed come
   await assertOwnNumbers(ann, [atrium, studio]);
   assert.deepEqual(ann.errors, []);
 });
+
+test('six members: whoever goes or comes, the links of the others go on, each with its own picture', { timeout: 900_000 }, async (t) => {
+  const room = 'six';
+  const device = await RemoteDevice.start({ server, room, name: 'Atrium', number: 1, video: { width: 320, height: 180, framerate: 10, kbps: 300 } });
+  t.after(() => device.stop());
+  // Whoever is to be killed has a browser, and so processes, of her own.
+  const doomed = await chromium();
+  t.after(() => doomed.close().catch(() => {}));
+  const stay = [];
+  for (const [name, number] of [['Ann', 4], ['Ben', 5], ['Cem', 6]]) stay.push(await visit(room, name, number));
+  const dan = await visit(room, 'Dan', 7, { where: doomed });
+  const eva = await visit(room, 'Eva', 8);
+  t.after(async () => {
+    for (const member of [...stay, eva]) await member.close().catch(() => {});
+  });
+
+  /** Every one of these has a moving picture of every other, and it is the right one. */
+  const allSee = async (pages, since) => {
+    for (const member of pages) {
+      for (const other of [device, ...pages]) if (other !== member) await member.sees(other, { within: WITHIN });
+      await device.exchanges(member.name);
+    }
+    t.diagnostic(`${pages.length + 1} members, all seen by all ${Date.now() - since} ms after the last came`);
+  };
+  await allSee([...stay, dan, eva], Date.now());
+
+  // All fifteen links carry media both ways, in every five seconds of twenty.
+  const everybody = [device, ...stay, dan, eva];
+  const watch = async (members) => {
+    for (const member of members) {
+      await member.watchFrames();
+      if (member !== device) await watchNumbers(member);
+    }
+  };
+  const longest = async (members) => {
+    const gaps = {};
+    for (const member of members) {
+      const others = members.filter((other) => other !== member);
+      Object.assign(gaps, await assertSteady(member, others));
+      if (member !== device) await assertOwnNumbers(member, others);
+    }
+    return Object.entries(gaps).sort(([, a], [, b]) => b - a).slice(0, 3);
+  };
+  const pass = async (ms) => {
+    const end = Date.now() + ms;
+    await until('the time of watching is over', () => Date.now() >= end, { within: ms + 1_000 });
+  };
+  await watch(everybody);
+  await pass(20_000);
+  t.diagnostic(`six members: the longest times without a frame: ${JSON.stringify(await longest(everybody))}`);
+
+  // The others are watched through all that follows.
+  const others = [device, ...stay];
+  await watch(others);
+  await eva.close();
+  for (const member of stay) await until(`${member.name} misses Eva`, async () => !(await member.person('Eva')), { within: WITHIN });
+
+  const killed = Date.now();
+  doomed.process().kill('SIGKILL');
+  for (const member of stay) {
+    await until(`${member.name} misses Dan`, async () => {
+      const person = await member.person('Dan');
+      return !person || person.away;
+    }, { within: WITHIN });
+  }
+  const came = Date.now();
+  const fay = await visit(room, 'Fay', 9);
+  t.after(() => fay.close());
+  await allSee([...stay, fay], came);
+  await until('Dan is given up', async () => (await stay[0].room()).people.every(({ name }) => name !== 'Dan'), { within: WITHIN });
+  t.diagnostic(`given up ${Date.now() - killed} ms after the kill`);
+  await pass(6_000);
+  t.diagnostic(`others: the longest times without a frame: ${JSON.stringify(await longest(others))}`);
+  for (const member of stay) assert.equal((await member.room()).people.length, 4);
+  assert.equal(Object.keys(await device.links()).length, 4);
+  for (const member of [...stay, fay]) assert.deepEqual(member.errors, []);
+});

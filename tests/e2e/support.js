@@ -238,6 +238,7 @@ export class Member {
     member.pitch = pitch ?? 300 + 110 * number;
     member.context = await browser.createBrowserContext();
     member.page = await member.context.newPage();
+    member.page.setDefaultNavigationTimeout(60_000);
     await member.page.setViewport(viewport);
     member.errors = [];
     member.page.on('pageerror', (error) => member.errors.push(String(error.stack ?? error)));

@@ -133,7 +133,7 @@ export async function serve() {
  * @param {{ trusting?: boolean, args?: string[], profile?: string }} options
  *   `trusting`: takes any certificate; `profile`: a directory to use and to leave behind
  */
-export function chromium({ trusting = true, args = [], profile, sound = true } = {}) {
+export function chromium({ trusting = true, args = [], profile } = {}) {
   return puppeteer.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
@@ -143,7 +143,7 @@ export function chromium({ trusting = true, args = [], profile, sound = true } =
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--disable-background-timer-throttling',
       '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows', '--mute-audio',
-      ...(sound ? ['--autoplay-policy=no-user-gesture-required'] : []),
+      '--autoplay-policy=no-user-gesture-required',
       ...args,
     ],
   });
@@ -243,19 +243,17 @@ export class Member {
 
   /**
    * Waits for the door, types a name (and a PIN), and joins.
-   * @param {{ pin?: string, touch?: boolean }} options `touch`: as a person does, so that the browser allows sound
+   * @param {{ pin?: string }} options
    */
-  async join({ pin, touch = true } = {}) {
+  async join({ pin } = {}) {
     const { page } = this;
     await page.waitForSelector('#join:not(:disabled)');
-    if (touch) await fill(page, '#name', this.name);
-    else await page.evaluate((name) => (document.querySelector('#name').value = name), this.name);
+    await fill(page, '#name', this.name);
     if (pin !== undefined) {
       await page.waitForSelector('#pin-field:not([hidden])');
       await fill(page, '#pin', pin);
     }
-    if (touch) await page.click('#join');
-    else await page.evaluate(() => document.querySelector('#join').click());
+    await page.click('#join');
   }
 
   /** Waits until it is in the room. */

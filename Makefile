@@ -63,6 +63,7 @@ PACKAGES_TEST += iptables                         # the NATs between those names
 PACKAGES_TEST += espeak-ng                        # speaks what the test clip says
 PACKAGES_TEST += gstreamer1.0-tools               # writes the test clip
 PACKAGES_TEST += systemd                          # systemd-analyze checks the unit
+PACKAGES_TEST += pulseaudio                       # a sound card for Firefox where there is none
 PACKAGES_TEST += xvfb                             # a screen where there is none
 
 # Node runs the page's tests; any that is new enough will do, wherever it came from.

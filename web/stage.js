@@ -29,7 +29,7 @@ import { hue, initials, ofPerson, ofTile } from './words.js';
 const PHONE = 500;
 /** What the bar takes of an upright phone, where thumbs are. */
 const BAR = 84;
-/** Nobody becomes large for a cough. */
+/** A speaker's pause for breath; after it somebody else may become large. */
 const HOLD_MS = 1_500;
 
 export class Stage {
@@ -42,7 +42,8 @@ export class Stage {
   /** @type {Map<string, Tile>} */
   #tiles = new Map();
   #speaker = '';
-  #speakerSince = 0;
+  /** When the speaker was last heard. */
+  #spokeAt = 0;
   #sink = '';
   #asking = 0;
 
@@ -92,10 +93,13 @@ export class Stage {
     const tile = this.#tiles.get(key);
     if (!tile) return;
     tile.element.classList.toggle('speaking', speaks);
-    if (!speaks || tile.seen?.self || key === this.#speaker) return;
-    if (now - this.#speakerSince < HOLD_MS) return;
+    if (!speaks || tile.seen?.self) return;
+    // Whoever speaks stays large until it has been quiet for a while, whoever else speaks too.
+    const stays = key !== this.#speaker && this.#tiles.has(this.#speaker) && now - this.#spokeAt < HOLD_MS;
+    if (stays) return;
+    this.#spokeAt = now;
+    if (key === this.#speaker) return;
     this.#speaker = key;
-    this.#speakerSince = now;
     if (this.#phone && !this.pinned) this.arrange();
   }
 

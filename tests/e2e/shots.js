@@ -129,6 +129,7 @@ const SCENES = {
       if (name === '王小明') await member.page.click('#mic');
     }
     server.addGhost({ name: 'Bartholomew Featherstonehaugh-Cholmondeley', media: { audio: false, video: false }, linked: false });
+    await me.page.waitForFunction(() => document.querySelectorAll('.tile').length === 6);
   } },
   names: { async play({ me, server }) {
     await enter(me);
@@ -191,9 +192,14 @@ const SCENES = {
     await server.restart();
     await says(me, 'You’re back');
   } },
-  sound: { sound: false, async play({ me, another }) {
-    await me.join({ touch: false });
-    await me.inside();
+  // What drives the browser counts as a touch, so the refusal itself is played.
+  sound: { before: () => {
+    const { play } = HTMLMediaElement.prototype;
+    HTMLMediaElement.prototype.play = function () {
+      return this.tagName === 'AUDIO' ? Promise.reject(new DOMException('', 'NotAllowedError')) : play.call(this);
+    };
+  }, async play({ me, another }) {
+    await enter(me);
     await another({ name: 'Bob' });
     await says(me, 'keeps the sound off');
   } },
@@ -249,15 +255,14 @@ function ghosts(server, count) {
 
 await mkdir(directory, { recursive: true });
 const names = wanted.length > 0 ? wanted : Object.keys(SCENES);
-const browsers = {};
+let browser;
 let failed = 0;
 for (const name of names) {
   const scene = SCENES[name];
   if (!scene) throw new Error(`no scene ${name}`);
-  const sound = scene.sound ?? true;
   for (const [size, viewport] of Object.entries(SIZES)) {
     if (size === 'landscape' && !['ready', 'two', 'six', 'alone', 'reconnecting'].includes(name)) continue;
-    const browser = (browsers[`${sound}`] ??= await chromium({ sound }));
+    browser ??= await chromium();
     const server = await new FakeServer(scene.server).start();
     const members = [];
     const open = async (options) => {
@@ -292,5 +297,5 @@ for (const name of names) {
     await server.kill().catch(() => {});
   }
 }
-await Promise.all(Object.values(browsers).map((browser) => browser.close()));
+await browser?.close();
 process.exitCode = failed > 0 ? 1 : 0;

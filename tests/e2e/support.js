@@ -136,11 +136,11 @@ export async function serve() {
 
 /**
  * Debian's Chromium.
- * @param {{ trusting?: boolean, args?: string[], profile?: string, sound?: boolean, program?: string }} options
+ * @param {{ trusting?: boolean, args?: string[], profile?: string, program?: string }} options
  *   `trusting`: takes any certificate; `profile`: a directory to use and to leave behind; `program`:
  *   what starts it
  */
-export function chromium({ trusting = true, args = [], profile, sound = true, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
+export function chromium({ trusting = true, args = [], profile, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
   return puppeteer.launch({
     executablePath: program,
     headless: true,
@@ -152,7 +152,7 @@ export function chromium({ trusting = true, args = [], profile, sound = true, pr
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--disable-background-timer-throttling',
       '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows', '--mute-audio',
-      ...(sound ? ['--autoplay-policy=no-user-gesture-required'] : []),
+      '--autoplay-policy=no-user-gesture-required',
       ...args,
     ],
   });
@@ -253,19 +253,17 @@ export class Member {
 
   /**
    * Waits for the door, types a name (and a PIN), and joins.
-   * @param {{ pin?: string, touch?: boolean }} options `touch`: as a person does, so that the browser allows sound
+   * @param {{ pin?: string }} options
    */
-  async join({ pin, touch = true } = {}) {
+  async join({ pin } = {}) {
     const { page } = this;
     await page.waitForSelector('#join:not(:disabled)');
-    if (touch) await fill(page, '#name', this.name);
-    else await page.evaluate((name) => (document.querySelector('#name').value = name), this.name);
+    await fill(page, '#name', this.name);
     if (pin !== undefined) {
       await page.waitForSelector('#pin-field:not([hidden])');
       await fill(page, '#pin', pin);
     }
-    if (touch) await page.click('#join');
-    else await page.evaluate(() => document.querySelector('#join').click());
+    await page.click('#join');
   }
 
   /** Waits until it is in the room. */

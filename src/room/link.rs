@@ -29,7 +29,7 @@ const DARK_PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from
 /// The pause once there is no route.
 const NO_ROUTE_PAUSE: Duration = Duration::from_secs(20);
 
-/// The pause when the other side is not who its description says: waiting will hardly help.
+/// The pause when the other side is still not who its description says: waiting will hardly help.
 const IMPOSTOR_PAUSE: Duration = Duration::from_secs(30);
 
 /// This many failures in [`NO_ROUTE_WITHIN`] mean that there is no route.
@@ -152,6 +152,11 @@ impl Link {
         outputs: &mut VecDeque<Output>,
     ) {
         self.settle(now);
+        if why == Reason::Fingerprint && !self.accused() {
+            // One of the two sides said so, and we did not: browsers compare as well.
+            let detail = "the other side was promised another certificate than ours";
+            self.last_failure = Some((why, detail.to_owned()));
+        }
         self.negotiation.close(why, outputs);
         self.negotiation = Negotiation::new(
             now,
@@ -302,16 +307,26 @@ impl Link {
             self.path_failures = self.path_failures.saturating_add(1);
         }
         let pause = match why {
+            // The other side may not know it yet, and hears the reason by being asked.
+            Reason::Fingerprint if !self.accused() => self.pause.next(),
             Reason::Fingerprint => self.pause.around(IMPOSTOR_PAUSE),
             Reason::Dark => Duration::ZERO,
             _ if self.no_route => self.pause.around(NO_ROUTE_PAUSE),
             _ => self.pause.next(),
         };
-        self.last_failure = Some((why, detail.chars().take(200).collect()));
+        // Where the other side refuses our certificate, all that we see is a handshake that fails.
+        if why != Reason::Failed || !self.accused() {
+            self.last_failure = Some((why, detail.chars().take(200).collect()));
+        }
         self.trouble = Some(Trouble {
             why,
             ask_at: now + pause,
         });
+    }
+
+    /// A certificate was not the promised one, and nothing has come up since.
+    fn accused(&self) -> bool {
+        matches!(self.last_failure, Some((Reason::Fingerprint, _)))
     }
 
     fn count_failure(&mut self, now: Instant) {

@@ -16,6 +16,7 @@ use std::{
         atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -105,6 +106,7 @@ impl Mixes for () {
 pub struct Media {
     engine: SyncSender<Message>,
     done: Mutex<Receiver<()>>,
+    certificate: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Why the engine does not start.
@@ -195,7 +197,7 @@ impl Media {
     /// Starts the engine with parts of the caller's own.
     pub fn assemble(parts: Parts, events: tokio::sync::mpsc::Sender<Event>) -> Result<Self, Error> {
         check_elements()?;
-        make_certificate();
+        let certificate = make_certificate();
         let (engine, inbox) = sync_channel(INBOX);
         let (ended, done) = sync_channel(1);
         let own = engine.clone();
@@ -208,6 +210,7 @@ impl Media {
         Ok(Self {
             engine,
             done: Mutex::new(done),
+            certificate: Mutex::new(certificate),
         })
     }
 
@@ -237,8 +240,17 @@ impl Media {
         }
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         // The engine keeps the deadline; a little more so that it can say so.
-        done.recv_timeout(patience + Duration::from_millis(250))
-            .is_ok()
+        let ended = done.recv_timeout(patience + Duration::from_millis(250));
+        // A process that exits while a key is being made crashes in OpenSSL, whose own exit
+        // handlers take the ground from under that thread. It takes two seconds at most.
+        let mut certificate = self
+            .certificate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(making) = certificate.take() {
+            let _ = making.join();
+        }
+        ended.is_ok()
     }
 }
 
@@ -277,13 +289,12 @@ fn check_elements() -> Result<(), Error> {
 
 /// Has the certificate of all links made now, in the background, and not while the first member
 /// waits: GStreamer makes one RSA key for the process when the first such element is made.
-fn make_certificate() {
-    let made = std::thread::Builder::new()
+fn make_certificate() -> Option<JoinHandle<()>> {
+    std::thread::Builder::new()
         .name("certificate".to_owned())
-        .spawn(|| gstreamer::ElementFactory::make("dtlsdec").build());
-    if let Err(error) = made {
-        tracing::debug!(%error, "no thread to make a certificate early");
-    }
+        .spawn(|| drop(gstreamer::ElementFactory::make("dtlsdec").build()))
+        .inspect_err(|error| tracing::debug!(%error, "no thread to make a certificate early"))
+        .ok()
 }
 
 struct Engine {

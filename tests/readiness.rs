@@ -1,0 +1,101 @@
+//! A service manager is told the truth: READY only once the room can be joined, then the end.
+
+use std::{
+    io::Read as _,
+    os::unix::net::UnixDatagram,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Longer than any start takes, also on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Service {
+    child: Child,
+    manager: UnixDatagram,
+    home: tempfile::TempDir,
+}
+
+impl Service {
+    fn start(word: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("notify");
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_roomd"))
+            .args([word, "--listen", "127.0.0.1:0", "--state-dir"])
+            .arg(home.path().join("state"))
+            .env(
+                "ROOMD_PIPELINES",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines"),
+            )
+            .env("NOTIFY_SOCKET", &socket)
+            // As under systemd, where what is printed ends in the journal.
+            .env("JOURNAL_STREAM", "1:1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            manager,
+            home: home,
+        }
+    }
+
+    /// Waits until the manager is told this.
+    fn says(&self, what: &str) -> String {
+        let mut bytes = [0; 4096];
+        loop {
+            let length = self.manager.recv(&mut bytes).expect(what);
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if text.lines().any(|line| line == what) {
+                return text;
+            }
+        }
+    }
+
+    /// Ends it as systemd does, and returns what it has printed.
+    fn end(mut self) -> String {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+        self.says("STOPPING=1");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "it ends in order: {status}");
+        let mut printed = String::new();
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        stdout.unwrap().read_to_string(&mut printed).unwrap();
+        stderr.unwrap().read_to_string(&mut printed).unwrap();
+        printed
+    }
+
+    fn pin(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("state/pin")).unwrap()
+    }
+}
+
+#[test]
+fn a_server_is_ready_and_its_pin_is_in_no_journal() {
+    let service = Service::start("serve");
+    service.says("READY=1");
+    let pin = service.pin().trim().to_owned();
+    let spaced = format!("{} {}", &pin[..3], &pin[3..]);
+    let printed = service.end();
+    assert!(
+        printed.contains("listening on https://127.0.0.1:"),
+        "{printed}"
+    );
+    assert!(
+        !printed.contains(&pin) && !printed.contains(&spaced),
+        "{printed}"
+    );
+}
+
+#[cfg(feature = "media")]
+#[test]
+fn a_device_is_ready_when_it_is_in_its_room() {
+    let service = Service::start("run");
+    let told = service.says("READY=1");
+    assert!(told.contains("STATUS=in the room"), "{told}");
+    service.end();
+}

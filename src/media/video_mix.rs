@@ -32,8 +32,6 @@ const IDLE_FRAMERATE: u32 = 5;
 /// `ground` and `surface` of the design, as ARGB.
 const GROUND: u32 = 0xff10_1418;
 const SURFACE: u32 = 0xff1b_2127;
-/// `text` and `text-dim`.
-const TEXT: u32 = 0xfff2_f5f7;
 const TEXT_DIM: u32 = 0xffa9_b4be;
 /// One open face with many scripts, and what is likely there without it.
 const FACE: &str = "Noto Sans, DejaVu Sans, Sans";
@@ -144,8 +142,9 @@ impl VideoMix {
         let upstream = self.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
         let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
-        let label = overlay(name, TEXT, "bottom", "left");
-        elements.extend(label.clone());
+        // No name over the moving picture: text overlays of several streaming threads crash in
+        // Pango (seen on 1.22 with six members). The slate behind it is drawn once.
+        let label: Option<gst::Element> = None;
         elements.extend([mixer::shield()?, mixer::queue(upstream)?]);
         let connected = self.mixer.connect(elements, |pad| {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");

@@ -150,8 +150,12 @@ ${more}`, { mode: 0o600 });
       if (now?.up && Object.entries(counts(now)).every(([what, count]) => count > than[what])) return { ...now, link: link.link };
       throw new Error(`${link?.words}, up ${now?.up}, generation ${now?.generation}: ${JSON.stringify(now && counts(now))} after ${JSON.stringify(than)}`);
     };
-    const first = await until(`media goes both ways between ${this.name} and ${name}`, further(nothing), { within, every: 250 });
-    return until(`media goes on between ${this.name} and ${name}`, further(first), { within, every: 250 });
+    try {
+      const first = await until(`media goes both ways between ${this.name} and ${name}`, further(nothing), { within, every: 250 });
+      return await until(`media goes on between ${this.name} and ${name}`, further(first), { within, every: 250 });
+    } catch (error) {
+      throw new Error(`${error.message}\n${this.log.slice(-40).join('\n')}`);
+    }
   }
 
   /** Notes twice a second, from here on, what came in and went out on each link. */

@@ -50,10 +50,10 @@ pub struct Settings {
     pub microphone: Choose,
     /// What is sent while there is no microphone.
     pub microphone_stand_in: Device,
-    /// The screen.
-    pub screen: Choose,
-    /// The speaker.
-    pub speaker: Choose,
+    /// The screen. None where there will never be one: then nothing is composed.
+    pub screen: Option<Choose>,
+    /// The speaker. None where there will never be one: then nothing is mixed.
+    pub speaker: Option<Choose>,
     /// What is sent.
     pub sent: Picture,
     /// What is shown.
@@ -169,8 +169,8 @@ fn name(what: Notice) -> &'static str {
 /// What is shown and heard here.
 struct Wall {
     /// Only the engine's thread uses it, and at the end the one that closes it.
-    pictures: Mutex<VideoMix>,
-    sound: AudioMix,
+    pictures: Option<Mutex<VideoMix>>,
+    sound: Option<AudioMix>,
 }
 
 impl Wall {
@@ -198,64 +198,71 @@ impl Wall {
                 });
             })
         };
+        let pictures = |screen| {
+            let settings = video_mix::Settings {
+                width: settings.shown.width,
+                height: settings.shown.height,
+                framerate: settings.shown.framerate,
+                upstream,
+                screen,
+                tell: tell_of(Notice::Screen),
+            };
+            VideoMix::start(timebase, settings).map(Mutex::new)
+        };
+        let sound = |speaker| {
+            let settings = audio_mix::Settings {
+                upstream,
+                speaker,
+                tell: tell_of(Notice::Speaker),
+            };
+            AudioMix::new(timebase, settings)
+        };
         Ok(Self {
-            pictures: Mutex::new(VideoMix::start(
-                timebase,
-                video_mix::Settings {
-                    width: settings.shown.width,
-                    height: settings.shown.height,
-                    framerate: settings.shown.framerate,
-                    upstream,
-                    screen: settings.screen.clone(),
-                    tell: tell_of(Notice::Screen),
-                },
-            )?),
-            sound: AudioMix::new(
-                timebase,
-                audio_mix::Settings {
-                    upstream,
-                    speaker: settings.speaker.clone(),
-                    tell: tell_of(Notice::Speaker),
-                },
-            ),
+            pictures: settings.screen.clone().map(pictures).transpose()?,
+            sound: settings.speaker.clone().map(sound),
         })
     }
 }
 
 impl Wall {
-    fn pictures(&self) -> MutexGuard<'_, VideoMix> {
-        self.pictures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pictures(&self) -> Option<MutexGuard<'_, VideoMix>> {
+        let pictures = self.pictures.as_ref()?;
+        Some(pictures.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Mixes for Wall {
     fn add(&self, key: u64, name: &str) -> Outlets {
-        let pictures = self.pictures().add(key, name);
-        let sound = self.sound.add(key);
-        for error in [pictures.as_ref().err(), sound.as_ref().err()]
-            .into_iter()
-            .flatten()
-        {
-            tracing::warn!(%error, "a member is not shown or not heard");
-        }
+        let missed =
+            |error: &MixError| tracing::warn!(%error, "a member is not shown or not heard");
+        let pictures = self.pictures().map(|mix| mix.add(key, name));
+        let sound = self.sound.as_ref().map(|mix| mix.add(key));
         Outlets {
-            pictures: pictures.ok(),
-            sound: sound.ok(),
+            pictures: pictures.and_then(|added| added.inspect_err(missed).ok()),
+            sound: sound.and_then(|added| added.inspect_err(missed).ok()),
         }
     }
 
     fn rename(&self, key: u64, name: &str) {
-        self.pictures().label(key, name);
+        if let Some(pictures) = self.pictures() {
+            pictures.label(key, name);
+        }
     }
 
     fn remove(&self, key: u64) {
-        self.pictures().remove(key);
-        self.sound.remove(key);
+        if let Some(pictures) = self.pictures() {
+            pictures.remove(key);
+        }
+        if let Some(sound) = &self.sound {
+            sound.remove(key);
+        }
     }
 
     fn close(&self) {
         // The sound first: it would be heard without its picture.
-        if !self.sound.close(CLOSE) | !self.pictures().close(CLOSE) {
+        let sound = self.sound.as_ref().is_none_or(|mix| mix.close(CLOSE));
+        let pictures = self.pictures().is_none_or(|mix| mix.close(CLOSE));
+        if !sound || !pictures {
             tracing::warn!("screen or speaker do not close");
         }
     }

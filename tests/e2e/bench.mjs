@@ -2,11 +2,12 @@
 // target/bench/device.json.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import { Member, Roomd, chromium, until } from './support.js';
+import { usage } from './usage.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const STARTS = 10;
@@ -16,20 +17,6 @@ const IDLE_SECONDS = 20;
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const spread = (values) => `${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}`;
 const start = () => Roomd.start({ command: ['run'], args: ['--pipelines', `${ROOT}pipelines`] });
-
-/** Resident memory in MB, processor time in ms, threads and descriptors of a process. */
-function usage(pid) {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const of = (what) => Number(new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(status)[1]);
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return {
-    mb: of('VmRSS') / 1024,
-    threads: of('Threads'),
-    descriptors: readdirSync(`/proc/${pid}/fd`).length,
-    // Clock ticks are hundredths of a second on Linux.
-    cpu: (Number(stat[11]) + Number(stat[12])) * 10,
-  };
-}
 
 /** Until the device is in its room and `/health` says so. */
 async function ready(roomd) {

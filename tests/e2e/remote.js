@@ -4,13 +4,12 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { tell, until } from './support.js';
+import { statusAt, tell, until } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ROOMD = process.env.ROOMD_BIN ?? join(ROOT, 'target/debug/roomd');
@@ -112,22 +111,9 @@ ${more}`, { mode: 0o600 });
     );
   }
 
-  /** What `roomd status --json` would print, without a process for each look. */
+  /** What `roomd status --json` prints. */
   status() {
-    return new Promise((resolve, reject) => {
-      let text = '';
-      const socket = createConnection(join(this.run_, 'control'), () => socket.end('{"do":"status"}\n'));
-      socket.setTimeout(10_000, () => socket.destroy(new Error(`${this.name} does not say how it is`)));
-      socket.on('data', (data) => (text += data));
-      socket.on('error', reject);
-      socket.on('close', () => {
-        try {
-          resolve(JSON.parse(text));
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
+    return statusAt(this.run_);
   }
 
   /** The device's view of each link: the room's and the media's in one, by the other's name. */

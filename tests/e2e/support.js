@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -38,6 +39,24 @@ export async function until(what, look, { within = 15_000, every = 50 } = {}) {
 }
 
 // The server.
+
+/** What `roomd status --json` prints, without a process for each look. @param {string} folder of the control socket */
+export function statusAt(folder) {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = createConnection(join(folder, 'control'), () => socket.end('{"do":"status"}\n'));
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`nobody at ${folder} says how it is`)));
+    socket.on('data', (data) => (text += data));
+    socket.on('error', reject);
+    socket.on('close', () => {
+      try {
+        resolve(JSON.parse(text));
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
 
 /** A `roomd` of its own, on a port of its own, in a state directory of its own. */
 export class Roomd {
@@ -100,6 +119,11 @@ export class Roomd {
     const found = /\b(\d{3})\s?(\d{3})\b/.exec(text);
     if (!found) throw new Error('roomd pin says no PIN');
     return found[1] + found[2];
+  }
+
+  /** What `roomd status --json` prints. */
+  status() {
+    return statusAt(this.state);
   }
 
   async kill(signal = 'SIGKILL') {

@@ -130,6 +130,9 @@ const SCENES = {
     }
     server.addGhost({ name: 'Bartholomew Featherstonehaugh-Cholmondeley', media: { audio: false, video: false }, linked: false });
     await me.page.waitForFunction(() => document.querySelectorAll('.tile').length === 6);
+    // Whoever moves sees the controls.
+    await me.page.mouse.move(400, 60);
+    await me.page.mouse.move(420, 80);
   } },
   names: { async play({ me, server }) {
     await enter(me);

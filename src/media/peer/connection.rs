@@ -67,7 +67,10 @@ impl Session {
             return Ok(());
         }
         self.up = true;
-        self.spec.gate.open();
+        if !self.spec.gate.open() {
+            // The engine has let go of this link; its word to end is in the inbox.
+            return Ok(());
+        }
         self.send()?;
         self.receiver.request_keyframe();
         self.traffic_at = Some(engine::now() + TRAFFIC);

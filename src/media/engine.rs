@@ -8,12 +8,13 @@
 mod branches;
 mod feed;
 mod links;
+mod orders;
 
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::Ordering::Relaxed,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -35,9 +36,10 @@ use crate::{protocol, room::KeyframeLimiter, sdp::Codec};
 use branches::Slot;
 use feed::{Feed, FeedState};
 use links::Link;
+use orders::{Order, Orders};
 
-/// Messages that wait for the engine. Each is handled in well under a millisecond, but starting an
-/// encoder takes some ten: this is room for a second of that.
+/// Messages of links and devices that wait for the engine. Each is handled in well under a
+/// millisecond. What the daemon orders does not wait here, see [`Orders`].
 const INBOX: usize = 1024;
 
 /// How long to wait before a device or an encoder that failed is tried again.
@@ -104,7 +106,7 @@ impl Mixes for () {
 
 /// A running engine.
 pub struct Media {
-    engine: SyncSender<Message>,
+    orders: Orders,
     done: Mutex<Receiver<()>>,
     certificate: Mutex<Option<JoinHandle<()>>>,
 }
@@ -131,23 +133,25 @@ pub enum Error {
     },
 }
 
-/// What the engine's thread is told.
+/// What the engine's thread is told from inside. Links are named by their numbers: a message that
+/// comes late, of the thread of a link that is over, is for no other, even one with the same key.
 pub enum Message {
-    /// By the daemon.
-    Command(Command),
+    /// There is something among the orders.
+    Order,
     /// A link has chosen the video codec that it sends.
-    Chosen(Key, Codec),
+    Chosen(u64, Codec),
     /// The gate of a link is open, and it takes frames here.
     Attach {
         /// Which link.
-        key: Key,
+        serial: u64,
         /// Takes encoded sound.
         audio: AppSrc,
         /// Takes encoded pictures.
         video: AppSrc,
     },
-    /// The other side of a link asks for a keyframe.
-    Keyframe(Key),
+    /// The other side of a link asks for a keyframe. There is one of a link at a time, until the
+    /// engine has lowered [`KeyframeWanted`].
+    Keyframe(u64),
     /// A link lost frames and needs a keyframe to go on.
     Overrun(Codec, u64),
     /// The thread of a link, by its number, has ended.
@@ -160,10 +164,24 @@ pub enum Message {
     BranchFault(Codec, bus::Fault),
     /// A link has had no candidate from its TURN servers.
     NoRelay,
-    /// Somebody wants to know.
-    Stats(SyncSender<Stats>),
-    /// Take everything down and end, at the latest at this time.
-    Stop(Instant),
+}
+
+/// That the other side of a link wants a keyframe, however often it has said so.
+#[derive(Debug, Clone, Default)]
+pub struct KeyframeWanted(Arc<AtomicBool>);
+
+impl KeyframeWanted {
+    /// Tells the engine, unless that was told already. Called from streaming threads.
+    pub fn tell(&self, engine: &SyncSender<Message>, serial: u64) {
+        if !self.0.swap(true, Relaxed) && engine.try_send(Message::Keyframe(serial)).is_err() {
+            // The other side will ask again.
+            self.lower();
+        }
+    }
+
+    fn lower(&self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 /// Which of the two devices.
@@ -198,46 +216,49 @@ impl Media {
     pub fn assemble(parts: Parts, events: tokio::sync::mpsc::Sender<Event>) -> Result<Self, Error> {
         check_elements()?;
         let certificate = make_certificate();
-        let (engine, inbox) = sync_channel(INBOX);
+        let (own, inbox) = sync_channel(INBOX);
+        let orders = Orders::new(own.clone());
         let (ended, done) = sync_channel(1);
-        let own = engine.clone();
+        let taken = orders.clone();
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                Engine::new(parts, events, own).run(&inbox);
+                Engine::new(parts, events, own, taken).run(&inbox);
                 let _ = ended.try_send(());
             })?;
         Ok(Self {
-            engine,
+            orders,
             done: Mutex::new(done),
             certificate: Mutex::new(certificate),
         })
     }
 
     /// Hands over a command. Never waits.
-    pub fn command(&self, command: Command) {
-        if self.engine.try_send(Message::Command(command)).is_err() {
-            tracing::error!("the media engine does not take commands any more");
+    ///
+    /// False when the engine is so far behind that the command is lost. It ends every link then
+    /// and says of each that it failed, because it cannot know what it was not told; of a link
+    /// that it was never told of, the caller knows.
+    pub fn command(&self, command: Command) -> bool {
+        let taken = self.orders.give(Order::Command(command));
+        if !taken {
+            tracing::error!("the media engine does not keep up with its commands");
         }
+        taken
     }
 
     /// What is going on. Waits for the engine, at most a second; None when it does not answer.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
         let (reply, stats) = sync_channel(1);
-        self.engine.try_send(Message::Stats(reply)).ok()?;
+        if !self.orders.give(Order::Stats(reply)) {
+            return None;
+        }
         stats.recv_timeout(STATS).ok()
     }
 
     /// Takes everything down. True when it was all down within `patience`.
     pub fn stop(&self, patience: Duration) -> bool {
-        if self
-            .engine
-            .try_send(Message::Stop(now() + patience))
-            .is_err()
-        {
-            return false;
-        }
+        self.orders.give(Order::Stop(now() + patience));
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         // The engine keeps the deadline; a little more so that it can say so.
         let ended = done.recv_timeout(patience + Duration::from_millis(250));
@@ -257,7 +278,7 @@ impl Media {
 impl Drop for Media {
     fn drop(&mut self) {
         // The engine holds its own inbox, so it would wait for ever.
-        let _ = self.engine.try_send(Message::Stop(now()));
+        self.orders.give(Order::Stop(now()));
     }
 }
 
@@ -301,6 +322,7 @@ struct Engine {
     parts: Parts,
     events: tokio::sync::mpsc::Sender<Event>,
     own: SyncSender<Message>,
+    orders: Orders,
     links: BTreeMap<Key, Link>,
     serial: u64,
     holders: Holders<Key>,
@@ -322,6 +344,7 @@ impl Engine {
         parts: Parts,
         events: tokio::sync::mpsc::Sender<Event>,
         own: SyncSender<Message>,
+        orders: Orders,
     ) -> Self {
         Self {
             camera: Feed::new(Device::Camera, parts.camera.clone()),
@@ -330,6 +353,7 @@ impl Engine {
             parts,
             events,
             own,
+            orders,
             links: BTreeMap::new(),
             serial: 0,
             holders: Holders::default(),
@@ -349,6 +373,7 @@ impl Engine {
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(now())),
             };
             let now = now();
+            self.obey(now);
             match message {
                 Ok(message) => self.handle(now, message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -389,23 +414,41 @@ impl Engine {
 
     fn handle(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Command(command) => self.command(now, command),
-            Message::Chosen(key, codec) => self.chosen(now, &key, codec),
-            Message::Attach { key, audio, video } => self.attach(now, &key, audio, video),
-            Message::Keyframe(key) => self.keyframe(now, &key),
+            // They are obeyed before every message.
+            Message::Order => {}
+            Message::Chosen(serial, codec) => {
+                if let Some(key) = self.key_of(serial) {
+                    self.chosen(now, &key, codec);
+                }
+            }
+            Message::Attach {
+                serial,
+                audio,
+                video,
+            } => {
+                if let Some(key) = self.key_of(serial) {
+                    self.attach(now, &key, audio, video);
+                }
+            }
+            Message::Keyframe(serial) => {
+                if let Some(key) = self.key_of(serial) {
+                    if let Some(link) = self.links.get(&key) {
+                        link.keyframe_wanted.lower();
+                    }
+                    self.keyframe(now, &key);
+                }
+            }
             Message::Overrun(codec, serial) => {
-                let found = self
-                    .links
-                    .iter()
-                    .find(|(_, link)| link.serial == serial && link.codec == Some(codec));
-                if let Some(key) = found.map(|(key, _)| key.clone()) {
+                let of_now = |key: &Key| self.links.get(key).map(|link| link.codec);
+                if let Some(key) = self.key_of(serial)
+                    && of_now(&key) == Some(Some(codec))
+                {
                     self.keyframe(now, &key);
                 }
             }
             Message::Ended(serial) => {
                 // A link that ended by itself is still here: it is over all the same.
-                let found = self.links.iter().find(|(_, link)| link.serial == serial);
-                if let Some(key) = found.map(|(key, _)| key.clone()) {
+                if let Some(key) = self.key_of(serial) {
                     self.forget(now, &key);
                 }
                 if let Some(id) = self.ending.remove(&serial) {
@@ -416,10 +459,37 @@ impl Engine {
             Message::Opened(device, opened) => self.opened(now, device, opened),
             Message::BranchFault(codec, fault) => self.branch_fault(now, codec, &fault),
             Message::NoRelay => self.no_relay_until = Some(now + NO_RELAY),
-            Message::Stats(reply) => {
+        }
+    }
+
+    /// The link with this number, if it is not over.
+    fn key_of(&self, serial: u64) -> Option<Key> {
+        let mut links = self.links.iter();
+        let found = links.find(|(_, link)| link.serial == serial);
+        found.map(|(key, _)| key.clone())
+    }
+
+    /// Does everything that was ordered.
+    fn obey(&mut self, now: Instant) {
+        while let Some(order) = self.orders.next() {
+            self.order(now, order);
+        }
+        if self.orders.have_lost() {
+            // One of them may have been told to close, or what it cannot go on without.
+            for key in self.links.keys().cloned().collect::<Vec<_>>() {
+                self.fail(&key, protocol::Reason::Failed, "commands were lost");
+                self.forget(now, &key);
+            }
+        }
+    }
+
+    fn order(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Command(command) => self.command(now, command),
+            Order::Stats(reply) => {
                 let _ = reply.try_send(self.stats());
             }
-            Message::Stop(at) => {
+            Order::Stop(at) => {
                 for key in self.links.keys().cloned().collect::<Vec<_>>() {
                     self.forget(now, &key);
                 }
@@ -558,3 +628,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

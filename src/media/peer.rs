@@ -89,6 +89,8 @@ pub struct Spec {
     pub arrivals: Arc<Arrivals>,
     /// Whether anything may pass.
     pub gate: Gate,
+    /// Whether the other side wants a keyframe.
+    pub keyframe_wanted: engine::KeyframeWanted,
     /// What the transport knows, for whoever asks.
     pub transport: Arc<Mutex<stats::TransportStats>>,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use gstreamer_app::AppSrc;
 
-use super::Engine;
+use super::{Engine, KeyframeWanted};
 use crate::{
     media::{
         Event, OpenLink,
@@ -29,6 +29,7 @@ pub(super) struct Link {
     pub(super) peer: Peer,
     pub(super) codec: Option<Codec>,
     pub(super) gate: Gate,
+    pub(super) keyframe_wanted: KeyframeWanted,
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
     pub(super) outlets: Arc<OnceLock<Outlets>>,
@@ -51,6 +52,7 @@ impl Engine {
         self.forget(now, &key);
         self.serial += 1;
         let gate = Gate::default();
+        let keyframe_wanted = KeyframeWanted::default();
         let arrivals = Arc::new(Arrivals::default());
         let transport = Arc::new(Mutex::new(TransportStats::default()));
         let outlets = Arc::new(OnceLock::new());
@@ -82,6 +84,7 @@ impl Engine {
             engine: self.own.clone(),
             arrivals: arrivals.clone(),
             gate: gate.clone(),
+            keyframe_wanted: keyframe_wanted.clone(),
             transport: transport.clone(),
         };
         let peer = match Peer::start(spec) {
@@ -103,6 +106,7 @@ impl Engine {
                 peer,
                 codec: None,
                 gate,
+                keyframe_wanted,
                 arrivals,
                 transport,
                 outlets,
@@ -117,7 +121,7 @@ impl Engine {
         }
     }
 
-    fn fail(&self, key: &Key, why: protocol::Reason, detail: &str) {
+    pub(super) fn fail(&self, key: &Key, why: protocol::Reason, detail: &str) {
         let _ = self.events.try_send(Event::Failed {
             link: key.link.clone(),
             generation: key.generation,

@@ -1,0 +1,208 @@
+use gstreamer as gst;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    media::OpenLink,
+    protocol::{Generation, LinkId, MemberId, Reason},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn link() -> LinkId {
+    LinkId::from_random([1; 16])
+}
+
+fn key() -> Key {
+    Key {
+        link: link(),
+        generation: Generation::FIRST,
+    }
+}
+
+/// A link that answers, so that it does nothing before it hears from the other side.
+fn open() -> Command {
+    Command::Open(OpenLink {
+        link: link(),
+        generation: Generation::FIRST,
+        peer: MemberId::from_random([1; 16]),
+        name: "test".to_owned(),
+        offerer: false,
+        video: None,
+        allowed: vec![protocol::Codec::Vp8],
+        ice: Vec::new(),
+        relay_only: false,
+    })
+}
+
+fn parts() -> Parts {
+    gst::init().unwrap();
+    Parts {
+        timebase: Timebase::new(),
+        camera: None,
+        microphone: None,
+        encoders: Vec::new(),
+        network: Network {
+            latency: Duration::from_millis(100),
+            udp_ports: None,
+            ice_tcp: false,
+        },
+        linger: Duration::ZERO,
+        mixes: Arc::new(()),
+    }
+}
+
+/// An engine whose thread is the test's.
+struct Fixture {
+    engine: Engine,
+    inbox: Receiver<Message>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Fixture {
+    fn new(parts: Parts) -> Self {
+        let (own, inbox) = sync_channel(INBOX);
+        let (sender, events) = mpsc::channel(64);
+        let orders = Orders::new(own.clone());
+        Self {
+            engine: Engine::new(parts, sender, own, orders),
+            inbox,
+            events,
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.engine.orders.give(Order::Command(command));
+        self.engine.obey(now());
+    }
+
+    /// Handles messages, in the order in which they come, until something is so.
+    fn until(&mut self, what: &str, is: impl Fn(&Engine) -> bool) {
+        let deadline = now() + PATIENCE;
+        while !is(&self.engine) {
+            assert!(now() < deadline, "never: {what}");
+            let wait = self.engine.deadline().map_or(PATIENCE, |at| {
+                at.saturating_duration_since(now()).min(PATIENCE)
+            });
+            if let Ok(message) = self.inbox.recv_timeout(wait) {
+                self.engine.obey(now());
+                self.engine.handle(now(), message);
+            }
+            self.engine.tick(now());
+        }
+    }
+
+    fn stop(self) {
+        self.engine.orders.give(Order::Stop(now() + PATIENCE));
+        let began = now();
+        self.engine.run(&self.inbox);
+        assert!(now() - began < PATIENCE, "all is down in time");
+        drop(self.events);
+    }
+}
+
+#[test]
+fn links_cannot_keep_an_order_from_the_engine() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    assert_eq!(it.engine.links.len(), 1);
+    while it.engine.own.try_send(Message::Keyframe(1)).is_ok() {}
+    let close = Command::Close {
+        link: link(),
+        generation: Generation::FIRST,
+    };
+    assert!(it.engine.orders.give(Order::Command(close)));
+    it.until("it is closed", |engine| engine.links.is_empty());
+    it.stop();
+}
+
+#[test]
+fn an_engine_that_lost_commands_ends_its_links_and_says_so() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    let label = || {
+        Order::Command(Command::Label {
+            link: link(),
+            name: "x".to_owned(),
+        })
+    };
+    while it.engine.orders.give(label()) {}
+    it.engine.obey(now());
+    assert!(it.engine.links.is_empty());
+    let mut told = std::iter::from_fn(|| it.events.try_recv().ok());
+    assert!(told.any(|event| matches!(
+        event,
+        Event::Failed {
+            why: Reason::Failed,
+            ..
+        }
+    )));
+    assert!(it.engine.orders.give(label()), "there is room again");
+    it.stop();
+}
+
+#[test]
+fn the_end_is_heard_however_many_orders_wait() {
+    let it = Fixture::new(parts());
+    let label = || {
+        Order::Command(Command::Label {
+            link: link(),
+            name: "x".to_owned(),
+        })
+    };
+    while it.engine.orders.give(label()) {}
+    it.stop();
+}
+
+#[test]
+fn one_who_asks_for_keyframes_without_end_asks_once() {
+    let it = Fixture::new(parts());
+    let wanted = KeyframeWanted::default();
+    for _ in 0..2 * INBOX {
+        wanted.tell(&it.engine.own, 7);
+    }
+    assert!(matches!(it.inbox.try_recv(), Ok(Message::Keyframe(7))));
+    assert!(it.inbox.try_recv().is_err());
+    wanted.lower();
+    wanted.tell(&it.engine.own, 7);
+    assert!(matches!(it.inbox.try_recv(), Ok(Message::Keyframe(7))));
+
+    // One that finds no room may ask again.
+    while it.engine.own.try_send(Message::Order).is_ok() {}
+    wanted.lower();
+    wanted.tell(&it.engine.own, 7);
+    it.inbox.recv().unwrap();
+    wanted.tell(&it.engine.own, 7);
+    assert!(
+        it.inbox
+            .try_iter()
+            .any(|it| matches!(it, Message::Keyframe(7)))
+    );
+    it.stop();
+}
+
+#[test]
+fn what_comes_late_of_an_earlier_link_is_not_for_the_next() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    let before = it.engine.links[&key()].serial;
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    assert_ne!(serial, before);
+    let now = now();
+    it.engine.handle(now, Message::Chosen(before, Codec::Vp8));
+    it.engine.handle(
+        now,
+        Message::Attach {
+            serial: before,
+            audio: AppSrc::builder().build(),
+            video: AppSrc::builder().build(),
+        },
+    );
+    it.engine.handle(now, Message::Ended(before));
+    let link = &it.engine.links[&key()];
+    assert!(link.codec.is_none() && link.sources.is_none());
+    it.engine.handle(now, Message::Chosen(serial, Codec::Vp8));
+    assert_eq!(it.engine.links[&key()].codec, Some(Codec::Vp8));
+    it.stop();
+}

@@ -27,6 +27,7 @@ use super::{
     Command, Event, Timebase, bus,
     encoder::{Holders, Recipe},
     fanout::Subscription,
+    notices::Notices,
     peer::{Input, Key, Network},
     receive::Outlets,
     stats::{BranchStats, LinkStats, Stats},
@@ -208,13 +209,23 @@ impl Media {
         events: tokio::sync::mpsc::Sender<Event>,
     ) -> Result<Self, Error> {
         check_elements()?;
-        let parts = settings.join(&events)?;
-        Self::assemble(parts, events)
+        let notices = Notices::new(events.clone());
+        let parts = settings.join(&notices)?;
+        Self::begin(parts, events, notices)
     }
 
     /// Starts the engine with parts of the caller's own.
     pub fn assemble(parts: Parts, events: tokio::sync::mpsc::Sender<Event>) -> Result<Self, Error> {
         check_elements()?;
+        let notices = Notices::new(events.clone());
+        Self::begin(parts, events, notices)
+    }
+
+    fn begin(
+        parts: Parts,
+        events: tokio::sync::mpsc::Sender<Event>,
+        notices: Notices,
+    ) -> Result<Self, Error> {
         let certificate = make_certificate();
         let (own, inbox) = sync_channel(INBOX);
         let orders = Orders::new(own.clone());
@@ -223,7 +234,7 @@ impl Media {
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                Engine::new(parts, events, own, taken).run(&inbox);
+                Engine::new(parts, events, notices, own, taken).run(&inbox);
                 let _ = ended.try_send(());
             })?;
         Ok(Self {
@@ -321,6 +332,7 @@ fn make_certificate() -> Option<JoinHandle<()>> {
 struct Engine {
     parts: Parts,
     events: tokio::sync::mpsc::Sender<Event>,
+    notices: Notices,
     own: SyncSender<Message>,
     orders: Orders,
     links: BTreeMap<Key, Link>,
@@ -343,6 +355,7 @@ impl Engine {
     fn new(
         parts: Parts,
         events: tokio::sync::mpsc::Sender<Event>,
+        notices: Notices,
         own: SyncSender<Message>,
         orders: Orders,
     ) -> Self {
@@ -352,6 +365,7 @@ impl Engine {
             closing: Closing::new(own.clone()),
             parts,
             events,
+            notices,
             own,
             orders,
             links: BTreeMap::new(),

@@ -16,6 +16,7 @@ mod fingerprint;
 mod ice;
 mod launch;
 mod mixer;
+mod notices;
 mod peer;
 mod receive;
 mod sink;

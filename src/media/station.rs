@@ -9,12 +9,12 @@ use std::{
 };
 
 use gstreamer as gst;
-use tokio::sync::mpsc::Sender;
 
 use super::{
-    Event, MixError, MixNotice, Mixes, Network, Notice, OpenSource, Opened, Outlets, Parts, Recipe,
-    Tell, Timebase,
+    MixError, MixNotice, Mixes, Network, Notice, OpenSource, Opened, Outlets, Parts, Recipe, Tell,
+    Timebase,
     audio_mix::{self, AudioMix},
+    notices::Notices,
     source::{self, Device, Shape, Source},
     video_mix::{self, VideoMix},
 };
@@ -68,9 +68,9 @@ pub struct Settings {
 
 impl Settings {
     /// Opens the screen, and nothing else yet.
-    pub(super) fn join(self, events: &Sender<Event>) -> Result<Parts, MixError> {
+    pub(super) fn join(self, notices: &Notices) -> Result<Parts, MixError> {
         let timebase = Timebase::new();
-        let mixes = Wall::start(&timebase, &self, events)?;
+        let mixes = Wall::start(&timebase, &self, notices)?;
         let shape = Shape::Video {
             width: self.sent.width,
             height: self.sent.height,
@@ -82,7 +82,7 @@ impl Settings {
             shape,
             choose,
             stand_in,
-            events: events.clone(),
+            notices: notices.clone(),
         };
         let camera = open(Notice::Camera, shape, self.camera, self.camera_stand_in);
         let microphone = open(
@@ -109,20 +109,20 @@ struct Opener {
     shape: Shape,
     choose: Choose,
     stand_in: Device,
-    events: Sender<Event>,
+    notices: Notices,
 }
 
 impl Opener {
     fn into_open(self) -> OpenSource {
         Arc::new(move || {
             let choose = self.choose.clone();
-            let (events, what) = (self.events.clone(), self.what);
+            let (notices, what) = (self.notices.clone(), self.what);
             let source = Source::open(
                 &self.timebase,
                 self.shape,
                 Box::new(move || choose()),
                 self.stand_in.clone(),
-                move |notice| tell(&events, what, notice),
+                move |notice| tell(&notices, what, notice),
             )
             .map_err(|error| error.to_string())?;
             Ok(Opened {
@@ -146,13 +146,13 @@ impl Drop for Keep {
     }
 }
 
-/// Says it once in the log of events. When nobody listens there is nobody to tell.
-fn tell(events: &Sender<Event>, what: Notice, notice: source::Notice) {
+/// Says how a device stands.
+fn tell(notices: &Notices, what: Notice, notice: source::Notice) {
     let (text, good) = match notice {
         source::Notice::Running => (format!("the {} runs", name(what)), true),
         source::Notice::Lost(why) => (format!("the {} is gone: {why}", name(what)), false),
     };
-    let _ = events.try_send(Event::Notice { what, text, good });
+    notices.tell(what, text, good);
 }
 
 fn name(what: Notice) -> &'static str {
@@ -177,25 +177,21 @@ impl Wall {
     fn start(
         timebase: &Timebase,
         settings: &Settings,
-        events: &Sender<Event>,
+        notices: &Notices,
     ) -> Result<Self, MixError> {
         let late = settings.network.latency + DECODE;
         let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
         let tell_of = |what| -> Tell {
-            let events = events.clone();
+            let notices = notices.clone();
             Arc::new(move |notice| {
                 let text = match notice {
-                    MixNotice::Device(notice) => return tell(&events, what, notice),
+                    MixNotice::Device(notice) => return tell(&notices, what, notice),
                     MixNotice::Input { why, .. } => format!("one member cannot be mixed: {why}"),
                     MixNotice::Failed(why) => {
                         format!("the mix for the {} failed: {why}", name(what))
                     }
                 };
-                let _ = events.try_send(Event::Notice {
-                    what,
-                    text,
-                    good: false,
-                });
+                notices.tell(what, text, false);
             })
         };
         Ok(Self {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Engine, Message, RETRY};
 use crate::{
-    media::{Event, Notice, bus, encoder::Branch, peer::Key},
+    media::{Notice, bus, encoder::Branch, peer::Key},
     room::Grant,
     sdp::Codec,
 };
@@ -68,11 +68,7 @@ impl Engine {
                 .find(|recipe| recipe.codec == codec)
             else {
                 let text = format!("there is no {} encoder", codec.encoding_name());
-                let _ = self.events.try_send(Event::Notice {
-                    what: Notice::Encoder,
-                    text,
-                    good: false,
-                });
+                self.notices.tell(Notice::Encoder, text, false);
                 continue;
             };
             let raw = match codec {
@@ -101,11 +97,7 @@ impl Engine {
                 Err(error) => {
                     slot.retry_at = Some(now + RETRY);
                     let text = format!("the {} encoder cannot run: {error}", codec.encoding_name());
-                    let _ = self.events.try_send(Event::Notice {
-                        what: Notice::Encoder,
-                        text,
-                        good: false,
-                    });
+                    self.notices.tell(Notice::Encoder, text, false);
                 }
             }
         }
@@ -129,11 +121,8 @@ impl Engine {
         }
         self.closing
             .release(now, format!("{codec:?} encoder"), branch);
-        let _ = self.events.try_send(Event::Notice {
-            what: Notice::Encoder,
-            text: format!("the {} encoder failed: {fault}", codec.encoding_name()),
-            good: false,
-        });
+        let text = format!("the {} encoder failed: {fault}", codec.encoding_name());
+        self.notices.tell(Notice::Encoder, text, false);
     }
 
     /// Replaces encoders that take frames and give none, which happens without an error.

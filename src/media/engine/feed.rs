@@ -4,7 +4,7 @@ use std::{sync::mpsc::SyncSender, time::Instant};
 
 use super::{Device, Engine, Message, OpenSource, Opened, RETRY};
 use crate::media::{
-    Event, Notice,
+    Notice,
     fanout::{Content, Fanout},
     teardown::Closing,
 };
@@ -95,11 +95,7 @@ impl Engine {
                     Device::Camera => Notice::Camera,
                     Device::Microphone => Notice::Microphone,
                 };
-                let _ = self.events.try_send(Event::Notice {
-                    what,
-                    text,
-                    good: false,
-                });
+                self.notices.tell(what, text, false);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use gstreamer_app::AppSrc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Engine, KeyframeWanted};
 use crate::{
@@ -122,12 +123,22 @@ impl Engine {
     }
 
     pub(super) fn fail(&self, key: &Key, why: protocol::Reason, detail: &str) {
-        let _ = self.events.try_send(Event::Failed {
+        let failed = Event::Failed {
             link: key.link.clone(),
             generation: key.generation,
             why,
             detail: detail.to_owned(),
-        });
+        };
+        // Nobody but us knows that it is over, so it is told whenever there is room.
+        if let Err(TrySendError::Full(failed)) = self.events.try_send(failed) {
+            let events = self.events.clone();
+            let told = std::thread::Builder::new()
+                .name("failed".to_owned())
+                .spawn(move || events.blocking_send(failed));
+            if let Err(error) = told {
+                tracing::error!(%error, link = %key.link, "nobody is told that a link failed");
+            }
+        }
     }
 
     pub(super) fn tell(&mut self, now: Instant, key: &Key, input: Input) {

@@ -65,7 +65,7 @@ impl Fixture {
         let (sender, events) = mpsc::channel(64);
         let orders = Orders::new(own.clone());
         Self {
-            engine: Engine::new(parts, sender, own, orders),
+            engine: Engine::new(parts, sender.clone(), Notices::new(sender), own, orders),
             inbox,
             events,
         }

@@ -173,7 +173,7 @@ impl Session {
         if self.relay.deadline.is_some_and(|at| at <= now) {
             self.relay.deadline = None;
             if !self.relay.seen {
-                self.notice_no_relay();
+                self.notice_no_relay()?;
             }
         }
         if self.certificate_at.is_some_and(|at| at <= now) {
@@ -209,7 +209,7 @@ impl Session {
         let _ = self.spec.engine.send(message);
     }
 
-    fn notice_no_relay(&self) {
+    fn notice_no_relay(&self) -> Step {
         self.tell_engine(engine::Message::NoRelay);
         let hosts: Vec<_> = self
             .spec
@@ -218,7 +218,7 @@ impl Session {
             .iter()
             .filter_map(|uri| uri.rsplit('@').next())
             .collect();
-        let _ = self.spec.events.try_send(Event::Notice {
+        self.tell(Event::Notice {
             what: Notice::NoRelay,
             text: format!(
                 "no relay candidate from {} after {} s: the secret or password is wrong, the \
@@ -228,7 +228,7 @@ impl Session {
                 RELAY.as_secs()
             ),
             good: false,
-        });
+        })
     }
 
     pub(super) fn stop(self) {

@@ -395,17 +395,26 @@ impl Engine {
             }
             self.tick(now);
             if let Some(at) = self.stop
-                && (self.closing.len() == 0 || at <= now)
+                && (self.under_way() == 0 || at <= now)
             {
-                if self.closing.len() > 0 {
+                if self.under_way() > 0 {
                     tracing::warn!(
-                        left = self.closing.len(),
+                        left = self.under_way(),
                         "some pipelines did not stop in time"
                     );
                 }
                 return;
             }
         }
+    }
+
+    /// What other threads open or close at present.
+    fn under_way(&self) -> usize {
+        let opening = [&self.camera, &self.microphone]
+            .into_iter()
+            .filter(|feed| matches!(feed.state, FeedState::Opening))
+            .count();
+        self.closing.len() + opening
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -3,7 +3,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    media::OpenLink,
+    media::{Notice, OpenLink},
     protocol::{Generation, LinkId, MemberId, Reason},
 };
 
@@ -205,4 +205,94 @@ fn what_comes_late_of_an_earlier_link_is_not_for_the_next() {
     it.engine.handle(now, Message::Chosen(serial, Codec::Vp8));
     assert_eq!(it.engine.links[&key()].codec, Some(Codec::Vp8));
     it.stop();
+}
+
+fn own(video: bool) -> Command {
+    Command::Own(protocol::Media {
+        audio: false,
+        video,
+    })
+}
+
+/// A camera that takes as long to close as the test wants, and is busy until then.
+#[test]
+fn a_camera_is_not_opened_again_before_it_is_closed() {
+    struct Busy(Arc<AtomicBool>, Arc<Mutex<()>>);
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            drop(self.1.lock());
+            self.0.store(false, Relaxed);
+        }
+    }
+    let busy = Arc::new(AtomicBool::new(false));
+    let door = Arc::new(Mutex::new(()));
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let (at, shut, tried) = (busy.clone(), door.clone(), opened.clone());
+    let mut parts = parts();
+    parts.camera = Some(Arc::new(move || {
+        let free = !at.swap(true, Relaxed);
+        tried.lock().unwrap().push(free);
+        Ok(Opened {
+            sink: AppSink::builder().build(),
+            keep: Box::new(Busy(at.clone(), shut.clone())),
+        })
+    }));
+    let mut it = Fixture::new(parts);
+    it.command(own(true));
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let is_open = |engine: &Engine| matches!(engine.camera.state, FeedState::Open(_));
+    it.until("the camera is open", is_open);
+
+    let held = door.lock().unwrap();
+    it.command(own(false));
+    it.engine.tick(now());
+    it.command(own(true));
+    // As often as anything happens.
+    for _ in 0..10 {
+        it.engine.tick(now());
+        assert!(matches!(it.engine.camera.state, FeedState::Closing(_)));
+    }
+    drop(held);
+    it.until("the camera is open again", is_open);
+    assert_eq!(*opened.lock().unwrap(), [true, true], "it was free");
+    it.stop();
+    assert!(!busy.load(Relaxed));
+}
+
+#[test]
+fn the_end_waits_for_a_camera_that_is_being_opened_and_says_nothing_of_it() {
+    let door = Arc::new(Mutex::new(()));
+    let shut = door.clone();
+    let mut parts = parts();
+    parts.camera = Some(Arc::new(move || {
+        drop(shut.lock());
+        Err("it is gone".to_owned())
+    }));
+    let mut it = Fixture::new(parts);
+    let held = door.lock().unwrap();
+    it.command(own(true));
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.engine.tick(now());
+    assert!(matches!(it.engine.camera.state, FeedState::Opening));
+    it.engine.orders.give(Order::Stop(now() + PATIENCE));
+    it.engine.obey(now());
+    it.engine.tick(now());
+    it.until("all but the camera is down", |engine| {
+        engine.under_way() == 1
+    });
+    drop(held);
+    let mut events = it.events;
+    it.engine.run(&it.inbox);
+    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    assert!(!told.any(|event| matches!(
+        event,
+        Event::Notice {
+            what: Notice::Camera,
+            ..
+        }
+    )));
 }

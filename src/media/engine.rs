@@ -1,7 +1,7 @@
 //! The engine: takes commands, owns sources, encoders and links, and joins them.
 //!
 //! It runs on one thread that never waits for a pipeline: links have threads of their own, devices
-//! are opened and everything is closed on others.
+//! are opened, encoders started and everything closed on others.
 //!
 //! Invariant: with nobody in the room no device is open and nothing encodes.
 
@@ -25,7 +25,7 @@ use gstreamer_app::{AppSink, AppSrc};
 
 use super::{
     Command, Event, Timebase, bus,
-    encoder::{Holders, Recipe},
+    encoder::{Branch, Holders, Recipe},
     fanout::Subscription,
     notices::Notices,
     peer::{Input, Key, Network},
@@ -34,7 +34,7 @@ use super::{
     teardown::Closing,
 };
 use crate::{protocol, room::KeyframeLimiter, sdp::Codec};
-use branches::Slot;
+use branches::{Slot, Starting};
 use feed::{Feed, FeedState};
 use links::Link;
 use orders::{Order, Orders};
@@ -161,8 +161,10 @@ pub enum Message {
     Closed(u64),
     /// A device was opened, or not.
     Opened(Device, Result<Opened, String>),
-    /// An encoder failed.
-    BranchFault(Codec, bus::Fault),
+    /// An encoder was started, or not.
+    Started(Codec, Result<Branch, String>),
+    /// An encoder, by its number, failed.
+    BranchFault(Codec, u64, bus::Fault),
     /// A link has had no candidate from its TURN servers.
     NoRelay,
 }
@@ -339,6 +341,8 @@ struct Engine {
     serial: u64,
     holders: Holders<Key>,
     branches: BTreeMap<Codec, Slot>,
+    starting: BTreeMap<Codec, Starting>,
+    last_branch: u64,
     limiter: KeyframeLimiter<Codec, Key>,
     camera: Feed,
     microphone: Feed,
@@ -372,6 +376,8 @@ impl Engine {
             serial: 0,
             holders: Holders::default(),
             branches: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            last_branch: 0,
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
             ending: BTreeMap::new(),
@@ -408,13 +414,13 @@ impl Engine {
         }
     }
 
-    /// What other threads open or close at present.
+    /// What other threads open, start or close at present.
     fn under_way(&self) -> usize {
         let opening = [&self.camera, &self.microphone]
             .into_iter()
             .filter(|feed| matches!(feed.state, FeedState::Opening))
             .count();
-        self.closing.len() + opening
+        self.closing.len() + self.starting.len() + opening
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -431,6 +437,7 @@ impl Engine {
         ]
         .into_iter()
         .chain(slots)
+        .chain(self.starting.values().map(|starting| starting.look_at))
         .flatten()
         .min()
     }
@@ -480,7 +487,10 @@ impl Engine {
             }
             Message::Closed(id) => self.closing.done(now, id),
             Message::Opened(device, opened) => self.opened(now, device, opened),
-            Message::BranchFault(codec, fault) => self.branch_fault(now, codec, &fault),
+            Message::Started(codec, started) => self.started(now, codec, started),
+            Message::BranchFault(codec, number, fault) => {
+                self.branch_fault(now, codec, number, &fault);
+            }
             Message::NoRelay => self.no_relay_until = Some(now + NO_RELAY),
         }
     }
@@ -583,9 +593,6 @@ impl Engine {
             .any(|slot| slot.retry_at.is_some_and(|at| at <= now))
         {
             self.start_branches(now);
-            for key in self.links.keys().cloned().collect::<Vec<_>>() {
-                self.subscribe(&key);
-            }
         }
         let pictures = self.branches.keys().any(|codec| *codec != Codec::Opus);
         let sound = self.branches.contains_key(&Codec::Opus);

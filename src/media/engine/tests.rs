@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     media::{Notice, OpenLink},
+    pipeline,
     protocol::{Generation, LinkId, MemberId, Reason},
 };
 
@@ -295,4 +296,122 @@ fn the_end_waits_for_a_camera_that_is_being_opened_and_says_nothing_of_it() {
             ..
         }
     )));
+}
+
+/// An encoder that does not start before somebody reads a pipe.
+fn stuck_encoder(pipe: &std::path::Path) -> Recipe {
+    let made = std::process::Command::new("mkfifo").arg(pipe).status();
+    assert!(made.unwrap().success());
+    let text = format!(
+        "summary = \"stuck\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
+         launch = \"tee name=t ! queue ! vp8enc name=e t. ! queue ! filesink location={}\"\n\
+         [keyframe]\nby = \"event\"\n[bitrate]\nelement = \"e\"\nproperty = \"target-bitrate\"\n\
+         unit = \"bit/s\"\nlive = true\n",
+        pipe.display()
+    );
+    let place = std::path::Path::new("stuck.toml");
+    let file = pipeline::File::parse(pipeline::Kind::Encoder, "stuck", place, &text).unwrap();
+    Recipe {
+        codec: Codec::Vp8,
+        file: Some((file, BTreeMap::new())),
+        kbps: 500,
+    }
+}
+
+fn read(pipe: &std::path::Path) -> JoinHandle<()> {
+    let pipe = pipe.to_owned();
+    std::thread::spawn(move || {
+        let _ = std::fs::read(pipe);
+    })
+}
+
+#[test]
+fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let mut parts = parts();
+    parts.encoders = vec![
+        stuck_encoder(&pipe),
+        Recipe {
+            codec: Codec::Opus,
+            file: None,
+            kbps: 32,
+        },
+    ];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.until("sound is encoded", |engine| {
+        engine.branches[&Codec::Opus].branch.is_some()
+    });
+    assert!(it.engine.starting.contains_key(&Codec::Vp8));
+
+    // Somebody hears of it, once, and it is not started a second time.
+    let late = now() + Duration::from_mins(1);
+    it.engine.tick(late);
+    it.engine.tick(late);
+    let mut told = std::iter::from_fn(|| it.events.try_recv().ok());
+    let is_told = |event: &Event| matches!(event, Event::Notice { what: Notice::Encoder, text, .. } if text.contains("VP8"));
+    assert!(told.any(|event| is_told(&event)));
+    assert!(!told.any(|event| is_told(&event)));
+    it.engine.hold(now(), &key(), Codec::Vp8);
+    assert_eq!(it.engine.last_branch, 2);
+
+    let reader = read(&pipe);
+    it.until("pictures are encoded", |engine| {
+        engine.branches[&Codec::Vp8].branch.is_some()
+    });
+    it.stop();
+    reader.join().unwrap();
+}
+
+#[test]
+fn an_encoder_that_comes_up_when_nobody_wants_it_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let mut parts = parts();
+    parts.encoders = vec![stuck_encoder(&pipe)];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.command(Command::Close {
+        link: link(),
+        generation: Generation::FIRST,
+    });
+    it.until("nobody wants it", |engine| engine.branches.is_empty());
+    assert!(it.engine.starting.contains_key(&Codec::Vp8));
+    let reader = read(&pipe);
+    it.until("it is closed", |engine| engine.under_way() == 0);
+    // It has been taken down, or somebody would write into the pipe for ever.
+    reader.join().unwrap();
+    it.stop();
+}
+
+#[test]
+fn a_fault_is_that_of_the_encoder_that_had_it() {
+    let mut parts = parts();
+    parts.encoders = vec![Recipe {
+        codec: Codec::Opus,
+        file: None,
+        kbps: 32,
+    }];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let fault = || bus::Fault {
+        element: "test".to_owned(),
+        text: "broken".to_owned(),
+    };
+    // Before we hear that it has started: it counts when we do.
+    let first = it.engine.last_branch;
+    it.engine
+        .handle(now(), Message::BranchFault(Codec::Opus, first, fault()));
+    it.until("it is replaced", |engine| {
+        engine.last_branch > first && engine.branches[&Codec::Opus].branch.is_some()
+    });
+    it.engine
+        .handle(now(), Message::BranchFault(Codec::Opus, first, fault()));
+    assert!(it.engine.branches[&Codec::Opus].branch.is_some());
+    it.stop();
 }

@@ -85,8 +85,9 @@ pub struct Parts {
 
 /// Where what members send is shown and heard. Called on the engine's thread; must not block.
 pub trait Mixes: Send + Sync {
-    /// Somebody comes, under a key that was never used before.
-    fn add(&self, key: u64, name: &str) -> Outlets;
+    /// Somebody comes, under a key that was never used before. The outlets are to lead to where
+    /// this one is shown and heard, whenever there is such a place.
+    fn add(&self, key: u64, name: &str, outlets: Outlets);
     /// Its name is another.
     fn rename(&self, key: u64, name: &str);
     /// It goes.
@@ -97,9 +98,7 @@ pub trait Mixes: Send + Sync {
 
 /// Nothing is shown and nothing heard.
 impl Mixes for () {
-    fn add(&self, _: u64, _: &str) -> Outlets {
-        Outlets::default()
-    }
+    fn add(&self, _: u64, _: &str, _: Outlets) {}
     fn rename(&self, _: u64, _: &str) {}
     fn remove(&self, _: u64) {}
     fn close(&self) {}
@@ -558,7 +557,7 @@ impl Engine {
             Command::Label { link, name } => {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;
-                    if known.outlets.get().is_some() {
+                    if known.is_mixed {
                         self.parts.mixes.rename(known.serial, &name);
                     }
                     known.name.clone_from(&name);

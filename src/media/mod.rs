@@ -27,6 +27,7 @@ mod teardown;
 mod timebase;
 mod transceiver;
 pub mod video_mix;
+mod wall;
 
 pub use encoder::Recipe;
 pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts};
@@ -34,7 +35,7 @@ pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
 pub use mixer::{MixError, MixNotice, Tell};
 pub use peer::Network;
-pub use receive::Outlets;
+pub use receive::{Outlet, Outlets};
 pub use station::{Choose, Picture, Settings};
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;

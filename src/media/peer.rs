@@ -14,7 +14,7 @@ mod signals;
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver as Inbox, SyncSender, sync_channel},
     },
@@ -80,7 +80,7 @@ pub struct Spec {
     /// The clock.
     pub timebase: Timebase,
     /// Where what comes in goes, once the gate is open and the engine has said so.
-    pub outlets: Arc<OnceLock<Outlets>>,
+    pub outlets: Outlets,
     /// Where to say what happened.
     pub events: tokio::sync::mpsc::Sender<Event>,
     /// Where to ask for what is shared.

@@ -3,20 +3,17 @@
 //! The caller chooses pipeline files; this opens what they stand for and makes the engine's
 //! [`Parts`] of them.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use gstreamer as gst;
 
 use super::{
-    MixError, MixNotice, Mixes, Network, Notice, OpenSource, Opened, Outlets, Parts, Recipe, Tell,
-    Timebase,
+    MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
     notices::Notices,
-    source::{self, Device, Shape, Source},
+    source::{Device, Shape, Source},
     video_mix::{self, VideoMix},
+    wall::{self, Make, Wall},
 };
 
 /// How long closing a device may take before it is left to itself.
@@ -70,7 +67,7 @@ impl Settings {
     /// Opens the screen, and nothing else yet.
     pub(super) fn join(self, notices: &Notices) -> Result<Parts, MixError> {
         let timebase = Timebase::new();
-        let mixes = Wall::start(&timebase, &self, notices)?;
+        let mixes = self.wall(&timebase, notices)?;
         let shape = Shape::Video {
             width: self.sent.width,
             height: self.sent.height,
@@ -101,6 +98,33 @@ impl Settings {
             timebase,
         })
     }
+
+    fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
+        let late = self.network.latency + DECODE;
+        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
+        let (shown, screen, common) = (self.shown, self.screen.clone(), timebase.clone());
+        let pictures: Make<VideoMix> = Box::new(move |tell| {
+            let settings = video_mix::Settings {
+                width: shown.width,
+                height: shown.height,
+                framerate: shown.framerate,
+                upstream,
+                screen: screen.clone(),
+                tell,
+            };
+            VideoMix::start(&common, settings)
+        });
+        let (speaker, common) = (self.speaker.clone(), timebase.clone());
+        let sound: Make<AudioMix> = Box::new(move |tell| {
+            let settings = audio_mix::Settings {
+                upstream,
+                speaker: speaker.clone(),
+                tell,
+            };
+            Ok(AudioMix::new(&common, settings))
+        });
+        Wall::start(Some(pictures), Some(sound), notices)
+    }
 }
 
 struct Opener {
@@ -122,7 +146,7 @@ impl Opener {
                 self.shape,
                 Box::new(move || choose()),
                 self.stand_in.clone(),
-                move |notice| tell(&notices, what, notice),
+                move |notice| wall::tell_device(&notices, what, notice),
             )
             .map_err(|error| error.to_string())?;
             Ok(Opened {
@@ -142,117 +166,6 @@ impl Drop for Keep {
             && !source.close(CLOSE)
         {
             tracing::warn!("a device does not close");
-        }
-    }
-}
-
-/// Says how a device stands.
-fn tell(notices: &Notices, what: Notice, notice: source::Notice) {
-    let (text, good) = match notice {
-        source::Notice::Running => (format!("the {} runs", name(what)), true),
-        source::Notice::Lost(why) => (format!("the {} is gone: {why}", name(what)), false),
-    };
-    notices.tell(what, text, good);
-}
-
-fn name(what: Notice) -> &'static str {
-    match what {
-        Notice::Camera => "camera",
-        Notice::Microphone => "microphone",
-        Notice::Screen => "screen",
-        Notice::Speaker => "speaker",
-        Notice::Encoder => "encoder",
-        Notice::NoRelay | Notice::IceServer => "ICE server",
-    }
-}
-
-/// What is shown and heard here.
-struct Wall {
-    /// Only the engine's thread uses it, and at the end the one that closes it.
-    pictures: Mutex<VideoMix>,
-    sound: AudioMix,
-}
-
-impl Wall {
-    fn start(
-        timebase: &Timebase,
-        settings: &Settings,
-        notices: &Notices,
-    ) -> Result<Self, MixError> {
-        let late = settings.network.latency + DECODE;
-        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
-        let tell_of = |what| -> Tell {
-            let notices = notices.clone();
-            Arc::new(move |notice| {
-                let text = match notice {
-                    MixNotice::Device(notice) => return tell(&notices, what, notice),
-                    MixNotice::Input { why, .. } => format!("one member cannot be mixed: {why}"),
-                    MixNotice::Failed(why) => {
-                        format!("the mix for the {} failed: {why}", name(what))
-                    }
-                };
-                notices.tell(what, text, false);
-            })
-        };
-        Ok(Self {
-            pictures: Mutex::new(VideoMix::start(
-                timebase,
-                video_mix::Settings {
-                    width: settings.shown.width,
-                    height: settings.shown.height,
-                    framerate: settings.shown.framerate,
-                    upstream,
-                    screen: settings.screen.clone(),
-                    tell: tell_of(Notice::Screen),
-                },
-            )?),
-            sound: AudioMix::new(
-                timebase,
-                audio_mix::Settings {
-                    upstream,
-                    speaker: settings.speaker.clone(),
-                    tell: tell_of(Notice::Speaker),
-                },
-            ),
-        })
-    }
-}
-
-impl Wall {
-    fn pictures(&self) -> MutexGuard<'_, VideoMix> {
-        self.pictures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Mixes for Wall {
-    fn add(&self, key: u64, name: &str) -> Outlets {
-        let pictures = self.pictures().add(key, name);
-        let sound = self.sound.add(key);
-        for error in [pictures.as_ref().err(), sound.as_ref().err()]
-            .into_iter()
-            .flatten()
-        {
-            tracing::warn!(%error, "a member is not shown or not heard");
-        }
-        Outlets {
-            pictures: pictures.ok(),
-            sound: sound.ok(),
-        }
-    }
-
-    fn rename(&self, key: u64, name: &str) {
-        self.pictures().label(key, name);
-    }
-
-    fn remove(&self, key: u64) {
-        self.pictures().remove(key);
-        self.sound.remove(key);
-    }
-
-    fn close(&self) {
-        // The sound first: it would be heard without its picture.
-        if !self.sound.close(CLOSE) | !self.pictures().close(CLOSE) {
-            tracing::warn!("screen or speaker do not close");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Links: opened, told, joined to the encoders, and let go.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -33,7 +33,9 @@ pub(super) struct Link {
     pub(super) keyframe_wanted: KeyframeWanted,
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
-    pub(super) outlets: Arc<OnceLock<Outlets>>,
+    pub(super) outlets: Outlets,
+    /// The mixes know of it.
+    pub(super) is_mixed: bool,
     /// Audio and video, once the gate is open.
     pub(super) sources: Option<(AppSrc, AppSrc)>,
     pub(super) audio: Option<Subscription>,
@@ -56,7 +58,7 @@ impl Engine {
         let keyframe_wanted = KeyframeWanted::default();
         let arrivals = Arc::new(Arrivals::default());
         let transport = Arc::new(Mutex::new(TransportStats::default()));
-        let outlets = Arc::new(OnceLock::new());
+        let outlets = Outlets::default();
         let offer = open.video.and_then(codec_of).filter(|_| open.offerer);
         if open.offerer && offer.is_none() {
             self.fail(&key, protocol::Reason::Media, "no video codec was chosen");
@@ -111,6 +113,7 @@ impl Engine {
                 arrivals,
                 transport,
                 outlets,
+                is_mixed: false,
                 sources: None,
                 audio: None,
                 video: None,
@@ -168,8 +171,10 @@ impl Engine {
             return;
         };
         link.sources = Some((audio, video));
-        link.outlets
-            .get_or_init(|| self.parts.mixes.add(link.serial, &link.name));
+        if !std::mem::replace(&mut link.is_mixed, true) {
+            let outlets = link.outlets.clone();
+            self.parts.mixes.add(link.serial, &link.name, outlets);
+        }
         self.subscribe(key);
         self.keyframe(now, key);
     }
@@ -205,7 +210,7 @@ impl Engine {
         link.gate.close();
         link.audio = None;
         link.video = None;
-        if link.outlets.get().is_some() {
+        if link.is_mixed {
             self.parts.mixes.remove(link.serial);
         }
         let id = self

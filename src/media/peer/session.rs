@@ -231,6 +231,14 @@ impl Session {
         })
     }
 
+    /// Takes everything down.
+    ///
+    /// webrtcbin's request pads are not released here, and nothing is unlinked before. A pad that
+    /// is released has no transceiver any more, which GStreamer 1.22 reads in every caps query of
+    /// the payloader before it: to release it while something runs would be the crash. On the way
+    /// to NULL the bin goes from the end of the links to their beginning, so webrtcbin's pads
+    /// refuse (FLUSHING, which appsrc takes for an end and no error) before the appsrcs stop, and
+    /// these join their threads in that; the pads are released when webrtcbin is freed.
     pub(super) fn stop(self) {
         drop(self.sinks);
         drop(self.transceivers);

@@ -411,16 +411,16 @@ fn settings(number: usize, place: &Path) -> Settings {
         camera_stand_in: device(Kind::Camera, "no-camera", &[]),
         microphone: always(source::Device::plain(tone)),
         microphone_stand_in: device(Kind::Microphone, "silence", &[]),
-        screen: always(device(
+        screen: Some(always(device(
             Kind::Screen,
             "file",
             &[("location", at("%06d.jpg"))],
-        )),
-        speaker: always(device(
+        ))),
+        speaker: Some(always(device(
             Kind::Speaker,
             "file",
             &[("location", at("speaker"))],
-        )),
+        ))),
         sent: picture,
         shown: picture,
         encoders: recipes(&catalogue),

@@ -194,6 +194,9 @@ async function wasDismissed(error, kinds) {
   }
 }
 
+/** Nobody listens to what is measured, so it needs no output. A browser that does not know `sinkId` takes no notice of it. @type {AudioContextOptions & { sinkId: { type: 'none' } }} */
+const UNHEARD = { latencyHint: 'playback', sinkId: { type: 'none' } };
+
 /** How loud tracks are, in one audio context for the whole page. */
 export class Loudness {
   /** @type {AudioContext | null} */
@@ -213,7 +216,7 @@ export class Loudness {
     meter?.source.disconnect();
     this.#meters.delete(name);
     if (!track || track.readyState === 'ended' || typeof AudioContext === 'undefined') return;
-    this.#context ??= new AudioContext();
+    this.#context ??= new AudioContext(UNHEARD);
     const source = this.#context.createMediaStreamSource(new MediaStream([track]));
     const analyser = this.#context.createAnalyser();
     analyser.fftSize = 1024;

@@ -39,6 +39,8 @@ export const SILENT_MS = 6_000;
 export const DARK_MS = 2_000;
 /** What a fresh picture gets on top of `DARK_MS`: the keyframe has to be asked for and to come. */
 export const FRESH_MS = 3_000;
+/** A dark picture has this long to come back by itself: a machine that is short of breath would get shorter of it by a new link. */
+export const DARK_GRACE_MS = 4_000;
 /** Before each further `again` of a link that does not get well. */
 export const PAUSES_MS = [0, 2_000, 5_000, 10_000, 20_000, 30_000];
 /** An `again` that nobody answers is said once more after this: the other side may be away. */
@@ -219,7 +221,8 @@ export class Link {
   trouble(why) {
     const { world } = this.#host;
     world.clearTimeout(this.#again);
-    const pause = PAUSES_MS[Math.min(this.failures, PAUSES_MS.length - 1)];
+    const step = PAUSES_MS[Math.min(this.failures, PAUSES_MS.length - 1)];
+    const pause = why === 'dark' ? Math.max(step, DARK_GRACE_MS) : step;
     this.failures += 1;
     this.#break(why);
     if (pause === 0) this.#ask(why);

@@ -167,11 +167,13 @@ impl Device {
                 link,
                 generation,
                 packets,
+                video_packets,
                 frames,
             } => Input::Traffic {
                 link,
                 generation,
                 packets,
+                video_packets,
                 frames,
             },
             media::Event::Notice { what, text, good } => {

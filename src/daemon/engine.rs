@@ -200,12 +200,13 @@ impl Plan {
             &self.microphone,
             "silence",
         )?;
-        let output = |kind, choice: &Choice| -> Choose {
-            let device = pipelines.get(kind, &choice.pipeline).map(|file| Device {
+        let output = |kind, choice: &Choice| -> Option<Choose> {
+            let file = pipelines.get(kind, &choice.pipeline)?;
+            let device = Device {
                 file: file.clone(),
                 settings: choice.settings.clone(),
-            });
-            Arc::new(move || device.clone())
+            };
+            (!file.leads_nowhere()).then(|| Arc::new(move || Some(device.clone())) as Choose)
         };
         let settings = Settings {
             camera,

@@ -162,6 +162,8 @@ pub enum Event {
         generation: Generation,
         /// RTP and RTCP packets received, in all.
         packets: u64,
+        /// RTP packets of the picture, which are among them.
+        video_packets: u64,
         /// Pictures decoded, in all.
         frames: u64,
     },

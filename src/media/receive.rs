@@ -26,6 +26,8 @@ const LARGEST_SIDE: i32 = 4096;
 pub struct Arrivals {
     /// RTP and RTCP packets.
     pub packets: AtomicU64,
+    /// RTP packets of the picture, which are among them.
+    pub video_packets: AtomicU64,
     /// Their bytes.
     pub bytes: AtomicU64,
     /// Pictures decoded.
@@ -140,6 +142,13 @@ impl Receiver {
         };
         let which = if is_picture {
             *lock(&self.video) = Some(pad.downgrade());
+            let arrivals = self.arrivals.clone();
+            let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+            pad.add_probe(kinds, move |_, info| {
+                let packets = info.buffer_list().map_or(1, |list| list.len());
+                arrivals.video_packets.fetch_add(packets as u64, Relaxed);
+                gst::PadProbeReturn::Ok
+            });
             Which::Pictures
         } else {
             Which::Sounds

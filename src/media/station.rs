@@ -47,10 +47,10 @@ pub struct Settings {
     pub microphone: Choose,
     /// What is sent while there is no microphone.
     pub microphone_stand_in: Device,
-    /// The screen.
-    pub screen: Choose,
-    /// The speaker.
-    pub speaker: Choose,
+    /// The screen. None where there will never be one: then nothing is composed.
+    pub screen: Option<Choose>,
+    /// The speaker. None where there will never be one: then nothing is mixed.
+    pub speaker: Option<Choose>,
     /// What is sent.
     pub sent: Picture,
     /// What is shown.
@@ -102,28 +102,32 @@ impl Settings {
     fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
         let late = self.network.latency + DECODE;
         let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
-        let (shown, screen, common) = (self.shown, self.screen.clone(), timebase.clone());
-        let pictures: Make<VideoMix> = Box::new(move |tell| {
-            let settings = video_mix::Settings {
-                width: shown.width,
-                height: shown.height,
-                framerate: shown.framerate,
-                upstream,
-                screen: screen.clone(),
-                tell,
-            };
-            VideoMix::start(&common, settings)
+        let (shown, common) = (self.shown, timebase.clone());
+        let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
+            Box::new(move |tell| {
+                let settings = video_mix::Settings {
+                    width: shown.width,
+                    height: shown.height,
+                    framerate: shown.framerate,
+                    upstream,
+                    screen: screen.clone(),
+                    tell,
+                };
+                VideoMix::start(&common, settings)
+            })
         });
-        let (speaker, common) = (self.speaker.clone(), timebase.clone());
-        let sound: Make<AudioMix> = Box::new(move |tell| {
-            let settings = audio_mix::Settings {
-                upstream,
-                speaker: speaker.clone(),
-                tell,
-            };
-            Ok(AudioMix::new(&common, settings))
+        let common = timebase.clone();
+        let sound = self.speaker.clone().map(|speaker| -> Make<AudioMix> {
+            Box::new(move |tell| {
+                let settings = audio_mix::Settings {
+                    upstream,
+                    speaker: speaker.clone(),
+                    tell,
+                };
+                Ok(AudioMix::new(&common, settings))
+            })
         });
-        Wall::start(Some(pictures), Some(sound), notices)
+        Wall::start(pictures, sound, notices)
     }
 }
 

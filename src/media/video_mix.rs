@@ -5,6 +5,7 @@
 //! on. With nobody there the picture is drawn a few times a second, which costs next to nothing.
 
 mod grid;
+mod label;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
 
 pub use grid::{Place, grid};
+use label::Label;
 
 /// A picture older than this is not shown any more.
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
@@ -32,15 +34,15 @@ const IDLE_FRAMERATE: u32 = 5;
 /// `ground` and `surface` of the design, as ARGB.
 const GROUND: u32 = 0xff10_1418;
 const SURFACE: u32 = 0xff1b_2127;
+/// `text` and `text-dim`.
+const TEXT: u32 = 0xfff2_f5f7;
 const TEXT_DIM: u32 = 0xffa9_b4be;
-/// One open face with many scripts, and what is likely there without it.
-const FACE: &str = "Noto Sans, DejaVu Sans, Sans";
-/// Overlays think in a picture that is so wide.
-const OVERLAY_WIDTH: u32 = 640;
-/// Characters of a name that fit into a tile.
-const LONGEST_NAME: usize = 28;
 /// The size of a slate before it is scaled to its tile.
 const SLATE: (u32, u32) = (640, 360);
+/// In pixels of such a slate.
+const SLATE_FONT: u32 = 32;
+/// A name's until its tile has a place.
+const FIRST_FONT: u32 = 24;
 
 /// How pictures are mixed.
 pub struct Settings {
@@ -79,7 +81,7 @@ struct Tile {
     picture: gst::Pad,
     slate: Option<gst::Pad>,
     /// The name in the picture, where this machine can write.
-    label: Option<gst::Element>,
+    label: Option<Label>,
 }
 
 impl VideoMix {
@@ -142,9 +144,8 @@ impl VideoMix {
         let upstream = self.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
         let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
-        // No name over the moving picture: text overlays of several streaming threads crash in
-        // Pango (seen on 1.22 with six members). The slate behind it is drawn once.
-        let label: Option<gst::Element> = None;
+        let label = Label::new(name, TEXT, ("bottom", "left"), FIRST_FONT);
+        elements.extend(label.as_ref().map(Label::element));
         elements.extend([mixer::shield()?, mixer::queue(upstream)?]);
         let connected = self.mixer.connect(elements, |pad| {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
@@ -198,7 +199,7 @@ impl VideoMix {
             return;
         };
         if let Some(label) = &tile.label {
-            label.set_property("text", words(name));
+            label.write(name);
         }
         let Ok(slate) = self.slate(name) else { return };
         tile.slate = Some(slate.pad.clone());
@@ -252,10 +253,9 @@ impl VideoMix {
                     pad.set_property(property, i32::try_from(figure).unwrap_or(i32::MAX));
                 }
             }
-            if let Some(overlay) = &tile.label {
+            if let Some(label) = &tile.label {
                 // A thirtieth of the whole picture's height, whatever the size of the tile.
-                let pixels = height / 30 * OVERLAY_WIDTH / place.width.max(1);
-                overlay.set_property("font-desc", format!("{FACE} {pixels}px"));
+                label.resize(height / 30 * label::WIDTH / place.width.max(1));
             }
         }
     }
@@ -283,17 +283,14 @@ impl VideoMix {
             "video/x-raw,format=I420,width={width},height={height},framerate=30/1,colorimetry=bt601"
         )
         .parse()?;
-        let overlay = overlay(name, TEXT_DIM, "center", "center");
-        if let Some(overlay) = &overlay {
-            overlay.set_property("font-desc", format!("{FACE} 32px"));
-        }
+        let label = Label::new(name, TEXT_DIM, ("center", "center"), SLATE_FONT);
         let mut elements = vec![
             solid(SURFACE)?,
             gst::ElementFactory::make("capsfilter")
                 .property("caps", caps)
                 .build()?,
         ];
-        elements.extend(overlay);
+        elements.extend(label.as_ref().map(Label::element));
         elements.push(mixer::shield()?);
         // Its one picture would be of the beginning of time.
         if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
@@ -331,33 +328,6 @@ fn solid(argb: u32) -> Result<gst::Element, glib::BoolError> {
         .build()?;
     source.set_property_from_str("pattern", "solid-color");
     Ok(source)
-}
-
-/// Words over a picture, where this machine can write.
-fn overlay(text: &str, argb: u32, vertical: &str, horizontal: &str) -> Option<gst::Element> {
-    let overlay = gst::ElementFactory::make("textoverlay")
-        .property("text", words(text))
-        .property("color", argb)
-        .property("draw-outline", false)
-        .build()
-        .ok()?;
-    overlay.set_property_from_str("valignment", vertical);
-    overlay.set_property_from_str("halignment", horizontal);
-    overlay.set_property_from_str("wrap-mode", "none");
-    Some(overlay)
-}
-
-/// A name as an overlay can show it. It comes from the network, and the overlay reads markup.
-fn words(name: &str) -> String {
-    let mut shown: String = name
-        .chars()
-        .filter(|each| !each.is_control())
-        .take(LONGEST_NAME)
-        .collect();
-    if name.chars().count() > LONGEST_NAME {
-        shown.push('…');
-    }
-    glib::markup_escape_text(&shown).to_string()
 }
 
 fn end(feed: Feed) -> AppSink {

@@ -164,6 +164,12 @@ impl File {
         parse::parse(kind, name, path, text)
     }
 
+    /// Whether what is fed into it is thrown away, so that there is no use in making it.
+    #[must_use]
+    pub fn leads_nowhere(&self) -> bool {
+        self.elements == ["fakesink"]
+    }
+
     /// Which properties to set, and to what, given a configuration's settings.
     pub fn assign(
         &self,

@@ -96,6 +96,8 @@ pub enum Input {
         generation: Generation,
         /// RTP and RTCP packets.
         packets: u64,
+        /// RTP packets of the picture, which are among them.
+        video_packets: u64,
         /// Decoded pictures.
         frames: u64,
     },

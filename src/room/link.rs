@@ -16,7 +16,7 @@ use super::{
     backoff::{Backoff, Chance},
     candidates::Candidate,
     negotiation::{Negotiation, Stage, TooLong},
-    stall::{Stall, Verdict},
+    stall::{DARK_GRACE, Received, Stall, Verdict},
     status,
 };
 
@@ -246,11 +246,11 @@ impl Link {
     }
 
     /// Totals received in the present generation.
-    pub(super) fn traffic(&mut self, now: Instant, packets: u64, frames: u64) {
+    pub(super) fn traffic(&mut self, now: Instant, received: Received) {
         let Some((_, stall)) = &mut self.up else {
             return;
         };
-        let (packets, frames) = stall.traffic(now, packets, frames);
+        let (packets, frames) = stall.traffic(now, received);
         // It has come back before anything was done about it.
         let over = match self.trouble.as_ref().map(|trouble| trouble.why) {
             Some(Reason::Silent) => packets,
@@ -310,7 +310,7 @@ impl Link {
             // The other side may not know it yet, and hears the reason by being asked.
             Reason::Fingerprint if !self.accused() => self.pause.next(),
             Reason::Fingerprint => self.pause.around(IMPOSTOR_PAUSE),
-            Reason::Dark => Duration::ZERO,
+            Reason::Dark => DARK_GRACE,
             _ if self.no_route => self.pause.around(NO_ROUTE_PAUSE),
             _ => self.pause.next(),
         };
@@ -425,7 +425,7 @@ impl Link {
             Some(Verdict::Dark) => {
                 self.settle(now);
                 self.dark_not_before = Some(now + self.dark_pause.next());
-                self.failed(now, Reason::Dark, "packets come, but no picture");
+                self.failed(now, Reason::Dark, "no picture comes, although it should");
             }
         }
     }

@@ -35,6 +35,7 @@ use self::{
     candidates::Candidate,
     link::{Around, Beginning, Link},
     session::Session,
+    stall::Received,
 };
 
 pub use self::{
@@ -145,10 +146,16 @@ impl Room {
                 link,
                 generation,
                 packets,
+                video_packets,
                 frames,
             } => {
                 if let Some(link) = current(&mut self.links, &link, generation) {
-                    link.traffic(now, packets, frames);
+                    let received = Received {
+                        packets,
+                        video_packets,
+                        frames,
+                    };
+                    link.traffic(now, received);
                 }
             }
             Input::Media(media) => {

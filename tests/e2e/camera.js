@@ -5,11 +5,13 @@
  * The picture carries, in two rows of sixteen blocks (each a sixteenth of the width), four bits of
  * the member's number and twelve of a frame counter, and the same inverted. The sound is one tone.
  *
- * @param {{ number: number, pitch: number, width?: number, height?: number, fps?: number,
+ * @param {{ number: number, pitch: number, width?: number, height?: number, fps?: number, rate?: number, pips?: boolean,
  *   camera?: string, microphone?: string, hue?: number }} options
+ *   `rate`: samples a second, or whatever the browser likes; `pips`: the tone is short and comes
+ *   every two seconds, for silence costs an encoder little;
  *   `camera`, `microphone`: `works`, or the name of the error that opening it gives, or `never`
  */
-export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15, camera = 'works', microphone = 'works', hue }) {
+export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15, rate, pips = false, camera = 'works', microphone = 'works', hue }) {
   const state = { counter: 0, camera, microphone, opened: 0 };
   Object.defineProperty(window, 'fakeDevices', { value: state });
 
@@ -57,11 +59,17 @@ export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15
   }
 
   function sound() {
-    const context = new AudioContext();
+    // Nobody listens to the context itself: without an output it costs a fraction.
+    const context = new AudioContext({ latencyHint: 'playback', sinkId: { type: 'none' }, sampleRate: rate });
     const oscillator = context.createOscillator();
     oscillator.frequency.value = pitch;
     const gain = context.createGain();
-    gain.gain.value = 0.2;
+    gain.gain.value = pips ? 0 : 0.2;
+    const pip = () => {
+      gain.gain.setValueAtTime(0.2, context.currentTime);
+      gain.gain.setValueAtTime(0, context.currentTime + 0.2);
+    };
+    if (pips) setInterval(pip, 2_000);
     state.gain = gain.gain;
     const out = context.createMediaStreamDestination();
     oscillator.connect(gain).connect(out);

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { until } from './support.js';
+import { tell, until } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ROOMD = process.env.ROOMD_BIN ?? join(ROOT, 'target/debug/roomd');
@@ -169,8 +169,8 @@ ${more}`, { mode: 0o600 });
       try {
         const links = await this.links();
         const at = performance.now();
-        for (const [name, { link, generation, media }] of Object.entries(links)) {
-          if (media?.up) this.notes.push({ at, name, id: link, generation, frames: media.frames_in, sent: media.video_out.delivered });
+        for (const [name, { link, generation, state, why, media }] of Object.entries(links)) {
+          if (media?.up) this.notes.push({ at, name, id: link, generation, state: `${state} ${why ?? ''}`, frames: media.frames_in, sent: media.video_out.delivered });
         }
       } catch {
         // It may be dead on purpose; the gap in the notes says so.
@@ -183,9 +183,10 @@ ${more}`, { mode: 0o600 });
   framesSeen() {
     const now = performance.now();
     const people = {};
-    for (const { at, name, id, generation, frames, sent } of this.notes) {
-      const person = (people[name] ??= { longest: 0, longestSent: 0, links: new Set(), frames: -1, sent: -1, at, atSent: at });
+    for (const { at, name, id, generation, state, frames, sent } of this.notes) {
+      const person = (people[name] ??= { longest: 0, longestSent: 0, links: new Set(), story: [], frames: -1, sent: -1, at, atSent: at });
       person.links.add(`${id}/${generation}`);
+      tell(person.story, `${generation} ${state}`, at);
       if (frames !== person.frames) {
         person.longest = Math.max(person.longest, at - person.at);
         Object.assign(person, { frames, at });

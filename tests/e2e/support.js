@@ -15,6 +15,9 @@ import { fakeDevices, readCode } from './camera.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ROOMD = process.env.ROOMD_BIN ?? join(ROOT, 'target/debug/roomd');
 
+/** Starts `BROWSER_PROGRAM`. */
+const PLAINLY = fileURLToPath(new URL('browser.sh', import.meta.url));
+
 /** Until what is true, or an error that says what was waited for. */
 export async function until(what, look, { within = 15_000, every = 50 } = {}) {
   const end = Date.now() + within;
@@ -142,8 +145,9 @@ export async function serve() {
  */
 export function chromium({ trusting = true, args = [], profile, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
   return puppeteer.launch({
-    executablePath: program,
+    executablePath: PLAINLY,
     headless: true,
+    env: { ...process.env, BROWSER_PROGRAM: program },
     // No port: a browser in another network is reached as well.
     pipe: true,
     acceptInsecureCerts: trusting,
@@ -337,7 +341,7 @@ export class Member {
       window.frames_ = [];
       window.framesTimer = setInterval(() => {
         for (const { key, name, link } of window.roomd.room.people) {
-          if (link?.stats) window.frames_.push({ at: performance.now(), key, name, id: link.id, generation: link.generation, frames: link.stats.frames });
+          if (link?.stats) window.frames_.push({ at: performance.now(), key, name, id: link.id, generation: link.generation, state: `${link.state} ${link.why ?? ''}`, frames: link.stats.frames });
         }
       }, 500);
     });
@@ -347,8 +351,9 @@ export class Member {
   async framesSeen() {
     const notes = await this.page.evaluate(() => ({ now: performance.now(), notes: window.frames_ }));
     const people = {};
-    for (const { at, name, id, generation, frames } of notes.notes) {
-      const person = (people[name] ??= { longest: 0, links: new Set(), frames: -1, at });
+    for (const { at, name, id, generation, state, frames } of notes.notes) {
+      const person = (people[name] ??= { longest: 0, links: new Set(), story: [], frames: -1, at });
+      tell(person.story, `${generation} ${state}`, at);
       person.links.add(`${id}/${generation}`);
       if (frames !== person.frames) {
         person.longest = Math.max(person.longest, at - person.at);
@@ -367,6 +372,11 @@ export class Member {
   async close() {
     await this.context.close();
   }
+}
+
+/** A story is what was so and, in seconds, since when. */
+export function tell(story, what, at) {
+  if (story.at(-1)?.what !== what) story.push({ what, at: Math.round(at / 100) / 10 });
 }
 
 /** Types into a field, whatever was in it. */

@@ -304,10 +304,19 @@ test('six seconds without a packet are silence', async () => {
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 silent']);
 });
 
-test('packets without a picture for two seconds are darkness', async () => {
-  const { scene } = await live();
+test('packets without a picture for two seconds are darkness, which has four to end by itself', async () => {
+  const { scene, page } = await live();
   await flow(scene, scene.pc, 10);
   await flow(scene, scene.pc, 1, { frames: 0 });
+  assert.equal(page.people[0].link.state, 'live');
+  await flow(scene, scene.pc, 2, { frames: 0 });
+  assert.deepEqual([page.people[0].link.state, page.people[0].link.why], ['broken', 'dark']);
+  await flow(scene, scene.pc, 1);
+  assert.equal(page.people[0].link.state, 'live');
+  await flow(scene, scene.pc, 10);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+
+  await flow(scene, scene.pc, 5, { frames: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
   await flow(scene, scene.pc, 2, { frames: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);
@@ -316,7 +325,7 @@ test('packets without a picture for two seconds are darkness', async () => {
 test('a sender that is short of breath is given the time of silence', async () => {
   const { scene } = await live();
   await flow(scene, scene.pc, 10);
-  await flow(scene, scene.pc, 5, { frames: 0, pictures: 0 });
+  await flow(scene, scene.pc, 9, { frames: 0, pictures: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
   await flow(scene, scene.pc, 2, { frames: 0, pictures: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);
@@ -344,7 +353,7 @@ test('nobody is called dark who sends no picture, is not shown, or is on no scre
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
   // It sends again: first it is given time, then it is missed.
   await scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: anna });
-  await flow(scene, scene.pc, 4, { frames: 0 });
+  await flow(scene, scene.pc, 8, { frames: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
   await flow(scene, scene.pc, 3, { frames: 0 });
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);

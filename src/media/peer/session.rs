@@ -191,6 +191,7 @@ impl Session {
                 link: self.spec.key.link.clone(),
                 generation: self.spec.key.generation,
                 packets: arrivals.packets.load(Relaxed),
+                video_packets: arrivals.video_packets.load(Relaxed),
                 frames: arrivals.pictures.load(Relaxed),
             });
         }

@@ -6,7 +6,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
-use super::{Settings, VideoMix, words};
+use super::{Settings, VideoMix};
 use crate::media::Timebase;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -243,10 +243,4 @@ fn many_come_and_go_under_way_and_nothing_is_left_behind() {
         "a step of {worst}"
     );
     assert!(it.mix.close(PATIENCE));
-}
-
-#[test]
-fn a_name_is_words_and_no_markup() {
-    assert_eq!(words("A & <B>\n"), "A &amp; &lt;B&gt;");
-    assert_eq!(words(&"x".repeat(40)), format!("{}…", "x".repeat(28)));
 }

@@ -96,6 +96,7 @@ impl Fixture {
                     .field("width", 64i32)
                     .field("height", 36i32)
                     .field("framerate", gst::Fraction::new(30, 1))
+                    .field("interlace-mode", "progressive")
                     .build(),
             ));
             let mut bytes = vec![235u8; 64 * 36];

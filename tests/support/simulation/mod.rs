@@ -1060,6 +1060,7 @@ impl World {
                     link,
                     generation: peer.generation,
                     packets: peer.packets,
+                    video_packets: peer.packets,
                     frames: peer.frames,
                 };
                 self.tell(n, input);

@@ -160,6 +160,7 @@ fn what_is_in_force_can_be_read_again() {
         rooms = ["hall", "kitchen"]
         [ice]
         udp-ports = "41000-41099"
+        ice-tcp = true
         [[ice.servers]]
         urls = ["stun:stun.example.org"]
         [[ice.servers]]
@@ -339,6 +340,7 @@ rooms = ["hall", "kitchen"]
 [ice]
 relay-only = true
 udp-ports = "41000-41099"
+ice-tcp = true
 servers = [{ urls = ["turn:turn.example.org"], secret = "geheim" }]
 [camera]
 settings = { device = "/dev/video0" }

@@ -191,6 +191,7 @@ fn lines(config: &Config) -> Vec<Line> {
         Some(ports) => lines.shown("[ice]", "ice.udp-ports", text(&ports.to_string())),
         None => lines.absent("[ice]", "ice.udp-ports", "any that the system gives"),
     }
+    lines.shown("[ice]", "ice.ice-tcp", config.ice.tcp.to_string());
     if is_server {
         let seconds = config.ice.credential_lifetime.as_secs().to_string();
         lines.shown("[ice]", "ice.credential-seconds", seconds);

@@ -55,7 +55,13 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("signalling", &["url", "token", "token-file", "ca"]),
     (
         "ice",
-        &["relay-only", "udp-ports", "credential-seconds", "servers"],
+        &[
+            "relay-only",
+            "udp-ports",
+            "ice-tcp",
+            "credential-seconds",
+            "servers",
+        ],
     ),
     (
         "ice.servers",
@@ -156,6 +162,7 @@ pub(super) struct Signalling {
 pub(super) struct Ice {
     pub(super) relay_only: Given<bool>,
     pub(super) udp_ports: Given<Ports>,
+    pub(super) tcp: Given<bool>,
     pub(super) credential_seconds: Given<u32>,
     pub(super) servers: Given<Vec<IceServer>>,
 }
@@ -319,6 +326,7 @@ impl Ice {
                 let takes = "a range of UDP ports from 1024 to 65535";
                 cell.parsed(takes, "40000-40099", address::ports)
             }),
+            tcp: table.read("ice-tcp", boolean),
             credential_seconds: table.read("credential-seconds", |cell| {
                 cell.number(Unit::Seconds, &(60..=604_800), 3600)
             }),

@@ -181,6 +181,8 @@ pub struct Ice {
     pub relay_only: bool,
     /// The UDP ports of media; None stands for any. At least two for each member.
     pub udp_ports: Option<Ports>,
+    /// Media over TCP as well, on the same ports.
+    pub tcp: bool,
     /// For how long credentials made from a shared secret are good.
     pub credential_lifetime: Duration,
 }

@@ -2,7 +2,11 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -15,6 +19,7 @@ use super::{
 };
 use crate::{
     media::{self, Media},
+    protocol::{Generation, LinkId, Reason},
     room::{Input, Open, Output, Room, State},
 };
 
@@ -184,15 +189,14 @@ impl Device {
         })
     }
 
-    /// One input, then every output of it. Dialling that cannot even begin makes one input more.
+    /// One input, then every output of it. Dialling that cannot even begin makes one input more, and
+    /// so does a command that media do not take.
     async fn handle(&mut self, input: Input) {
-        let mut next = Some(input);
-        while let Some(input) = next.take() {
+        let mut next = VecDeque::from([input]);
+        while let Some(input) = next.pop_front() {
             self.room.handle(clock::now().at, input);
             while let Some(output) = self.room.poll() {
-                if let Some(more) = self.obey(output).await {
-                    next = Some(more);
-                }
+                next.extend(self.obey(output).await);
             }
         }
         let status = self.room.status();
@@ -226,18 +230,21 @@ impl Device {
             }
             Output::Open(open) => {
                 debug!(link = %open.link, generation = %open.generation, offerer = open.offerer, "opening");
-                self.media.command(media::Command::Open(opening(open)));
+                let (link, generation) = (open.link.clone(), open.generation);
+                let command = media::Command::Open(opening(open));
+                return self.command_or_fail(link, generation, command);
             }
             Output::Remote {
                 link,
                 generation,
                 sdp,
             } => {
-                self.media.command(media::Command::Remote {
-                    link,
+                let command = media::Command::Remote {
+                    link: link.clone(),
                     generation,
                     sdp,
-                });
+                };
+                return self.command_or_fail(link, generation, command);
             }
             Output::AddCandidate {
                 link,
@@ -248,12 +255,13 @@ impl Device {
             } => {
                 // All sections share one transport, so a candidate without a place is as good.
                 let mline = mline.unwrap_or(0);
-                self.media.command(media::Command::Candidate {
-                    link,
+                let command = media::Command::Candidate {
+                    link: link.clone(),
                     generation,
                     candidate,
                     mline,
-                });
+                };
+                return self.command_or_fail(link, generation, command);
             }
             Output::Close {
                 link,
@@ -273,6 +281,21 @@ impl Device {
             }
         }
         None
+    }
+
+    /// A link whose command is lost has failed, and the room builds it again.
+    fn command_or_fail(
+        &self,
+        link: LinkId,
+        generation: Generation,
+        command: media::Command,
+    ) -> Option<Input> {
+        (!self.media.command(command)).then(|| Input::Failed {
+            link,
+            generation,
+            why: Reason::Failed,
+            detail: "the media engine does not keep up".to_owned(),
+        })
     }
 
     /// The room answers at once, media within a second, for which nobody waits here.

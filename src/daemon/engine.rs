@@ -225,7 +225,7 @@ impl Plan {
             network: Network {
                 latency: JITTER,
                 udp_ports: config.ice.udp_ports.map(|ports| (ports.first, ports.last)),
-                ice_tcp: true,
+                ice_tcp: config.ice.tcp,
             },
             linger: LINGER,
         };

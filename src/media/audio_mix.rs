@@ -87,6 +87,15 @@ impl AudioMix {
         let Some(Running { mixer, .. }) = running.as_ref() else {
             return Err(MixError::Closed);
         };
+        let added = self.put_in(mixer, key);
+        if added.is_err() {
+            // It may have been the first, for whom the speaker was opened.
+            mixer.look_if_empty();
+        }
+        added
+    }
+
+    fn put_in(&self, mixer: &Mixer, key: u64) -> Result<AppSrc, MixError> {
         let upstream = self.shared.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
         let elements = vec![
@@ -332,9 +341,48 @@ fn tail(latest: &gst::Buffer) -> Option<gst::Buffer> {
 }
 
 #[cfg(test)]
+impl AudioMix {
+    /// What mixes at present.
+    pub(super) fn pipeline(&self) -> Option<gst::Pipeline> {
+        let running = self.shared.lock();
+        running.as_ref().map(|it| it.mixer.pipeline().clone())
+    }
+}
+
+#[cfg(test)]
 mod tests {
-    use super::tail;
-    use gstreamer as gst;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_mix_whose_only_member_fails_is_stopped() {
+        gst::init().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let settings = Settings {
+            upstream: gst::ClockTime::from_mseconds(100),
+            speaker: Arc::new(|| None),
+            tell: Arc::new(move |notice| {
+                let _ = tell.send(notice);
+            }),
+        };
+        let mix = AudioMix::new(&Timebase::new(), settings);
+        let source = mix.add(7).unwrap();
+        assert!(mix.is_running());
+        gst::element_error!(source, gst::StreamError::Failed, ["a test"]);
+        loop {
+            let notice = told.recv_timeout(Duration::from_secs(20)).unwrap();
+            if matches!(notice, MixNotice::Input { key: 7, .. }) {
+                break;
+            }
+        }
+        while mix.is_running() {
+            thread::yield_now();
+        }
+        // Whoever is put back starts it again.
+        mix.add(7).unwrap();
+        assert!(mix.is_running() && mix.pipeline().is_some());
+        assert!(mix.close(Duration::from_secs(20)));
+    }
 
     #[test]
     fn a_tail_goes_on_smoothly_and_ends_in_silence() {

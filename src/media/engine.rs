@@ -1,19 +1,20 @@
 //! The engine: takes commands, owns sources, encoders and links, and joins them.
 //!
 //! It runs on one thread that never waits for a pipeline: links have threads of their own, devices
-//! are opened and everything is closed on others.
+//! are opened, encoders started and everything closed on others.
 //!
 //! Invariant: with nobody in the room no device is open and nothing encodes.
 
 mod branches;
 mod feed;
 mod links;
+mod orders;
 
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::Ordering::Relaxed,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -24,20 +25,22 @@ use gstreamer_app::{AppSink, AppSrc};
 
 use super::{
     Command, Event, Timebase, bus,
-    encoder::{Holders, Recipe},
+    encoder::{Branch, Holders, Recipe},
     fanout::Subscription,
+    notices::Notices,
     peer::{Input, Key, Network},
     receive::Outlets,
     stats::{BranchStats, LinkStats, Stats},
     teardown::Closing,
 };
 use crate::{protocol, room::KeyframeLimiter, sdp::Codec};
-use branches::Slot;
+use branches::{Slot, Starting};
 use feed::{Feed, FeedState};
 use links::Link;
+use orders::{Order, Orders};
 
-/// Messages that wait for the engine. Each is handled in well under a millisecond, but starting an
-/// encoder takes some ten: this is room for a second of that.
+/// Messages of links and devices that wait for the engine. Each is handled in well under a
+/// millisecond. What the daemon orders does not wait here, see [`Orders`].
 const INBOX: usize = 1024;
 
 /// How long to wait before a device or an encoder that failed is tried again.
@@ -82,8 +85,9 @@ pub struct Parts {
 
 /// Where what members send is shown and heard. Called on the engine's thread; must not block.
 pub trait Mixes: Send + Sync {
-    /// Somebody comes, under a key that was never used before.
-    fn add(&self, key: u64, name: &str) -> Outlets;
+    /// Somebody comes, under a key that was never used before. The outlets are to lead to where
+    /// this one is shown and heard, whenever there is such a place.
+    fn add(&self, key: u64, name: &str, outlets: Outlets);
     /// Its name is another.
     fn rename(&self, key: u64, name: &str);
     /// It goes.
@@ -94,9 +98,7 @@ pub trait Mixes: Send + Sync {
 
 /// Nothing is shown and nothing heard.
 impl Mixes for () {
-    fn add(&self, _: u64, _: &str) -> Outlets {
-        Outlets::default()
-    }
+    fn add(&self, _: u64, _: &str, _: Outlets) {}
     fn rename(&self, _: u64, _: &str) {}
     fn remove(&self, _: u64) {}
     fn close(&self) {}
@@ -104,7 +106,7 @@ impl Mixes for () {
 
 /// A running engine.
 pub struct Media {
-    engine: SyncSender<Message>,
+    orders: Orders,
     done: Mutex<Receiver<()>>,
     certificate: Mutex<Option<JoinHandle<()>>>,
 }
@@ -131,23 +133,25 @@ pub enum Error {
     },
 }
 
-/// What the engine's thread is told.
+/// What the engine's thread is told from inside. Links are named by their numbers: a message that
+/// comes late, of the thread of a link that is over, is for no other, even one with the same key.
 pub enum Message {
-    /// By the daemon.
-    Command(Command),
+    /// There is something among the orders.
+    Order,
     /// A link has chosen the video codec that it sends.
-    Chosen(Key, Codec),
+    Chosen(u64, Codec),
     /// The gate of a link is open, and it takes frames here.
     Attach {
         /// Which link.
-        key: Key,
+        serial: u64,
         /// Takes encoded sound.
         audio: AppSrc,
         /// Takes encoded pictures.
         video: AppSrc,
     },
-    /// The other side of a link asks for a keyframe.
-    Keyframe(Key),
+    /// The other side of a link asks for a keyframe. There is one of a link at a time, until the
+    /// engine has lowered [`KeyframeWanted`].
+    Keyframe(u64),
     /// A link lost frames and needs a keyframe to go on.
     Overrun(Codec, u64),
     /// The thread of a link, by its number, has ended.
@@ -156,14 +160,30 @@ pub enum Message {
     Closed(u64),
     /// A device was opened, or not.
     Opened(Device, Result<Opened, String>),
-    /// An encoder failed.
-    BranchFault(Codec, bus::Fault),
+    /// An encoder was started, or not.
+    Started(Codec, Result<Branch, String>),
+    /// An encoder, by its number, failed.
+    BranchFault(Codec, u64, bus::Fault),
     /// A link has had no candidate from its TURN servers.
     NoRelay,
-    /// Somebody wants to know.
-    Stats(SyncSender<Stats>),
-    /// Take everything down and end, at the latest at this time.
-    Stop(Instant),
+}
+
+/// That the other side of a link wants a keyframe, however often it has said so.
+#[derive(Debug, Clone, Default)]
+pub struct KeyframeWanted(Arc<AtomicBool>);
+
+impl KeyframeWanted {
+    /// Tells the engine, unless that was told already. Called from streaming threads.
+    pub fn tell(&self, engine: &SyncSender<Message>, serial: u64) {
+        if !self.0.swap(true, Relaxed) && engine.try_send(Message::Keyframe(serial)).is_err() {
+            // The other side will ask again.
+            self.lower();
+        }
+    }
+
+    fn lower(&self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 /// Which of the two devices.
@@ -190,54 +210,67 @@ impl Media {
         events: tokio::sync::mpsc::Sender<Event>,
     ) -> Result<Self, Error> {
         check_elements()?;
-        let parts = settings.join(&events)?;
-        Self::assemble(parts, events)
+        let notices = Notices::new(events.clone());
+        let parts = settings.join(&notices)?;
+        Self::begin(parts, events, notices)
     }
 
     /// Starts the engine with parts of the caller's own.
     pub fn assemble(parts: Parts, events: tokio::sync::mpsc::Sender<Event>) -> Result<Self, Error> {
         check_elements()?;
+        let notices = Notices::new(events.clone());
+        Self::begin(parts, events, notices)
+    }
+
+    fn begin(
+        parts: Parts,
+        events: tokio::sync::mpsc::Sender<Event>,
+        notices: Notices,
+    ) -> Result<Self, Error> {
         let certificate = make_certificate();
-        let (engine, inbox) = sync_channel(INBOX);
+        let (own, inbox) = sync_channel(INBOX);
+        let orders = Orders::new(own.clone());
         let (ended, done) = sync_channel(1);
-        let own = engine.clone();
+        let taken = orders.clone();
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                Engine::new(parts, events, own).run(&inbox);
+                Engine::new(parts, events, notices, own, taken).run(&inbox);
                 let _ = ended.try_send(());
             })?;
         Ok(Self {
-            engine,
+            orders,
             done: Mutex::new(done),
             certificate: Mutex::new(certificate),
         })
     }
 
     /// Hands over a command. Never waits.
-    pub fn command(&self, command: Command) {
-        if self.engine.try_send(Message::Command(command)).is_err() {
-            tracing::error!("the media engine does not take commands any more");
+    ///
+    /// False when the engine is so far behind that the command is lost. It ends every link then
+    /// and says of each that it failed, because it cannot know what it was not told; of a link
+    /// that it was never told of, the caller knows.
+    pub fn command(&self, command: Command) -> bool {
+        let taken = self.orders.give(Order::Command(command));
+        if !taken {
+            tracing::error!("the media engine does not keep up with its commands");
         }
+        taken
     }
 
     /// What is going on. Waits for the engine, at most a second; None when it does not answer.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
         let (reply, stats) = sync_channel(1);
-        self.engine.try_send(Message::Stats(reply)).ok()?;
+        if !self.orders.give(Order::Stats(reply)) {
+            return None;
+        }
         stats.recv_timeout(STATS).ok()
     }
 
     /// Takes everything down. True when it was all down within `patience`.
     pub fn stop(&self, patience: Duration) -> bool {
-        if self
-            .engine
-            .try_send(Message::Stop(now() + patience))
-            .is_err()
-        {
-            return false;
-        }
+        self.orders.give(Order::Stop(now() + patience));
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         // The engine keeps the deadline; a little more so that it can say so.
         let ended = done.recv_timeout(patience + Duration::from_millis(250));
@@ -257,7 +290,7 @@ impl Media {
 impl Drop for Media {
     fn drop(&mut self) {
         // The engine holds its own inbox, so it would wait for ever.
-        let _ = self.engine.try_send(Message::Stop(now()));
+        self.orders.give(Order::Stop(now()));
     }
 }
 
@@ -300,11 +333,15 @@ fn make_certificate() -> Option<JoinHandle<()>> {
 struct Engine {
     parts: Parts,
     events: tokio::sync::mpsc::Sender<Event>,
+    notices: Notices,
     own: SyncSender<Message>,
+    orders: Orders,
     links: BTreeMap<Key, Link>,
     serial: u64,
     holders: Holders<Key>,
     branches: BTreeMap<Codec, Slot>,
+    starting: BTreeMap<Codec, Starting>,
+    last_branch: u64,
     limiter: KeyframeLimiter<Codec, Key>,
     camera: Feed,
     microphone: Feed,
@@ -321,7 +358,9 @@ impl Engine {
     fn new(
         parts: Parts,
         events: tokio::sync::mpsc::Sender<Event>,
+        notices: Notices,
         own: SyncSender<Message>,
+        orders: Orders,
     ) -> Self {
         Self {
             camera: Feed::new(Device::Camera, parts.camera.clone()),
@@ -329,11 +368,15 @@ impl Engine {
             closing: Closing::new(own.clone()),
             parts,
             events,
+            notices,
             own,
+            orders,
             links: BTreeMap::new(),
             serial: 0,
             holders: Holders::default(),
             branches: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            last_branch: 0,
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
             ending: BTreeMap::new(),
@@ -349,6 +392,7 @@ impl Engine {
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(now())),
             };
             let now = now();
+            self.obey(now);
             match message {
                 Ok(message) => self.handle(now, message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -356,17 +400,26 @@ impl Engine {
             }
             self.tick(now);
             if let Some(at) = self.stop
-                && (self.closing.len() == 0 || at <= now)
+                && (self.under_way() == 0 || at <= now)
             {
-                if self.closing.len() > 0 {
+                if self.under_way() > 0 {
                     tracing::warn!(
-                        left = self.closing.len(),
+                        left = self.under_way(),
                         "some pipelines did not stop in time"
                     );
                 }
                 return;
             }
         }
+    }
+
+    /// What other threads open, start or close at present.
+    fn under_way(&self) -> usize {
+        let opening = [&self.camera, &self.microphone]
+            .into_iter()
+            .filter(|feed| matches!(feed.state, FeedState::Opening))
+            .count();
+        self.closing.len() + self.starting.len() + opening
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -383,29 +436,48 @@ impl Engine {
         ]
         .into_iter()
         .chain(slots)
+        .chain(self.starting.values().map(|starting| starting.look_at))
         .flatten()
         .min()
     }
 
     fn handle(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Command(command) => self.command(now, command),
-            Message::Chosen(key, codec) => self.chosen(now, &key, codec),
-            Message::Attach { key, audio, video } => self.attach(now, &key, audio, video),
-            Message::Keyframe(key) => self.keyframe(now, &key),
+            // They are obeyed before every message.
+            Message::Order => {}
+            Message::Chosen(serial, codec) => {
+                if let Some(key) = self.key_of(serial) {
+                    self.chosen(now, &key, codec);
+                }
+            }
+            Message::Attach {
+                serial,
+                audio,
+                video,
+            } => {
+                if let Some(key) = self.key_of(serial) {
+                    self.attach(now, &key, audio, video);
+                }
+            }
+            Message::Keyframe(serial) => {
+                if let Some(key) = self.key_of(serial) {
+                    if let Some(link) = self.links.get(&key) {
+                        link.keyframe_wanted.lower();
+                    }
+                    self.keyframe(now, &key);
+                }
+            }
             Message::Overrun(codec, serial) => {
-                let found = self
-                    .links
-                    .iter()
-                    .find(|(_, link)| link.serial == serial && link.codec == Some(codec));
-                if let Some(key) = found.map(|(key, _)| key.clone()) {
+                let of_now = |key: &Key| self.links.get(key).map(|link| link.codec);
+                if let Some(key) = self.key_of(serial)
+                    && of_now(&key) == Some(Some(codec))
+                {
                     self.keyframe(now, &key);
                 }
             }
             Message::Ended(serial) => {
                 // A link that ended by itself is still here: it is over all the same.
-                let found = self.links.iter().find(|(_, link)| link.serial == serial);
-                if let Some(key) = found.map(|(key, _)| key.clone()) {
+                if let Some(key) = self.key_of(serial) {
                     self.forget(now, &key);
                 }
                 if let Some(id) = self.ending.remove(&serial) {
@@ -414,12 +486,42 @@ impl Engine {
             }
             Message::Closed(id) => self.closing.done(now, id),
             Message::Opened(device, opened) => self.opened(now, device, opened),
-            Message::BranchFault(codec, fault) => self.branch_fault(now, codec, &fault),
+            Message::Started(codec, started) => self.started(now, codec, started),
+            Message::BranchFault(codec, number, fault) => {
+                self.branch_fault(now, codec, number, &fault);
+            }
             Message::NoRelay => self.no_relay_until = Some(now + NO_RELAY),
-            Message::Stats(reply) => {
+        }
+    }
+
+    /// The link with this number, if it is not over.
+    fn key_of(&self, serial: u64) -> Option<Key> {
+        let mut links = self.links.iter();
+        let found = links.find(|(_, link)| link.serial == serial);
+        found.map(|(key, _)| key.clone())
+    }
+
+    /// Does everything that was ordered.
+    fn obey(&mut self, now: Instant) {
+        while let Some(order) = self.orders.next() {
+            self.order(now, order);
+        }
+        if self.orders.have_lost() {
+            // One of them may have been told to close, or what it cannot go on without.
+            for key in self.links.keys().cloned().collect::<Vec<_>>() {
+                self.fail(&key, protocol::Reason::Failed, "commands were lost");
+                self.forget(now, &key);
+            }
+        }
+    }
+
+    fn order(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Command(command) => self.command(now, command),
+            Order::Stats(reply) => {
                 let _ = reply.try_send(self.stats());
             }
-            Message::Stop(at) => {
+            Order::Stop(at) => {
                 for key in self.links.keys().cloned().collect::<Vec<_>>() {
                     self.forget(now, &key);
                 }
@@ -455,7 +557,7 @@ impl Engine {
             Command::Label { link, name } => {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;
-                    if known.outlets.get().is_some() {
+                    if known.is_mixed {
                         self.parts.mixes.rename(known.serial, &name);
                     }
                     known.name.clone_from(&name);
@@ -490,9 +592,6 @@ impl Engine {
             .any(|slot| slot.retry_at.is_some_and(|at| at <= now))
         {
             self.start_branches(now);
-            for key in self.links.keys().cloned().collect::<Vec<_>>() {
-                self.subscribe(&key);
-            }
         }
         let pictures = self.branches.keys().any(|codec| *codec != Codec::Opus);
         let sound = self.branches.contains_key(&Codec::Opus);
@@ -558,3 +657,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
 use gstreamer as gst;
@@ -47,23 +47,30 @@ impl Content {
 
 /// Whether something may pass. Opened at most once, closed for good.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Arc<AtomicBool>);
+pub struct Gate(Arc<AtomicU8>);
 
 impl Gate {
-    /// Lets everything pass.
-    pub fn open(&self) {
-        self.0.store(true, Relaxed);
+    const NOT_YET: u8 = 0;
+    const OPEN: u8 = 1;
+    const CLOSED: u8 = 2;
+
+    /// Lets everything pass, unless it was closed: the engine may close it while the link's own
+    /// thread is about to open it. Says whether it is open.
+    pub fn open(&self) -> bool {
+        self.0
+            .compare_exchange(Self::NOT_YET, Self::OPEN, Relaxed, Relaxed)
+            .map_or_else(|found| found == Self::OPEN, |_| true)
     }
 
-    /// Lets nothing pass.
+    /// Lets nothing pass any more.
     pub fn close(&self) {
-        self.0.store(false, Relaxed);
+        self.0.store(Self::CLOSED, Relaxed);
     }
 
     /// Whether it lets things pass.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.0.load(Relaxed)
+        self.0.load(Relaxed) == Self::OPEN
     }
 }
 

@@ -23,14 +23,15 @@ const IDLE_WITHIN: Duration = Duration::from_secs(1);
 pub enum MixNotice {
     /// Its screen or speaker came or went.
     Device(Notice),
-    /// An input gives what cannot be mixed, and was taken out. Whoever feeds it may add it again.
+    /// An input gives what cannot be mixed, and was taken out. It may be added again.
     Input {
         /// Which one.
         key: u64,
         /// Why, in words.
         why: String,
     },
-    /// The mix itself failed, for the reason given in words, and does nothing any more.
+    /// The mix itself failed, for the reason given in words, and does nothing any more. It is to
+    /// be closed, and another made. May be said more than once.
     Failed(String),
 }
 
@@ -85,7 +86,8 @@ const LEAVING: usize = 256;
 impl Mixer {
     /// Starts the worker of a pipeline that is complete but for its inputs.
     ///
-    /// `emptied` is called from the worker when an input has been taken out and none is left.
+    /// `emptied` is called from the worker when an input has been taken out, or was to be put in
+    /// and could not, and none is left.
     pub(super) fn start(
         timebase: &Timebase,
         pipeline: gst::Pipeline,
@@ -198,6 +200,11 @@ impl Mixer {
         if self.leaving.try_send(Leaving { input, at }).is_err() {
             tracing::error!("the worker of a mix does not keep up; an input stays in it");
         }
+        wake(&self.bus);
+    }
+
+    /// Has the worker look whether anybody is left, where none may have come.
+    pub(super) fn look_if_empty(&self) {
         wake(&self.bus);
     }
 
@@ -321,6 +328,7 @@ impl Worker {
                 {
                     break;
                 }
+                gst::MessageView::Application(_) => self.tell_if_empty(),
                 gst::MessageView::Latency(_) => {
                     let _ = self.pipeline.recalculate_latency();
                 }
@@ -345,12 +353,19 @@ impl Worker {
             for leaving in due {
                 remove(&self.pipeline, &self.aggregator, leaving.input);
             }
-            if self.leaving.is_empty() {
-                (self.emptied)();
-            }
+            self.tell_if_empty();
         }
         let next = self.leaving.iter().map(|it| it.at).min()?;
         Some(next.saturating_sub(self.timebase.running_time()))
+    }
+
+    fn tell_if_empty(&self) {
+        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = inputs.is_empty() && self.leaving.is_empty();
+        drop(inputs);
+        if empty {
+            (self.emptied)();
+        }
     }
 
     fn fault(&self, message: &gst::MessageRef, text: &str) {
@@ -381,6 +396,7 @@ impl Worker {
             remove(&self.pipeline, &self.aggregator, input);
         }
         (self.tell)(MixNotice::Input { key, why: text });
+        self.tell_if_empty();
     }
 }
 

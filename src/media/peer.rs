@@ -14,7 +14,7 @@ mod signals;
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver as Inbox, SyncSender, sync_channel},
     },
@@ -80,7 +80,7 @@ pub struct Spec {
     /// The clock.
     pub timebase: Timebase,
     /// Where what comes in goes, once the gate is open and the engine has said so.
-    pub outlets: Arc<OnceLock<Outlets>>,
+    pub outlets: Outlets,
     /// Where to say what happened.
     pub events: tokio::sync::mpsc::Sender<Event>,
     /// Where to ask for what is shared.
@@ -89,13 +89,15 @@ pub struct Spec {
     pub arrivals: Arc<Arrivals>,
     /// Whether anything may pass.
     pub gate: Gate,
+    /// Whether the other side wants a keyframe.
+    pub keyframe_wanted: engine::KeyframeWanted,
     /// What the transport knows, for whoever asks.
     pub transport: Arc<Mutex<stats::TransportStats>>,
 }
 
 /// A running peer, as the engine holds it.
 pub struct Peer {
-    inbox: SyncSender<Input>,
+    post: Post,
     gate: Gate,
     thread: JoinHandle<()>,
 }
@@ -161,42 +163,38 @@ impl Peer {
     pub fn start(spec: Spec) -> std::io::Result<Self> {
         let (inbox, inputs) = sync_channel(INBOX);
         let gate = spec.gate.clone();
-        let own = inbox.clone();
+        let post = Post {
+            inbox,
+            overflow: Arc::default(),
+        };
+        let own = post.clone();
         let thread = std::thread::Builder::new()
             .name("link".to_owned())
-            .spawn(move || run(spec, &own, &inputs))?;
-        Ok(Self {
-            inbox,
-            gate,
-            thread,
-        })
+            .spawn(move || run(spec, own, &inputs))?;
+        Ok(Self { post, gate, thread })
     }
 
     /// Tells it something. False when it does not listen any more.
     pub fn tell(&self, input: Input) -> bool {
-        self.inbox.try_send(input).is_ok()
+        self.post.inbox.try_send(input).is_ok()
     }
 
     /// Lets nothing pass any more and has it taken down. The thread ends by itself.
     pub fn close(self) -> JoinHandle<()> {
         self.gate.close();
-        // A full inbox belongs to a thread that has failed for that very reason.
-        let _ = self.inbox.try_send(Input::Close);
+        // Where the inbox is full, the thread ends for that very reason.
+        self.post.send(Input::Close);
         self.thread
     }
 }
 
-fn run(spec: Spec, own: &SyncSender<Input>, inputs: &Inbox<Input>) {
+fn run(spec: Spec, post: Post, inputs: &Inbox<Input>) {
     let key = spec.key.clone();
     let serial = spec.serial;
     let events = spec.events.clone();
     let engine = spec.engine.clone();
     let gate = spec.gate.clone();
-    let overflow = Arc::new(AtomicBool::new(false));
-    let post = Post {
-        inbox: own.clone(),
-        overflow: overflow.clone(),
-    };
+    let overflow = post.overflow.clone();
 
     let mut session = None;
     let ended =
@@ -218,7 +216,7 @@ fn run(spec: Spec, own: &SyncSender<Input>, inputs: &Inbox<Input>) {
     let _ = engine.send(engine::Message::Ended(serial));
 }
 
-/// The way from a callback into the inbox.
+/// The way into the inbox. When that is full, the link has failed, and its thread is told so.
 #[derive(Clone)]
 struct Post {
     inbox: SyncSender<Input>,
@@ -230,5 +228,28 @@ impl Post {
         if self.inbox.try_send(input).is_err() {
             self.overflow.store(true, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_whose_inbox_is_full_ends_all_the_same() {
+        let (inbox, _inputs) = sync_channel(1);
+        let peer = Peer {
+            post: Post {
+                inbox,
+                overflow: Arc::default(),
+            },
+            gate: Gate::default(),
+            thread: std::thread::spawn(|| {}),
+        };
+        let overflow = peer.post.overflow.clone();
+        assert!(peer.tell(Input::Candidate(None)) && !peer.tell(Input::Candidate(None)));
+        assert!(!overflow.load(Relaxed));
+        let _ = peer.close().join();
+        assert!(overflow.load(Relaxed));
     }
 }

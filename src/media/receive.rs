@@ -4,7 +4,7 @@
 //! the whole bundle. Nothing is decoded, and nothing handed on, before the gate is open.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -36,13 +36,43 @@ pub struct Arrivals {
     pub sounds: AtomicU64,
 }
 
-/// Where what was decoded goes. Either may be missing: then it is decoded, counted and dropped.
+/// Where what was decoded goes: to the input of a mix, which may come, go and be replaced under
+/// way. While there is none, it is decoded, counted and dropped.
+///
+/// The lock inside is held for no longer than it takes to look or to replace.
+#[derive(Debug, Clone, Default)]
+pub struct Outlet(Arc<Mutex<Lead>>);
+
+#[derive(Debug, Default)]
+struct Lead {
+    source: Option<AppSrc>,
+    /// How many there were, so that whoever pushes sees that it is another.
+    turn: u64,
+}
+
+impl Outlet {
+    /// Leads to another source from here on, or to none.
+    pub fn lead_to(&self, source: Option<AppSrc>) {
+        let mut lead = lock(&self.0);
+        lead.source = source;
+        lead.turn += 1;
+    }
+
+    /// Where it leads at present, and a number that is another for each source.
+    #[must_use]
+    pub fn source(&self) -> Option<(AppSrc, u64)> {
+        let lead = lock(&self.0);
+        lead.source.clone().map(|source| (source, lead.turn))
+    }
+}
+
+/// Where what a member sends goes.
 #[derive(Debug, Clone, Default)]
 pub struct Outlets {
-    /// Takes raw I420 of any size.
-    pub pictures: Option<AppSrc>,
-    /// Takes 48 kHz mono S16LE.
-    pub sound: Option<AppSrc>,
+    /// For raw I420 of any size.
+    pub pictures: Outlet,
+    /// For 48 kHz mono S16LE.
+    pub sound: Outlet,
 }
 
 /// The receiving half of one link.
@@ -50,7 +80,7 @@ pub struct Receiver {
     pipeline: glib::WeakRef<gst::Pipeline>,
     gate: Gate,
     arrivals: Arc<Arrivals>,
-    outlets: Arc<OnceLock<Outlets>>,
+    outlets: Outlets,
     /// webrtcbin's video pad, to ask for keyframes.
     video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
 }
@@ -62,7 +92,7 @@ impl Receiver {
         pipeline: &gst::Pipeline,
         gate: Gate,
         arrivals: Arc<Arrivals>,
-        outlets: Arc<OnceLock<Outlets>>,
+        outlets: Outlets,
     ) -> Self {
         Self {
             pipeline: pipeline.downgrade(),
@@ -123,11 +153,15 @@ impl Receiver {
         } else {
             Which::Sounds
         };
+        let outlet = match which {
+            Which::Pictures => &self.outlets.pictures,
+            Which::Sounds => &self.outlets.sound,
+        };
         let sink = end(
             which,
             self.arrivals.clone(),
             self.gate.clone(),
-            self.outlets.clone(),
+            outlet.clone(),
         );
         let mut elements = elements;
         elements.push(sink.upcast());
@@ -241,13 +275,8 @@ fn opus() -> Result<Vec<gst::Element>, glib::BoolError> {
     ])
 }
 
-/// Counts what was decoded and hands it on. The outlet's queue is bounded and leaks.
-fn end(
-    which: Which,
-    arrivals: Arc<Arrivals>,
-    gate: Gate,
-    outlets: Arc<OnceLock<Outlets>>,
-) -> AppSink {
+/// Counts what was decoded and hands it on. The queue behind the outlet is bounded and leaks.
+fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> AppSink {
     let sink = AppSink::builder()
         .sync(false)
         .async_(false)
@@ -255,7 +284,7 @@ fn end(
         .drop(true)
         .enable_last_sample(false)
         .build();
-    let mut known: Option<gst::Caps> = None;
+    let mut known: Option<(gst::Caps, u64)> = None;
     sink.set_callbacks(
         AppSinkCallbacks::builder()
             .new_sample(move |sink| {
@@ -267,20 +296,19 @@ fn end(
                     Which::Pictures => arrivals.pictures.fetch_add(1, Relaxed),
                     Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),
                 };
-                let outlet = outlets.get().and_then(|outlets| match which {
-                    Which::Pictures => outlets.pictures.as_ref(),
-                    Which::Sounds => outlets.sound.as_ref(),
-                });
-                let (Some(outlet), Some(buffer)) = (outlet, on_the_common_clock(&sample)) else {
+                let (Some((source, turn)), Some(buffer)) =
+                    (outlet.source(), on_the_common_clock(&sample))
+                else {
                     return Ok(gst::FlowSuccess::Ok);
                 };
-                if known.as_deref() != sample.caps() {
-                    known = sample.caps_owned();
-                    outlet.set_caps(known.as_ref());
+                let now = sample.caps_owned().map(|caps| (caps, turn));
+                if known != now {
+                    source.set_caps(now.as_ref().map(|(caps, _)| caps));
+                    known = now;
                 }
                 // It is refused while the mix is being stopped, which is no fault of this link.
-                if mixer::has_room(outlet) {
-                    let _ = outlet.push_buffer(buffer);
+                if mixer::has_room(&source) {
+                    let _ = source.push_buffer(buffer);
                 }
                 Ok(gst::FlowSuccess::Ok)
             })

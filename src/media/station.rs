@@ -3,20 +3,17 @@
 //! The caller chooses pipeline files; this opens what they stand for and makes the engine's
 //! [`Parts`] of them.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use gstreamer as gst;
-use tokio::sync::mpsc::Sender;
 
 use super::{
-    Event, MixError, MixNotice, Mixes, Network, Notice, OpenSource, Opened, Outlets, Parts, Recipe,
-    Tell, Timebase,
+    MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
-    source::{self, Device, Shape, Source},
+    notices::Notices,
+    source::{Device, Shape, Source},
     video_mix::{self, VideoMix},
+    wall::{self, Make, Wall},
 };
 
 /// How long closing a device may take before it is left to itself.
@@ -68,9 +65,9 @@ pub struct Settings {
 
 impl Settings {
     /// Opens the screen, and nothing else yet.
-    pub(super) fn join(self, events: &Sender<Event>) -> Result<Parts, MixError> {
+    pub(super) fn join(self, notices: &Notices) -> Result<Parts, MixError> {
         let timebase = Timebase::new();
-        let mixes = Wall::start(&timebase, &self, events)?;
+        let mixes = self.wall(&timebase, notices)?;
         let shape = Shape::Video {
             width: self.sent.width,
             height: self.sent.height,
@@ -82,7 +79,7 @@ impl Settings {
             shape,
             choose,
             stand_in,
-            events: events.clone(),
+            notices: notices.clone(),
         };
         let camera = open(Notice::Camera, shape, self.camera, self.camera_stand_in);
         let microphone = open(
@@ -101,6 +98,37 @@ impl Settings {
             timebase,
         })
     }
+
+    fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
+        let late = self.network.latency + DECODE;
+        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
+        let (shown, common) = (self.shown, timebase.clone());
+        let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
+            Box::new(move |tell| {
+                let settings = video_mix::Settings {
+                    width: shown.width,
+                    height: shown.height,
+                    framerate: shown.framerate,
+                    upstream,
+                    screen: screen.clone(),
+                    tell,
+                };
+                VideoMix::start(&common, settings)
+            })
+        });
+        let common = timebase.clone();
+        let sound = self.speaker.clone().map(|speaker| -> Make<AudioMix> {
+            Box::new(move |tell| {
+                let settings = audio_mix::Settings {
+                    upstream,
+                    speaker: speaker.clone(),
+                    tell,
+                };
+                Ok(AudioMix::new(&common, settings))
+            })
+        });
+        Wall::start(pictures, sound, notices)
+    }
 }
 
 struct Opener {
@@ -109,20 +137,20 @@ struct Opener {
     shape: Shape,
     choose: Choose,
     stand_in: Device,
-    events: Sender<Event>,
+    notices: Notices,
 }
 
 impl Opener {
     fn into_open(self) -> OpenSource {
         Arc::new(move || {
             let choose = self.choose.clone();
-            let (events, what) = (self.events.clone(), self.what);
+            let (notices, what) = (self.notices.clone(), self.what);
             let source = Source::open(
                 &self.timebase,
                 self.shape,
                 Box::new(move || choose()),
                 self.stand_in.clone(),
-                move |notice| tell(&events, what, notice),
+                move |notice| wall::tell_device(&notices, what, notice),
             )
             .map_err(|error| error.to_string())?;
             Ok(Opened {
@@ -142,128 +170,6 @@ impl Drop for Keep {
             && !source.close(CLOSE)
         {
             tracing::warn!("a device does not close");
-        }
-    }
-}
-
-/// Says it once in the log of events. When nobody listens there is nobody to tell.
-fn tell(events: &Sender<Event>, what: Notice, notice: source::Notice) {
-    let (text, good) = match notice {
-        source::Notice::Running => (format!("the {} runs", name(what)), true),
-        source::Notice::Lost(why) => (format!("the {} is gone: {why}", name(what)), false),
-    };
-    let _ = events.try_send(Event::Notice { what, text, good });
-}
-
-fn name(what: Notice) -> &'static str {
-    match what {
-        Notice::Camera => "camera",
-        Notice::Microphone => "microphone",
-        Notice::Screen => "screen",
-        Notice::Speaker => "speaker",
-        Notice::Encoder => "encoder",
-        Notice::NoRelay | Notice::IceServer => "ICE server",
-    }
-}
-
-/// What is shown and heard here.
-struct Wall {
-    /// Only the engine's thread uses it, and at the end the one that closes it.
-    pictures: Option<Mutex<VideoMix>>,
-    sound: Option<AudioMix>,
-}
-
-impl Wall {
-    fn start(
-        timebase: &Timebase,
-        settings: &Settings,
-        events: &Sender<Event>,
-    ) -> Result<Self, MixError> {
-        let late = settings.network.latency + DECODE;
-        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
-        let tell_of = |what| -> Tell {
-            let events = events.clone();
-            Arc::new(move |notice| {
-                let text = match notice {
-                    MixNotice::Device(notice) => return tell(&events, what, notice),
-                    MixNotice::Input { why, .. } => format!("one member cannot be mixed: {why}"),
-                    MixNotice::Failed(why) => {
-                        format!("the mix for the {} failed: {why}", name(what))
-                    }
-                };
-                let _ = events.try_send(Event::Notice {
-                    what,
-                    text,
-                    good: false,
-                });
-            })
-        };
-        let pictures = |screen| {
-            let settings = video_mix::Settings {
-                width: settings.shown.width,
-                height: settings.shown.height,
-                framerate: settings.shown.framerate,
-                upstream,
-                screen,
-                tell: tell_of(Notice::Screen),
-            };
-            VideoMix::start(timebase, settings).map(Mutex::new)
-        };
-        let sound = |speaker| {
-            let settings = audio_mix::Settings {
-                upstream,
-                speaker,
-                tell: tell_of(Notice::Speaker),
-            };
-            AudioMix::new(timebase, settings)
-        };
-        Ok(Self {
-            pictures: settings.screen.clone().map(pictures).transpose()?,
-            sound: settings.speaker.clone().map(sound),
-        })
-    }
-}
-
-impl Wall {
-    fn pictures(&self) -> Option<MutexGuard<'_, VideoMix>> {
-        let pictures = self.pictures.as_ref()?;
-        Some(pictures.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Mixes for Wall {
-    fn add(&self, key: u64, name: &str) -> Outlets {
-        let missed =
-            |error: &MixError| tracing::warn!(%error, "a member is not shown or not heard");
-        let pictures = self.pictures().map(|mix| mix.add(key, name));
-        let sound = self.sound.as_ref().map(|mix| mix.add(key));
-        Outlets {
-            pictures: pictures.and_then(|added| added.inspect_err(missed).ok()),
-            sound: sound.and_then(|added| added.inspect_err(missed).ok()),
-        }
-    }
-
-    fn rename(&self, key: u64, name: &str) {
-        if let Some(pictures) = self.pictures() {
-            pictures.label(key, name);
-        }
-    }
-
-    fn remove(&self, key: u64) {
-        if let Some(pictures) = self.pictures() {
-            pictures.remove(key);
-        }
-        if let Some(sound) = &self.sound {
-            sound.remove(key);
-        }
-    }
-
-    fn close(&self) {
-        // The sound first: it would be heard without its picture.
-        let sound = self.sound.as_ref().is_none_or(|mix| mix.close(CLOSE));
-        let pictures = self.pictures().is_none_or(|mix| mix.close(CLOSE));
-        if !sound || !pictures {
-            tracing::warn!("screen or speaker do not close");
         }
     }
 }

@@ -51,8 +51,8 @@ impl Closing {
         self.next
     }
 
-    /// Drops something that may take its time.
-    pub fn release(&mut self, now: Instant, what: String, thing: impl Send + 'static) {
+    /// Drops something that may take its time. Returns by what number it is known.
+    pub fn release(&mut self, now: Instant, what: String, thing: impl Send + 'static) -> u64 {
         let id = self.watch(now, what);
         let engine = self.engine.clone();
         let spawned = std::thread::Builder::new()
@@ -66,6 +66,13 @@ impl Closing {
             tracing::warn!(%error, "no thread for a teardown");
             self.done(now, id);
         }
+        id
+    }
+
+    /// Whether it has not ended yet.
+    #[must_use]
+    pub fn is_under_way(&self, id: u64) -> bool {
+        self.jobs.contains_key(&id)
     }
 
     /// It has ended.

@@ -350,4 +350,11 @@ fn end(feed: Feed) -> AppSink {
 }
 
 #[cfg(test)]
+impl VideoMix {
+    pub(super) fn pipeline(&self) -> &gst::Pipeline {
+        self.mixer.pipeline()
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -68,6 +68,21 @@ pub enum CandidateError {
     /// Its address is a name, which nobody looks up.
     #[error("a candidate with a name for an address")]
     Name,
+    /// Its address is no other machine's: loopback, multicast, broadcast or none at all.
+    ///
+    /// Checks sent there would come to programs of this machine, or to everybody. A member on this
+    /// machine is met all the same: it has our network addresses, its checks come to them, and
+    /// show where they came from.
+    #[error("a candidate with an address that is no other machine's")]
+    Nobody,
+}
+
+/// Whether an address can be that of somebody else's machine.
+fn is_somebody(address: IpAddr) -> bool {
+    // `::ffff:127.0.0.1` is loopback in another coat.
+    let address = address.to_canonical();
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_loopback() || address.is_multicast() || address.is_unspecified() || is_broadcast)
 }
 
 impl FromStr for Candidate {
@@ -124,8 +139,9 @@ impl FromStr for Candidate {
         if address.to_ascii_lowercase().ends_with(".local") {
             return Err(CandidateError::Hidden);
         }
-        if address.parse::<IpAddr>().is_err() {
-            return Err(CandidateError::Name);
+        let address: IpAddr = address.parse().map_err(|_| CandidateError::Name)?;
+        if !is_somebody(address) {
+            return Err(CandidateError::Nobody);
         }
         Ok(Self {
             transport,
@@ -152,6 +168,31 @@ mod tests {
         assert_eq!(tcp.transport, Transport::Tcp);
         assert!(tcp.as_str().starts_with("candidate:1 1 TCP"));
         assert!(!format!("{host:?} {tcp:?}").contains("192.0.2.7"));
+    }
+
+    #[test]
+    fn what_is_no_other_machine_is_refused() {
+        let read = |address: &str| {
+            let line = format!("candidate:1 1 udp 1 {address} 5 typ host");
+            line.parse::<Candidate>().map(drop)
+        };
+        for address in [
+            "127.0.0.1",
+            "127.8.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "::",
+            "224.0.0.251",
+            "ff02::fb",
+            "255.255.255.255",
+            "::ffff:239.1.2.3",
+        ] {
+            assert_eq!(read(address), Err(CandidateError::Nobody), "{address}");
+        }
+        for address in ["192.0.2.7", "10.0.0.1", "169.254.3.4", "fe80::1", "fd00::2"] {
+            assert_eq!(read(address), Ok(()), "{address}");
+        }
     }
 
     #[test]

@@ -40,11 +40,13 @@ impl Judge<'_> {
             self.note("ice.udp-ports", at);
             self.enough_ports(at, max_members);
         }
+        let tcp = self.take("ice.ice-tcp", &ice.tcp, false);
         let seconds = self.take("ice.credential-seconds", &ice.credential_seconds, 3600);
         Ice {
             servers,
             relay_only,
             udp_ports: ice.udp_ports.value().copied(),
+            tcp,
             credential_lifetime: Duration::from_secs(u64::from(seconds)),
         }
     }

@@ -1,10 +1,15 @@
-//! Encoders: one for each codec that somebody needs.
+//! Encoders: one for each codec that somebody needs, each started on a thread of its own, because
+//! one in hardware may be stuck in that.
 
 use std::time::{Duration, Instant};
 
 use super::{Engine, Message, RETRY};
 use crate::{
-    media::{Event, Notice, bus, encoder::Branch, peer::Key},
+    media::{
+        Notice, bus,
+        encoder::{Branch, Recipe},
+        peer::Key,
+    },
     room::Grant,
     sdp::Codec,
 };
@@ -15,9 +20,14 @@ const STALLED: Duration = Duration::from_secs(5);
 /// Raw buffers that an encoder may take in that time and have reason to give nothing for.
 const EXCUSED: u64 = 10;
 
+/// An encoder that has not started after so long is stuck, and somebody should know.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// The place of a branch, with or without an encoder in it.
 pub(super) struct Slot {
     pub(super) branch: Option<Branch>,
+    /// Tells the encoder in here from those that were.
+    number: u64,
     /// Nobody needs it; it is taken down then.
     pub(super) idle_until: Option<Instant>,
     pub(super) retry_at: Option<Instant>,
@@ -25,6 +35,16 @@ pub(super) struct Slot {
     pub(super) look_at: Option<Instant>,
     /// What it had taken and made at the last look.
     seen: (u64, u64),
+}
+
+/// An encoder that is being started. There is one of a codec at a time, whoever wants it by then:
+/// where one is stuck, another would be too.
+pub(super) struct Starting {
+    number: u64,
+    /// When to say that it takes long.
+    pub(super) look_at: Option<Instant>,
+    /// It failed before we heard that it had started.
+    fault: Option<bus::Fault>,
 }
 
 impl Slot {
@@ -44,6 +64,7 @@ impl Engine {
         self.holders.hold(codec, key.clone());
         let slot = self.branches.entry(codec).or_insert(Slot {
             branch: None,
+            number: 0,
             idle_until: None,
             retry_at: Some(now),
             look_at: None,
@@ -55,64 +76,138 @@ impl Engine {
     }
 
     pub(super) fn start_branches(&mut self, now: Instant) {
-        for (codec, slot) in &mut self.branches {
-            if slot.branch.is_some() || slot.retry_at.is_none_or(|at| at > now) {
-                continue;
-            }
-            slot.retry_at = None;
-            let codec = *codec;
-            let Some(recipe) = self
-                .parts
-                .encoders
-                .iter()
-                .find(|recipe| recipe.codec == codec)
-            else {
-                let text = format!("there is no {} encoder", codec.encoding_name());
-                let _ = self.events.try_send(Event::Notice {
-                    what: Notice::Encoder,
-                    text,
-                    good: false,
-                });
-                continue;
-            };
-            let raw = match codec {
-                Codec::Opus => &self.microphone.raw,
-                Codec::Vp8 | Codec::H264 => &self.camera.raw,
-            };
-            let (overrun, fault) = (self.own.clone(), self.own.clone());
-            let started = Branch::start(
-                recipe,
-                &self.parts.timebase,
-                raw,
-                move |serial| {
-                    let _ = overrun.try_send(Message::Overrun(codec, serial));
-                },
-                move |what| {
-                    let _ = fault.try_send(Message::BranchFault(codec, what));
-                },
-            );
-            match started {
-                Ok(branch) => {
-                    tracing::debug!(?codec, "encoder started");
-                    slot.branch = Some(branch);
-                    slot.look_at = Some(now + STALLED);
-                    slot.seen = (0, 0);
-                }
-                Err(error) => {
-                    slot.retry_at = Some(now + RETRY);
-                    let text = format!("the {} encoder cannot run: {error}", codec.encoding_name());
-                    let _ = self.events.try_send(Event::Notice {
-                        what: Notice::Encoder,
-                        text,
-                        good: false,
-                    });
+        let due: Vec<_> = self
+            .branches
+            .iter_mut()
+            .filter(|(_, slot)| slot.retry_at.is_some_and(|at| at <= now))
+            .map(|(codec, slot)| {
+                slot.retry_at = None;
+                *codec
+            })
+            .collect();
+        for codec in due {
+            let mut recipes = self.parts.encoders.iter();
+            match recipes.find(|recipe| recipe.codec == codec).cloned() {
+                Some(recipe) => self.start_branch(now, recipe),
+                None => {
+                    let text = format!("there is no {} encoder", name(codec));
+                    self.notices.tell(Notice::Encoder, text, false);
                 }
             }
         }
     }
 
-    pub(super) fn branch_fault(&mut self, now: Instant, codec: Codec, fault: &bus::Fault) {
-        let Some(slot) = self.branches.get_mut(&codec) else {
+    fn start_branch(&mut self, now: Instant, recipe: Recipe) {
+        let codec = recipe.codec;
+        let has_one = |slot: &Slot| slot.branch.is_some();
+        // One that is being started comes in here as well.
+        if self.starting.contains_key(&codec) || self.branches.get(&codec).is_some_and(has_one) {
+            return;
+        }
+        self.last_branch += 1;
+        let number = self.last_branch;
+        let raw = match codec {
+            Codec::Opus => self.microphone.raw.clone(),
+            Codec::Vp8 | Codec::H264 => self.camera.raw.clone(),
+        };
+        let timebase = self.parts.timebase.clone();
+        let engine = self.own.clone();
+        let (overrun, fault) = (self.own.clone(), self.own.clone());
+        let spawned = std::thread::Builder::new()
+            .name("encoder".to_owned())
+            .spawn(move || {
+                let started = Branch::start(
+                    &recipe,
+                    &timebase,
+                    &raw,
+                    move |serial| {
+                        let _ = overrun.try_send(Message::Overrun(codec, serial));
+                    },
+                    move |what| {
+                        let _ = fault.try_send(Message::BranchFault(codec, number, what));
+                    },
+                );
+                let started = started.map_err(|error| error.to_string());
+                // When the engine is gone, it is taken down here.
+                let _ = engine.send(Message::Started(codec, started));
+            });
+        match spawned {
+            Ok(_) => {
+                let starting = Starting {
+                    number,
+                    look_at: Some(now + STARTED_WITHIN),
+                    fault: None,
+                };
+                self.starting.insert(codec, starting);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no thread to start an encoder");
+                self.retry_branch(now, codec);
+            }
+        }
+    }
+
+    fn retry_branch(&mut self, now: Instant, codec: Codec) {
+        if let Some(slot) = self.branches.get_mut(&codec) {
+            slot.retry_at = Some(now + RETRY);
+        }
+    }
+
+    /// An encoder was started, or not. It may be that nobody wants it any more.
+    pub(super) fn started(&mut self, now: Instant, codec: Codec, started: Result<Branch, String>) {
+        let Some(starting) = self.starting.remove(&codec) else {
+            return;
+        };
+        let slot = self.branches.get_mut(&codec);
+        match (started, slot) {
+            (Ok(branch), Some(slot)) => {
+                tracing::debug!(?codec, "encoder started");
+                slot.branch = Some(branch);
+                slot.number = starting.number;
+                slot.look_at = Some(now + STALLED);
+                slot.seen = (0, 0);
+                if starting.look_at.is_none() {
+                    let text = format!("the {} encoder has started after all", name(codec));
+                    self.notices.tell(Notice::Encoder, text, true);
+                }
+                if let Some(fault) = starting.fault {
+                    self.branch_fault(now, codec, starting.number, &fault);
+                }
+                for key in self.links.keys().cloned().collect::<Vec<_>>() {
+                    self.subscribe(&key);
+                }
+            }
+            (Ok(branch), None) => {
+                self.closing
+                    .release(now, format!("{codec:?} encoder"), branch);
+            }
+            (Err(error), Some(_)) => {
+                let text = format!("the {} encoder cannot run: {error}", name(codec));
+                self.notices.tell(Notice::Encoder, text, false);
+                self.retry_branch(now, codec);
+            }
+            (Err(error), None) => tracing::debug!(?codec, error, "an encoder did not start"),
+        }
+    }
+
+    pub(super) fn branch_fault(
+        &mut self,
+        now: Instant,
+        codec: Codec,
+        number: u64,
+        fault: &bus::Fault,
+    ) {
+        if let Some(starting) = self.starting.get_mut(&codec)
+            && starting.number == number
+        {
+            starting.fault.get_or_insert_with(|| fault.clone());
+            return;
+        }
+        let Some(slot) = self
+            .branches
+            .get_mut(&codec)
+            .filter(|slot| slot.number == number)
+        else {
             return;
         };
         let Some(branch) = slot.branch.take() else {
@@ -129,30 +224,39 @@ impl Engine {
         }
         self.closing
             .release(now, format!("{codec:?} encoder"), branch);
-        let _ = self.events.try_send(Event::Notice {
-            what: Notice::Encoder,
-            text: format!("the {} encoder failed: {fault}", codec.encoding_name()),
-            good: false,
-        });
+        let text = format!("the {} encoder failed: {fault}", name(codec));
+        self.notices.tell(Notice::Encoder, text, false);
     }
 
-    /// Replaces encoders that take frames and give none, which happens without an error.
+    /// Replaces encoders that take frames and give none, which happens without an error, and tells
+    /// of those that do not start.
     pub(super) fn look_for_stalled(&mut self, now: Instant) {
+        for (codec, starting) in &mut self.starting {
+            if starting.look_at.is_some_and(|at| at <= now) {
+                starting.look_at = None;
+                let seconds = STARTED_WITHIN.as_secs();
+                let text = format!(
+                    "the {} encoder has not started in {seconds} s",
+                    name(*codec)
+                );
+                self.notices.tell(Notice::Encoder, text, false);
+            }
+        }
         let mut stalled = Vec::new();
         for (codec, slot) in &mut self.branches {
             if slot.look_at.is_some_and(|at| at <= now) {
                 slot.look_at = Some(now + STALLED);
                 if slot.is_stalled() {
-                    stalled.push(*codec);
+                    stalled.push((*codec, slot.number));
                 }
             }
         }
-        for codec in stalled {
+        for (codec, number) in stalled {
             let fault = bus::Fault {
                 element: "encoder".to_owned(),
                 text: format!("it gave no frame in {} s", STALLED.as_secs()),
             };
-            self.branch_fault(now, codec, &fault);
+            self.branch_fault(now, codec, number, &fault);
         }
     }
 
@@ -174,4 +278,8 @@ impl Engine {
             branch.force_keyframe();
         }
     }
+}
+
+fn name(codec: Codec) -> &'static str {
+    codec.encoding_name()
 }

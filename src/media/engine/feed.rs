@@ -4,7 +4,7 @@ use std::{sync::mpsc::SyncSender, time::Instant};
 
 use super::{Device, Engine, Message, OpenSource, Opened, RETRY};
 use crate::media::{
-    Event, Notice,
+    Notice,
     fanout::{Content, Fanout},
     teardown::Closing,
 };
@@ -22,6 +22,9 @@ pub(super) enum FeedState {
     Closed,
     Opening,
     Open(Box<dyn Send>),
+    /// It is being closed, by this number among what is being taken down. It cannot be opened
+    /// before: a camera is busy until then.
+    Closing(u64),
 }
 
 impl Feed {
@@ -48,8 +51,16 @@ impl Feed {
         closing: &mut Closing,
     ) {
         let device = self.device;
+        if let FeedState::Closing(id) = self.state
+            && !closing.is_under_way(id)
+        {
+            self.state = FeedState::Closed;
+        }
         match std::mem::replace(&mut self.state, FeedState::Closed) {
-            FeedState::Open(keep) if !wanted => closing.release(now, format!("{device:?}"), keep),
+            FeedState::Open(keep) if !wanted => {
+                let id = closing.release(now, format!("{device:?}"), keep);
+                self.state = FeedState::Closing(id);
+            }
             FeedState::Closed if wanted && self.retry_at.is_none_or(|at| at <= now) => {
                 self.retry_at = None;
                 let Some(open) = self.open.clone() else {
@@ -88,6 +99,11 @@ impl Engine {
                 feed.raw.feed_from(&sink);
                 feed.state = FeedState::Open(keep);
             }
+            Err(text) if self.stop.is_some() => {
+                // Nobody waits for it any more.
+                tracing::debug!(?device, text, "not opened");
+                feed.state = FeedState::Closed;
+            }
             Err(text) => {
                 feed.state = FeedState::Closed;
                 feed.retry_at = Some(now + RETRY);
@@ -95,11 +111,7 @@ impl Engine {
                     Device::Camera => Notice::Camera,
                     Device::Microphone => Notice::Microphone,
                 };
-                let _ = self.events.try_send(Event::Notice {
-                    what,
-                    text,
-                    good: false,
-                });
+                self.notices.tell(what, text, false);
             }
         }
     }

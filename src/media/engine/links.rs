@@ -1,13 +1,14 @@
 //! Links: opened, told, joined to the encoders, and let go.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
 use gstreamer_app::AppSrc;
+use tokio::sync::mpsc::error::TrySendError;
 
-use super::Engine;
+use super::{Engine, KeyframeWanted};
 use crate::{
     media::{
         Event, OpenLink,
@@ -29,9 +30,12 @@ pub(super) struct Link {
     pub(super) peer: Peer,
     pub(super) codec: Option<Codec>,
     pub(super) gate: Gate,
+    pub(super) keyframe_wanted: KeyframeWanted,
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
-    pub(super) outlets: Arc<OnceLock<Outlets>>,
+    pub(super) outlets: Outlets,
+    /// The mixes know of it.
+    pub(super) is_mixed: bool,
     /// Audio and video, once the gate is open.
     pub(super) sources: Option<(AppSrc, AppSrc)>,
     pub(super) audio: Option<Subscription>,
@@ -51,9 +55,10 @@ impl Engine {
         self.forget(now, &key);
         self.serial += 1;
         let gate = Gate::default();
+        let keyframe_wanted = KeyframeWanted::default();
         let arrivals = Arc::new(Arrivals::default());
         let transport = Arc::new(Mutex::new(TransportStats::default()));
-        let outlets = Arc::new(OnceLock::new());
+        let outlets = Outlets::default();
         let offer = open.video.and_then(codec_of).filter(|_| open.offerer);
         if open.offerer && offer.is_none() {
             self.fail(&key, protocol::Reason::Media, "no video codec was chosen");
@@ -82,6 +87,7 @@ impl Engine {
             engine: self.own.clone(),
             arrivals: arrivals.clone(),
             gate: gate.clone(),
+            keyframe_wanted: keyframe_wanted.clone(),
             transport: transport.clone(),
         };
         let peer = match Peer::start(spec) {
@@ -103,9 +109,11 @@ impl Engine {
                 peer,
                 codec: None,
                 gate,
+                keyframe_wanted,
                 arrivals,
                 transport,
                 outlets,
+                is_mixed: false,
                 sources: None,
                 audio: None,
                 video: None,
@@ -117,13 +125,23 @@ impl Engine {
         }
     }
 
-    fn fail(&self, key: &Key, why: protocol::Reason, detail: &str) {
-        let _ = self.events.try_send(Event::Failed {
+    pub(super) fn fail(&self, key: &Key, why: protocol::Reason, detail: &str) {
+        let failed = Event::Failed {
             link: key.link.clone(),
             generation: key.generation,
             why,
             detail: detail.to_owned(),
-        });
+        };
+        // Nobody but us knows that it is over, so it is told whenever there is room.
+        if let Err(TrySendError::Full(failed)) = self.events.try_send(failed) {
+            let events = self.events.clone();
+            let told = std::thread::Builder::new()
+                .name("failed".to_owned())
+                .spawn(move || events.blocking_send(failed));
+            if let Err(error) = told {
+                tracing::error!(%error, link = %key.link, "nobody is told that a link failed");
+            }
+        }
     }
 
     pub(super) fn tell(&mut self, now: Instant, key: &Key, input: Input) {
@@ -153,8 +171,10 @@ impl Engine {
             return;
         };
         link.sources = Some((audio, video));
-        link.outlets
-            .get_or_init(|| self.parts.mixes.add(link.serial, &link.name));
+        if !std::mem::replace(&mut link.is_mixed, true) {
+            let outlets = link.outlets.clone();
+            self.parts.mixes.add(link.serial, &link.name, outlets);
+        }
         self.subscribe(key);
         self.keyframe(now, key);
     }
@@ -190,7 +210,7 @@ impl Engine {
         link.gate.close();
         link.audio = None;
         link.video = None;
-        if link.outlets.get().is_some() {
+        if link.is_mixed {
             self.parts.mixes.remove(link.serial);
         }
         let id = self

@@ -67,7 +67,10 @@ impl Session {
             return Ok(());
         }
         self.up = true;
-        self.spec.gate.open();
+        if !self.spec.gate.open() {
+            // The engine has let go of this link; its word to end is in the inbox.
+            return Ok(());
+        }
         self.send()?;
         self.receiver.request_keyframe();
         self.traffic_at = Some(engine::now() + TRAFFIC);
@@ -104,7 +107,7 @@ impl Session {
         }
         if let (Some(video), Some(audio)) = (sources.pop(), sources.pop()) {
             self.tell_engine(engine::Message::Attach {
-                key: self.spec.key.clone(),
+                serial: self.spec.serial,
                 audio,
                 video,
             });
@@ -138,14 +141,14 @@ impl Session {
             && let Some(pad) = source.static_pad("src")
         {
             let engine = self.spec.engine.clone();
-            let key = self.spec.key.clone();
+            let serial = self.spec.serial;
+            let wanted = self.spec.keyframe_wanted.clone();
             pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
                 if info
                     .event()
                     .is_some_and(|event| gstreamer_video::ForceKeyUnitEvent::is(event))
                 {
-                    // When the engine's queue is full, the next request will do.
-                    let _ = engine.try_send(engine::Message::Keyframe(key.clone()));
+                    wanted.tell(&engine, serial);
                 }
                 // It ends in appsrc, which takes no notice.
                 gst::PadProbeReturn::Ok

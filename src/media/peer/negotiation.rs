@@ -40,7 +40,7 @@ impl Session {
             _ => {
                 let choice = remote.choose(&self.spec.allowed)?;
                 self.tell_engine(engine::Message::Chosen(
-                    self.spec.key.clone(),
+                    self.spec.serial,
                     choice.video.codec,
                 ));
                 self.prepare(Lines::answer(&remote, choice.clone(), ssrcs()?))?;

@@ -173,7 +173,7 @@ impl Session {
         if self.relay.deadline.is_some_and(|at| at <= now) {
             self.relay.deadline = None;
             if !self.relay.seen {
-                self.notice_no_relay();
+                self.notice_no_relay()?;
             }
         }
         if self.certificate_at.is_some_and(|at| at <= now) {
@@ -210,7 +210,7 @@ impl Session {
         let _ = self.spec.engine.send(message);
     }
 
-    fn notice_no_relay(&self) {
+    fn notice_no_relay(&self) -> Step {
         self.tell_engine(engine::Message::NoRelay);
         let hosts: Vec<_> = self
             .spec
@@ -219,7 +219,7 @@ impl Session {
             .iter()
             .filter_map(|uri| uri.rsplit('@').next())
             .collect();
-        let _ = self.spec.events.try_send(Event::Notice {
+        self.tell(Event::Notice {
             what: Notice::NoRelay,
             text: format!(
                 "no relay candidate from {} after {} s: the secret or password is wrong, the \
@@ -229,9 +229,17 @@ impl Session {
                 RELAY.as_secs()
             ),
             good: false,
-        });
+        })
     }
 
+    /// Takes everything down.
+    ///
+    /// webrtcbin's request pads are not released here, and nothing is unlinked before. A pad that
+    /// is released has no transceiver any more, which GStreamer 1.22 reads in every caps query of
+    /// the payloader before it: to release it while something runs would be the crash. On the way
+    /// to NULL the bin goes from the end of the links to their beginning, so webrtcbin's pads
+    /// refuse (FLUSHING, which appsrc takes for an end and no error) before the appsrcs stop, and
+    /// these join their threads in that; the pads are released when webrtcbin is freed.
     pub(super) fn stop(self) {
         drop(self.sinks);
         drop(self.transceivers);

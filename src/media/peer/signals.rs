@@ -24,11 +24,14 @@ pub(super) fn configure_ice(webrtc: &gst::Element, spec: &Spec) -> Step {
         nice.set_property("ice-tcp", spec.network.ice_tcp);
     }
     for refused in &spec.servers.refused {
-        let _ = spec.events.try_send(Event::Notice {
+        let refused = Event::Notice {
             what: Notice::IceServer,
             text: refused.clone(),
             good: false,
-        });
+        };
+        if spec.events.blocking_send(refused).is_err() {
+            return Err(Failure::internal("nobody listens any more"));
+        }
     }
     if let Some(stun) = &spec.servers.stun {
         webrtc.set_property("stun-server", stun);

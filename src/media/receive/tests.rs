@@ -77,7 +77,7 @@ fn nothing_is_decoded_before_the_gate_is_open() {
             &sender.pipeline,
             gate.clone(),
             arrivals.clone(),
-            Arc::new(OnceLock::new()),
+            Outlets::default(),
         );
         sender.give_to(&receiver);
         let decoded = || arrivals.sounds.load(Relaxed) + arrivals.pictures.load(Relaxed);
@@ -102,7 +102,7 @@ fn what_nobody_knows_is_taken_all_the_same() {
         &sender.pipeline,
         Gate::default(),
         Arc::default(),
-        Arc::new(OnceLock::new()),
+        Outlets::default(),
     );
     sender.give_to(&receiver);
     // An unlinked pad would have stopped it after the first.

@@ -1,0 +1,417 @@
+use gstreamer as gst;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    media::{Notice, OpenLink},
+    pipeline,
+    protocol::{Generation, LinkId, MemberId, Reason},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn link() -> LinkId {
+    LinkId::from_random([1; 16])
+}
+
+fn key() -> Key {
+    Key {
+        link: link(),
+        generation: Generation::FIRST,
+    }
+}
+
+/// A link that answers, so that it does nothing before it hears from the other side.
+fn open() -> Command {
+    Command::Open(OpenLink {
+        link: link(),
+        generation: Generation::FIRST,
+        peer: MemberId::from_random([1; 16]),
+        name: "test".to_owned(),
+        offerer: false,
+        video: None,
+        allowed: vec![protocol::Codec::Vp8],
+        ice: Vec::new(),
+        relay_only: false,
+    })
+}
+
+fn parts() -> Parts {
+    gst::init().unwrap();
+    Parts {
+        timebase: Timebase::new(),
+        camera: None,
+        microphone: None,
+        encoders: Vec::new(),
+        network: Network {
+            latency: Duration::from_millis(100),
+            udp_ports: None,
+            ice_tcp: false,
+        },
+        linger: Duration::ZERO,
+        mixes: Arc::new(()),
+    }
+}
+
+/// An engine whose thread is the test's.
+struct Fixture {
+    engine: Engine,
+    inbox: Receiver<Message>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Fixture {
+    fn new(parts: Parts) -> Self {
+        let (own, inbox) = sync_channel(INBOX);
+        let (sender, events) = mpsc::channel(64);
+        let orders = Orders::new(own.clone());
+        Self {
+            engine: Engine::new(parts, sender.clone(), Notices::new(sender), own, orders),
+            inbox,
+            events,
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.engine.orders.give(Order::Command(command));
+        self.engine.obey(now());
+    }
+
+    /// Handles messages, in the order in which they come, until something is so.
+    fn until(&mut self, what: &str, is: impl Fn(&Engine) -> bool) {
+        let deadline = now() + PATIENCE;
+        while !is(&self.engine) {
+            assert!(now() < deadline, "never: {what}");
+            let wait = self.engine.deadline().map_or(PATIENCE, |at| {
+                at.saturating_duration_since(now()).min(PATIENCE)
+            });
+            if let Ok(message) = self.inbox.recv_timeout(wait) {
+                self.engine.obey(now());
+                self.engine.handle(now(), message);
+            }
+            self.engine.tick(now());
+        }
+    }
+
+    fn stop(self) {
+        self.engine.orders.give(Order::Stop(now() + PATIENCE));
+        let began = now();
+        self.engine.run(&self.inbox);
+        assert!(now() - began < PATIENCE, "all is down in time");
+        drop(self.events);
+    }
+}
+
+#[test]
+fn links_cannot_keep_an_order_from_the_engine() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    assert_eq!(it.engine.links.len(), 1);
+    while it.engine.own.try_send(Message::Keyframe(1)).is_ok() {}
+    let close = Command::Close {
+        link: link(),
+        generation: Generation::FIRST,
+    };
+    assert!(it.engine.orders.give(Order::Command(close)));
+    it.until("it is closed", |engine| engine.links.is_empty());
+    it.stop();
+}
+
+#[test]
+fn an_engine_that_lost_commands_ends_its_links_and_says_so() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    let label = || {
+        Order::Command(Command::Label {
+            link: link(),
+            name: "x".to_owned(),
+        })
+    };
+    while it.engine.orders.give(label()) {}
+    it.engine.obey(now());
+    assert!(it.engine.links.is_empty());
+    let mut told = std::iter::from_fn(|| it.events.try_recv().ok());
+    assert!(told.any(|event| matches!(
+        event,
+        Event::Failed {
+            why: Reason::Failed,
+            ..
+        }
+    )));
+    assert!(it.engine.orders.give(label()), "there is room again");
+    it.stop();
+}
+
+#[test]
+fn the_end_is_heard_however_many_orders_wait() {
+    let it = Fixture::new(parts());
+    let label = || {
+        Order::Command(Command::Label {
+            link: link(),
+            name: "x".to_owned(),
+        })
+    };
+    while it.engine.orders.give(label()) {}
+    it.stop();
+}
+
+#[test]
+fn one_who_asks_for_keyframes_without_end_asks_once() {
+    let it = Fixture::new(parts());
+    let wanted = KeyframeWanted::default();
+    for _ in 0..2 * INBOX {
+        wanted.tell(&it.engine.own, 7);
+    }
+    assert!(matches!(it.inbox.try_recv(), Ok(Message::Keyframe(7))));
+    assert!(it.inbox.try_recv().is_err());
+    wanted.lower();
+    wanted.tell(&it.engine.own, 7);
+    assert!(matches!(it.inbox.try_recv(), Ok(Message::Keyframe(7))));
+
+    // One that finds no room may ask again.
+    while it.engine.own.try_send(Message::Order).is_ok() {}
+    wanted.lower();
+    wanted.tell(&it.engine.own, 7);
+    it.inbox.recv().unwrap();
+    wanted.tell(&it.engine.own, 7);
+    assert!(
+        it.inbox
+            .try_iter()
+            .any(|it| matches!(it, Message::Keyframe(7)))
+    );
+    it.stop();
+}
+
+#[test]
+fn what_comes_late_of_an_earlier_link_is_not_for_the_next() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    let before = it.engine.links[&key()].serial;
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    assert_ne!(serial, before);
+    let now = now();
+    it.engine.handle(now, Message::Chosen(before, Codec::Vp8));
+    it.engine.handle(
+        now,
+        Message::Attach {
+            serial: before,
+            audio: AppSrc::builder().build(),
+            video: AppSrc::builder().build(),
+        },
+    );
+    it.engine.handle(now, Message::Ended(before));
+    let link = &it.engine.links[&key()];
+    assert!(link.codec.is_none() && link.sources.is_none());
+    it.engine.handle(now, Message::Chosen(serial, Codec::Vp8));
+    assert_eq!(it.engine.links[&key()].codec, Some(Codec::Vp8));
+    it.stop();
+}
+
+fn own(video: bool) -> Command {
+    Command::Own(protocol::Media {
+        audio: false,
+        video,
+    })
+}
+
+/// A camera that takes as long to close as the test wants, and is busy until then.
+#[test]
+fn a_camera_is_not_opened_again_before_it_is_closed() {
+    struct Busy(Arc<AtomicBool>, Arc<Mutex<()>>);
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            drop(self.1.lock());
+            self.0.store(false, Relaxed);
+        }
+    }
+    let busy = Arc::new(AtomicBool::new(false));
+    let door = Arc::new(Mutex::new(()));
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    let (at, shut, tried) = (busy.clone(), door.clone(), opened.clone());
+    let mut parts = parts();
+    parts.camera = Some(Arc::new(move || {
+        let free = !at.swap(true, Relaxed);
+        tried.lock().unwrap().push(free);
+        Ok(Opened {
+            sink: AppSink::builder().build(),
+            keep: Box::new(Busy(at.clone(), shut.clone())),
+        })
+    }));
+    let mut it = Fixture::new(parts);
+    it.command(own(true));
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let is_open = |engine: &Engine| matches!(engine.camera.state, FeedState::Open(_));
+    it.until("the camera is open", is_open);
+
+    let held = door.lock().unwrap();
+    it.command(own(false));
+    it.engine.tick(now());
+    it.command(own(true));
+    // As often as anything happens.
+    for _ in 0..10 {
+        it.engine.tick(now());
+        assert!(matches!(it.engine.camera.state, FeedState::Closing(_)));
+    }
+    drop(held);
+    it.until("the camera is open again", is_open);
+    assert_eq!(*opened.lock().unwrap(), [true, true], "it was free");
+    it.stop();
+    assert!(!busy.load(Relaxed));
+}
+
+#[test]
+fn the_end_waits_for_a_camera_that_is_being_opened_and_says_nothing_of_it() {
+    let door = Arc::new(Mutex::new(()));
+    let shut = door.clone();
+    let mut parts = parts();
+    parts.camera = Some(Arc::new(move || {
+        drop(shut.lock());
+        Err("it is gone".to_owned())
+    }));
+    let mut it = Fixture::new(parts);
+    let held = door.lock().unwrap();
+    it.command(own(true));
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.engine.tick(now());
+    assert!(matches!(it.engine.camera.state, FeedState::Opening));
+    it.engine.orders.give(Order::Stop(now() + PATIENCE));
+    it.engine.obey(now());
+    it.engine.tick(now());
+    it.until("all but the camera is down", |engine| {
+        engine.under_way() == 1
+    });
+    drop(held);
+    let mut events = it.events;
+    it.engine.run(&it.inbox);
+    let mut told = std::iter::from_fn(|| events.try_recv().ok());
+    assert!(!told.any(|event| matches!(
+        event,
+        Event::Notice {
+            what: Notice::Camera,
+            ..
+        }
+    )));
+}
+
+/// An encoder that does not start before somebody reads a pipe.
+fn stuck_encoder(pipe: &std::path::Path) -> Recipe {
+    let made = std::process::Command::new("mkfifo").arg(pipe).status();
+    assert!(made.unwrap().success());
+    let text = format!(
+        "summary = \"stuck\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
+         launch = \"tee name=t ! queue ! vp8enc name=e t. ! queue ! filesink location={}\"\n\
+         [keyframe]\nby = \"event\"\n[bitrate]\nelement = \"e\"\nproperty = \"target-bitrate\"\n\
+         unit = \"bit/s\"\nlive = true\n",
+        pipe.display()
+    );
+    let place = std::path::Path::new("stuck.toml");
+    let file = pipeline::File::parse(pipeline::Kind::Encoder, "stuck", place, &text).unwrap();
+    Recipe {
+        codec: Codec::Vp8,
+        file: Some((file, BTreeMap::new())),
+        kbps: 500,
+    }
+}
+
+fn read(pipe: &std::path::Path) -> JoinHandle<()> {
+    let pipe = pipe.to_owned();
+    std::thread::spawn(move || {
+        let _ = std::fs::read(pipe);
+    })
+}
+
+#[test]
+fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let mut parts = parts();
+    parts.encoders = vec![
+        stuck_encoder(&pipe),
+        Recipe {
+            codec: Codec::Opus,
+            file: None,
+            kbps: 32,
+        },
+    ];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.until("sound is encoded", |engine| {
+        engine.branches[&Codec::Opus].branch.is_some()
+    });
+    assert!(it.engine.starting.contains_key(&Codec::Vp8));
+
+    // Somebody hears of it, once, and it is not started a second time.
+    let late = now() + Duration::from_mins(1);
+    it.engine.tick(late);
+    it.engine.tick(late);
+    let mut told = std::iter::from_fn(|| it.events.try_recv().ok());
+    let is_told = |event: &Event| matches!(event, Event::Notice { what: Notice::Encoder, text, .. } if text.contains("VP8"));
+    assert!(told.any(|event| is_told(&event)));
+    assert!(!told.any(|event| is_told(&event)));
+    it.engine.hold(now(), &key(), Codec::Vp8);
+    assert_eq!(it.engine.last_branch, 2);
+
+    let reader = read(&pipe);
+    it.until("pictures are encoded", |engine| {
+        engine.branches[&Codec::Vp8].branch.is_some()
+    });
+    it.stop();
+    reader.join().unwrap();
+}
+
+#[test]
+fn an_encoder_that_comes_up_when_nobody_wants_it_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let mut parts = parts();
+    parts.encoders = vec![stuck_encoder(&pipe)];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.command(Command::Close {
+        link: link(),
+        generation: Generation::FIRST,
+    });
+    it.until("nobody wants it", |engine| engine.branches.is_empty());
+    assert!(it.engine.starting.contains_key(&Codec::Vp8));
+    let reader = read(&pipe);
+    it.until("it is closed", |engine| engine.under_way() == 0);
+    // It has been taken down, or somebody would write into the pipe for ever.
+    reader.join().unwrap();
+    it.stop();
+}
+
+#[test]
+fn a_fault_is_that_of_the_encoder_that_had_it() {
+    let mut parts = parts();
+    parts.encoders = vec![Recipe {
+        codec: Codec::Opus,
+        file: None,
+        kbps: 32,
+    }];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let fault = || bus::Fault {
+        element: "test".to_owned(),
+        text: "broken".to_owned(),
+    };
+    // Before we hear that it has started: it counts when we do.
+    let first = it.engine.last_branch;
+    it.engine
+        .handle(now(), Message::BranchFault(Codec::Opus, first, fault()));
+    it.until("it is replaced", |engine| {
+        engine.last_branch > first && engine.branches[&Codec::Opus].branch.is_some()
+    });
+    it.engine
+        .handle(now(), Message::BranchFault(Codec::Opus, first, fault()));
+    assert!(it.engine.branches[&Codec::Opus].branch.is_some());
+    it.stop();
+}

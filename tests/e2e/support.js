@@ -359,13 +359,16 @@ export class Member {
     }, { within });
   }
 
-  /** Notes twice a second, from here on, how many frames of everybody have been decoded. */
+  /** Notes twice a second, from here on, how many frames of everybody have come to the page. */
   async watchFrames() {
     await this.page.evaluate(() => {
+      clearInterval(window.framesTimer);
       window.frames_ = [];
       window.framesTimer = setInterval(() => {
+        const tiles = [...document.querySelectorAll('.tile')];
         for (const { key, name, link } of window.roomd.room.people) {
-          if (link?.stats) window.frames_.push({ at: performance.now(), key, name, id: link.id, generation: link.generation, state: `${link.state} ${link.why ?? ''}`, frames: link.stats.frames });
+          const video = tiles.find((tile) => tile.querySelector('.name').textContent === name)?.querySelector('video');
+          if (link?.stats) window.frames_.push({ at: performance.now(), key, name, id: link.id, generation: link.generation, state: `${link.state} ${link.why ?? ''}`, frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0 });
         }
       }, 500);
     });

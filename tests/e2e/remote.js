@@ -154,7 +154,7 @@ ${more}`, { mode: 0o600 });
       asking = true;
       try {
         const links = await this.links();
-        const at = performance.now();
+        const at = Date.now();
         for (const [name, { link, generation, state, why, media }] of Object.entries(links)) {
           if (media?.up) this.notes.push({ at, name, id: link, generation, state: `${state} ${why ?? ''}`, frames: media.frames_in, sent: media.video_out.delivered });
         }
@@ -167,7 +167,7 @@ ${more}`, { mode: 0o600 });
 
   /** As `Member.framesSeen`: for each name the longest time without a new frame, in ms, and the links it had. */
   framesSeen() {
-    const now = performance.now();
+    const now = Date.now();
     const people = {};
     for (const { at, name, id, generation, state, frames, sent } of this.notes) {
       const person = (people[name] ??= { longest: 0, longestSent: 0, links: new Set(), story: [], frames: -1, sent: -1, at, atSent: at });

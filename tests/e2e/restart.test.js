@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { invitation, RemoteDevice, WITHIN } from './remote.js';
-import { chromium, Member, Roomd, until } from './support.js';
+import { chromium, Member, Roomd, told, until } from './support.js';
 
 /** No time without a new frame may be longer. */
 const LONGEST_MS = 5_000;
@@ -60,6 +60,13 @@ async function links() {
   return all;
 }
 
+/** What became of each link, as each of the three saw it. */
+function stories(seen, start) {
+  const lines = Object.entries(seen).flatMap(([viewer, people]) =>
+    Object.entries(people).map(([name, { story, longest }]) => `${viewer} < ${name}: ${told(story, start)}; at most ${Math.round(longest)} ms without a frame`));
+  return [...lines, ...device.log.slice(-40)].join('\n');
+}
+
 async function outlives(downFor) {
   await everybodySees();
   const before = await links();
@@ -83,15 +90,15 @@ async function outlives(downFor) {
   const adoption = Date.now() + 31_000;
   await until('the time for adoption is over', () => Date.now() > adoption, { within: 35_000 });
 
-  assert.deepEqual(await links(), before, 'not one link is rebuilt');
   const seen = { Ann: await ann.framesSeen(), Ben: await ben.framesSeen(), Atrium: device.framesSeen() };
+  assert.deepEqual(await links(), before, `not one link is rebuilt; since the server was killed:\n${stories(seen, killed)}`);
   const gaps = {};
   for (const [viewer, people] of Object.entries(seen)) {
     assert.equal(Object.keys(people).length, 2, `${viewer} has two others`);
     for (const [name, { longest, longestSent, links }] of Object.entries(people)) {
       gaps[`${viewer} < ${name}`] = Math.round(longest);
       assert.equal(links.size, 1, `${viewer} has had one link with ${name}: ${[...links]}`);
-      assert.ok(longest < LONGEST_MS, `${viewer} has had no frame of ${name} for ${Math.round(longest)} ms`);
+      assert.ok(longest < LONGEST_MS, `${viewer} has had no frame of ${name} for ${Math.round(longest)} ms:\n${stories(seen, killed)}`);
       if (longestSent !== undefined) assert.ok(longestSent < LONGEST_MS, `${viewer} has sent ${name} nothing for ${Math.round(longestSent)} ms`);
     }
   }

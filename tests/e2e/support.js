@@ -368,7 +368,7 @@ export class Member {
         const tiles = [...document.querySelectorAll('.tile')];
         for (const { key, name, link } of window.roomd.room.people) {
           const video = tiles.find((tile) => tile.querySelector('.name').textContent === name)?.querySelector('video');
-          if (link?.stats) window.frames_.push({ at: performance.now(), key, name, id: link.id, generation: link.generation, state: `${link.state} ${link.why ?? ''}`, frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0 });
+          if (link?.stats) window.frames_.push({ at: Date.now(), key, name, id: link.id, generation: link.generation, state: `${link.state} ${link.why ?? ''}`, frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0 });
         }
       }, 500);
     });
@@ -376,7 +376,7 @@ export class Member {
 
   /** What was noted: for each name the longest time without a new frame, in ms, and the links it had. */
   async framesSeen() {
-    const notes = await this.page.evaluate(() => ({ now: performance.now(), notes: window.frames_ }));
+    const notes = await this.page.evaluate(() => ({ now: Date.now(), notes: window.frames_ }));
     const people = {};
     for (const { at, name, id, generation, state, frames } of notes.notes) {
       const person = (people[name] ??= { longest: 0, links: new Set(), story: [], frames: -1, at });
@@ -401,9 +401,14 @@ export class Member {
   }
 }
 
-/** A story is what was so and, in seconds, since when. */
+/** A story is what was so and since when, as the wall clock has it: several tell of one moment. */
 export function tell(story, what, at) {
-  if (story.at(-1)?.what !== what) story.push({ what, at: Math.round(at / 100) / 10 });
+  if (story.at(-1)?.what !== what) story.push({ what, at });
+}
+
+/** A story in words, with times in seconds since `start`. */
+export function told(story, start) {
+  return story.map(({ what, at }) => `${((at - start) / 1000).toFixed(1)} s: ${what.trim()}`).join(', ');
 }
 
 /** Types into a field, whatever was in it. */

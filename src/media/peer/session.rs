@@ -182,8 +182,10 @@ impl Session {
         }
         if self.traffic_at.is_some_and(|at| at <= now) {
             self.traffic_at = Some(now + TRAFFIC);
+            // Asked before the lock is taken: the engine must not wait behind the session's locks.
+            let transport = stats::transport(&self.webrtc);
             if let Ok(mut known) = self.spec.transport.lock() {
-                *known = stats::transport(&self.webrtc);
+                *known = transport;
             }
             let arrivals = &self.spec.arrivals;
             // The next one says the same and more, so a full queue is no loss.

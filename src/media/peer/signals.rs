@@ -12,6 +12,14 @@ use crate::media::{
     receive::{Arrivals, Receiver},
 };
 
+/// The most that RTCP may take of the line, in bits per second. It takes a tenth of it.
+const FEEDBACK_BITS_PER_SECOND: f64 = 200_000.0;
+
+/// How often congestion feedback is given. Browsers give it each 50 to 250 ms
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01 leaves it open), and without this it is
+/// given at the end of each picture: not at all while there is only sound.
+const TRANSPORT_FEEDBACK_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(50);
+
 pub(super) fn configure_ice(webrtc: &gst::Element, spec: &Spec) -> Step {
     let agent = webrtc.property::<gst::Object>("ice-agent");
     if let Some((first, last)) = spec.network.udp_ports {
@@ -81,26 +89,46 @@ pub(super) fn listen(
             }));
         }
     });
-    // Everything that arrives comes out of one nicesrc, RTP and RTCP alike.
     let arrivals = arrivals.clone();
     pipeline.connect_deep_element_added(move |_, _, element| {
-        if element
-            .factory()
-            .is_none_or(|factory| factory.name() != "nicesrc")
-        {
+        let Some(factory) = element.factory() else {
             return;
-        }
-        let arrivals = arrivals.clone();
-        if let Some(pad) = element.static_pad("src") {
-            pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-                if let Some(buffer) = info.buffer() {
-                    arrivals.packets.fetch_add(1, Relaxed);
-                    arrivals.bytes.fetch_add(buffer.size() as u64, Relaxed);
-                }
-                gst::PadProbeReturn::Ok
-            });
+        };
+        match factory.name().as_str() {
+            "nicesrc" => count(element, arrivals.clone()),
+            "rtpsession" => hasten_feedback(element),
+            _ => {}
         }
     });
+}
+
+/// Everything that arrives comes out of one nicesrc, RTP and RTCP alike.
+fn count(nicesrc: &gst::Element, arrivals: Arc<Arrivals>) {
+    if let Some(pad) = nicesrc.static_pad("src") {
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(buffer) = info.buffer() {
+                arrivals.packets.fetch_add(1, Relaxed);
+                arrivals.bytes.fetch_add(buffer.size() as u64, Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
+/// Lets feedback out in time.
+///
+/// RTP sessions are careful with RTCP: one twentieth of what they guess to be the bandwidth, which
+/// they guess from the bitrate that comes in. Where that is low, feedback comes once a second or
+/// less; the browser at the other end takes the late feedback for a slow network and sends less;
+/// and so on, until it sends no picture. Our own limit is as large as it takes to answer each
+/// picture. Regular reports stay as rare as they are (RFC 4585, section 3.4).
+fn hasten_feedback(session: &gst::Element) {
+    session.set_property("rtcp-fraction", FEEDBACK_BITS_PER_SECOND);
+    let session = session.property::<glib::Object>("internal-session");
+    session.set_property(
+        "twcc-feedback-interval",
+        TRANSPORT_FEEDBACK_EVERY.nseconds(),
+    );
 }
 
 /// A promise's reply, with the errors that webrtcbin puts into it as errors.

@@ -93,6 +93,39 @@ fn a_server_is_ready_and_its_pin_is_in_no_journal() {
     );
 }
 
+#[test]
+fn how_it_is_can_be_asked_although_its_file_has_been_spoilt() {
+    let service = Service::start("serve");
+    service.says("READY=1");
+    let file = service.home.path().join("roomd.toml");
+    std::fs::write(&file, "nonsense = true\n").unwrap();
+    let status = |state: &str| {
+        Command::new(env!("CARGO_BIN_EXE_roomd"))
+            .args(["status", "--json", "--config"])
+            .arg(&file)
+            .arg("--state-dir")
+            .arg(service.home.path().join(state))
+            .output()
+            .unwrap()
+    };
+    let running = status("state");
+    let told = String::from_utf8(running.stderr).unwrap();
+    assert!(running.status.success(), "{told}");
+    assert!(told.contains("roomd check"), "{told}");
+    let answer: serde_json::Value = serde_json::from_slice(&running.stdout).unwrap();
+    assert!(answer["server"].is_object(), "{answer}");
+
+    // Where nobody answers, what is wrong with the file is all there is to say.
+    let nobody = status("elsewhere");
+    assert_eq!(nobody.status.code(), Some(78));
+    assert!(
+        String::from_utf8(nobody.stderr)
+            .unwrap()
+            .contains("nonsense")
+    );
+    service.end();
+}
+
 #[cfg(feature = "media")]
 #[test]
 fn a_device_is_ready_when_it_is_in_its_room() {

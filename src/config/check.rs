@@ -78,7 +78,7 @@ pub(super) fn check(
 }
 
 /// The path from the root on, so that it means the same wherever it is written.
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
@@ -221,21 +221,9 @@ impl Judge<'_> {
     }
 
     fn runtime_dir(&self, state_dir: &Path) -> PathBuf {
-        let surroundings = self.surroundings;
-        if let Some(dir) = surroundings.directory("RUNTIME_DIRECTORY") {
-            return dir;
-        }
-        // Whoever names a place for the state means another roomd than the usual one.
-        if self.flags.state_dir.is_some() {
-            return state_dir.to_owned();
-        }
-        if surroundings.superuser {
-            return PathBuf::from("/run/roomd");
-        }
-        match surroundings.variable("XDG_RUNTIME_DIR") {
-            Some(dir) => Path::new(dir).join("roomd"),
-            None => state_dir.to_owned(),
-        }
+        self.surroundings
+            .runtime_dir(self.flags)
+            .unwrap_or_else(|| state_dir.to_owned())
     }
 
     fn pipelines_dirs(&mut self, file: &File) -> Vec<PathBuf> {

@@ -369,6 +369,24 @@ impl Surroundings {
         (!value.is_empty()).then_some(value)
     }
 
+    /// Where a roomd that is started like this has its control socket, whatever its file says;
+    /// None: in its state directory.
+    #[must_use]
+    pub fn runtime_dir(&self, flags: &Flags) -> Option<PathBuf> {
+        if let Some(dir) = self.directory("RUNTIME_DIRECTORY") {
+            return Some(dir);
+        }
+        // Whoever names a place for the state means another roomd than the usual one.
+        if let Some(dir) = &flags.state_dir {
+            return Some(check::absolute(dir));
+        }
+        if self.superuser {
+            return Some(PathBuf::from("/run/roomd"));
+        }
+        let dir = self.variable("XDG_RUNTIME_DIR")?;
+        Some(Path::new(dir).join("roomd"))
+    }
+
     /// The first directory that systemd names in a variable.
     fn directory(&self, name: &str) -> Option<PathBuf> {
         let first = self.variable(name)?.split(':').next()?;

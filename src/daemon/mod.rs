@@ -26,13 +26,13 @@ mod standing;
 mod start;
 mod status;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde_json::json;
 
 use crate::{
     cli::{self, Command},
-    config::{self, Flags, Loaded, Problem, Purpose, Signalling},
+    config::{self, Flags, Loaded, Problem, Purpose, Signalling, Surroundings},
     control::{self, AskError},
     net::secrets::Secrets,
 };
@@ -48,9 +48,10 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Devices { flags, json } => {
             with(&flags, Purpose::Device, |loaded| devices(loaded, json))
         }
-        Command::Status { flags, json } => {
-            with(&flags, Purpose::Server, |loaded| status(loaded, json))
-        }
+        Command::Status { flags, json } => match config::load(&flags, Purpose::Server) {
+            Ok(loaded) => end(status(&status::socket(&loaded.config.runtime_dir), json)),
+            Err(problems) => status_without_file(&flags, json, &problems),
+        },
         Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
     }
 }
@@ -68,7 +69,11 @@ fn with(
             return ExitCode::from(cli::EXIT_CONFIG);
         }
     };
-    match act(&loaded) {
+    end(act(&loaded))
+}
+
+fn end(outcome: Result<String, String>) -> ExitCode {
+    match outcome {
         Ok(text) => cli::print(&text),
         Err(error) => {
             eprintln!("roomd: {error}");
@@ -84,7 +89,10 @@ fn pin(loaded: &Loaded, new: bool) -> Result<String, String> {
         if config.room.pin.is_some() {
             return Err("the configuration fixes the PIN; change it there".into());
         }
-        match control::ask(&status::socket(config), &json!({ "do": "new-pin" })) {
+        match control::ask(
+            &status::socket(&config.runtime_dir),
+            &json!({ "do": "new-pin" }),
+        ) {
             // Nobody needs to be told.
             Err(AskError::NotRunning { .. }) => {
                 Secrets::renew_pin(&config.state_dir).map_err(|error| error.to_string())?;
@@ -111,13 +119,28 @@ fn pin(loaded: &Loaded, new: bool) -> Result<String, String> {
 }
 
 /// `roomd status`.
-fn status(loaded: &Loaded, json: bool) -> Result<String, String> {
-    let answer = status::ask(&status::socket(&loaded.config)).map_err(|error| error.to_string())?;
+fn status(socket: &Path, json: bool) -> Result<String, String> {
+    let answer = status::ask(socket).map_err(|error| error.to_string())?;
     Ok(if json {
         format!("{answer:#}\n")
     } else {
         status::text(&answer)
     })
+}
+
+/// A roomd that runs goes on with what it started with, however its file has been spoilt since, and
+/// how it is can be asked all the same.
+fn status_without_file(flags: &Flags, json: bool, problems: &[Problem]) -> ExitCode {
+    let dir = Surroundings::here().runtime_dir(flags);
+    let answer = dir.map(|dir| status(&status::socket(&dir), json));
+    if let Some(Ok(text)) = answer {
+        eprintln!(
+            "roomd: it could not be started again with this configuration: see `roomd check`"
+        );
+        return cli::print(&text);
+    }
+    config::print(problems);
+    ExitCode::from(cli::EXIT_CONFIG)
 }
 
 /// `roomd devices`.

@@ -167,7 +167,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
     let mut signals = Signals::listen()?;
     std::fs::create_dir_all(&config.state_dir)?;
     std::fs::create_dir_all(&config.runtime_dir)?;
-    let control = control::bind(&super::status::socket(config))?;
+    let control = control::bind(&super::status::socket(&config.runtime_dir))?;
     let site = match &config.signalling {
         Signalling::Own(server) => {
             let own = (purpose == Purpose::Device).then_some(&config.room.name);
@@ -218,7 +218,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
     drop(stop_control);
     running.stop().await;
     let _ = control.await;
-    let _ = std::fs::remove_file(super::status::socket(config));
+    let _ = std::fs::remove_file(super::status::socket(&config.runtime_dir));
     Ok(())
 }
 

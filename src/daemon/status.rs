@@ -7,14 +7,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    config::Config,
-    control::{self, AskError},
-};
+use crate::control::{self, AskError};
 
-/// Where a roomd with this configuration is asked.
-pub(super) fn socket(config: &Config) -> PathBuf {
-    config.runtime_dir.join("control")
+/// Where the roomd with this runtime directory is asked.
+pub(super) fn socket(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("control")
 }
 
 /// Asks the roomd behind this socket.

@@ -13,7 +13,7 @@ const LONGEST_MS = 5_000;
 
 /**
  * The same for six members. Five windows and a device want more than two cores have: there frames
- * were seen up to 5.8 s late while something else ran, and up to 4.2 s without. No link is built
+ * were seen up to 5.8 s late while something else ran, and up to 4.7 s without. No link is built
  * again in either case.
  */
 const LONGEST_SIX_MS = availableParallelism() < 4 ? 3 * LONGEST_MS : LONGEST_MS;

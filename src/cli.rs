@@ -154,7 +154,8 @@ pub fn check(check: &Check, devices: impl FnOnce(&Loaded) -> Vec<Problem>) -> Ex
     }
     let what = match &loaded.file {
         Some(file) => format!("{} is right", file.display()),
-        None => "no configuration file; the built-in values are used".to_owned(),
+        None => "all is right: there is no configuration file, so the built-in values are used"
+            .to_owned(),
     };
     print(&format!("{what}\n"))
 }
@@ -309,6 +310,7 @@ struct Start {
     find: Find,
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[arg(help = "Address and port of the page, such as [::]:8443")]
+    #[arg(value_parser = config::listen_flag)]
     listen: Option<SocketAddr>,
     /// What is logged
     #[arg(long, value_name = "LEVEL", value_enum)]

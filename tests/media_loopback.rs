@@ -582,35 +582,40 @@ async fn a_description_that_cannot_be_used_ends_that_link_alone() {
     world.stop();
 }
 
-/// An encoder that takes frames and gives none says nothing either.
+/// An encoder that gives nothing says nothing either: one that swallows all frames, and one that is
+/// stuck in the first.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_encoder_that_stalls_is_reported_and_replaced() {
-    let stalled = "summary = \"stalls\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
-        launch = \"identity drop-probability=1 ! vp8enc name=e\"\n[keyframe]\nby = \"event\"\n\
-        [bitrate]\nelement = \"e\"\nproperty = \"target-bitrate\"\nunit = \"bit/s\"\nlive = true\n";
-    let stalled = File::parse(Kind::Encoder, "stalls", Path::new("stalls.toml"), stalled).unwrap();
-    let mut world = World::with(2, |parts| {
-        parts.encoders[1].file = Some((stalled.clone(), BTreeMap::new()));
-    })
-    .await;
-    let link = world.link(0, 1, Codec::Vp8);
-    world
-        .until("the notice", |world| {
-            world.notice(0, Notice::Encoder).is_some()
+async fn an_encoder_that_gives_nothing_is_reported_and_replaced() {
+    for fault in ["drop-probability=1", "sync=true ts-offset=3600000000000"] {
+        let text = format!(
+            "summary = \"stalls\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
+             launch = \"identity {fault} ! vp8enc name=e\"\n[keyframe]\nby = \"event\"\n\
+             [bitrate]\nelement = \"e\"\nproperty = \"target-bitrate\"\nunit = \"bit/s\"\nlive = true\n"
+        );
+        let stalls = File::parse(Kind::Encoder, "stalls", Path::new("stalls.toml"), &text).unwrap();
+        let mut world = World::with(2, |parts| {
+            parts.encoders[1].file = Some((stalls.clone(), BTreeMap::new()));
         })
         .await;
-    let text = world.notice(0, Notice::Encoder).unwrap();
-    assert!(text.contains("VP8") && text.contains("no frame"), "{text}");
-    world
-        .until("another in its place, and sound all the time", |world| {
-            let sound = world
-                .link_stats(1, &link)
-                .is_some_and(|stats| stats.sounds_in > 300);
-            sound && world.stats(0).branches.contains_key("VP8")
-        })
-        .await;
-    assert!(world.is_up(0, &link));
-    world.stop();
+        let link = world.link(0, 1, Codec::Vp8);
+        let notice = Notice::Encoder(sdp::Codec::Vp8);
+        world
+            .until("the notice", |world| world.notice(0, notice).is_some())
+            .await;
+        let text = world.notice(0, notice).unwrap();
+        assert!(text.contains("VP8") && text.contains("no frame"), "{text}");
+        world
+            .until("another in its place, and sound all the time", |world| {
+                let sound = world
+                    .link_stats(1, &link)
+                    .is_some_and(|stats| stats.sounds_in > 300);
+                let stats = world.stats(0);
+                sound && stats.branches.get("VP8").is_some_and(|it| it.number > 2)
+            })
+            .await;
+        assert!(world.is_up(0, &link));
+        world.stop();
+    }
 }
 
 /// Threads and file descriptors of this process.

@@ -4,7 +4,7 @@
 
 use std::{
     io::Read as _,
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -58,7 +58,12 @@ impl Service {
     }
 
     /// Ends it as systemd does, and returns what it has printed.
-    fn end(mut self) -> String {
+    fn end(self) -> String {
+        self.end_and_keep().0
+    }
+
+    /// The same, and what it has kept stays.
+    fn end_and_keep(mut self) -> (String, tempfile::TempDir) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").arg(&id).status().unwrap().success());
         self.says("STOPPING=1");
@@ -68,7 +73,7 @@ impl Service {
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         stdout.unwrap().read_to_string(&mut printed).unwrap();
         stderr.unwrap().read_to_string(&mut printed).unwrap();
-        printed
+        (printed, self.home)
     }
 
     fn pin(&self) -> String {
@@ -91,6 +96,31 @@ fn a_server_is_ready_and_its_pin_is_in_no_journal() {
         !printed.contains(&pin) && !printed.contains(&spaced),
         "{printed}"
     );
+}
+
+#[test]
+fn the_pin_that_is_told_is_that_of_the_room_that_runs() {
+    let service = Service::start("serve");
+    service.says("READY=1");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("roomd.toml");
+    std::fs::write(&file, "[room]\npin = \"246813\"\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let state = service.home.path().join("state");
+    let told = || {
+        let mut pin = Command::new(env!("CARGO_BIN_EXE_roomd"));
+        pin.arg("pin").arg("--config").arg(&file);
+        let told = pin.arg("--state-dir").arg(&state).output().unwrap();
+        String::from_utf8(told.stdout).unwrap()
+    };
+    // The file came after the start.
+    let pin = service.pin().trim().to_owned();
+    let spaced = format!("{} {}", &pin[..3], &pin[3..]);
+    assert!(told().contains(&spaced), "{}", told());
+    let (_, kept) = service.end_and_keep();
+    // Nobody runs: it is what the next one will have.
+    assert!(told().contains("246 813"), "{}", told());
+    drop(kept);
 }
 
 #[test]

@@ -670,6 +670,10 @@ function marks(now) {
   let lastPacket = now;
   let lastPicture = now;
   let lastFrame = now;
+  /** @type {number | null} since when packets of the picture come of which no frame is made */
+  let hungry = null;
+  let begun = now;
+  let fresh = FRESH_MS;
   let heard = false;
   let seen = false;
   return {
@@ -686,20 +690,35 @@ function marks(now) {
       const hears = media.audio || media.video;
       const sees = media.video && shown;
       if (sample.packets !== packets || slept || hears !== heard) lastPacket = at;
-      if (sample.pictures !== pictures || slept) lastPicture = at;
-      if (sample.frames !== frames || slept) lastFrame = at;
       if (sees !== seen || slept) this.picture = at;
+      if (this.picture !== begun) {
+        begun = this.picture;
+        lastFrame = begun;
+        fresh = FRESH_MS;
+        hungry = null;
+      }
+      if (pictures >= 0 && sample.pictures !== pictures) {
+        lastPicture = at;
+        hungry ??= at;
+      }
+      if (frames >= 0 && sample.frames !== frames) {
+        lastFrame = at;
+        fresh = 0;
+        hungry = null;
+      }
       packets = sample.packets;
       pictures = sample.pictures;
       frames = sample.frames;
       heard = hears;
       seen = sees;
       if (hears && at - lastPacket >= SILENT_MS) return 'silent';
-      // Packets that make no picture are soon hopeless. Where none come, the sender may be short of
-      // breath, and a new link would only take more of it.
-      const patience = at - lastPicture < DARK_MS ? DARK_MS : SILENT_MS;
-      const since = Math.max(lastFrame, this.picture + FRESH_MS);
-      if (sees && at - since >= patience && at - lastPacket < SILENT_MS) return 'dark';
+      // Packets that make no picture are soon hopeless; those that come once only belong to the
+      // last frame. Where none come, the sender may be short of breath, and a new link would only
+      // take more of it. (As the devices judge it.)
+      const flow = hungry !== null && lastPicture > hungry && at - lastPicture < DARK_MS;
+      const hopeless = flow && hungry !== null && at - hungry >= DARK_MS + fresh;
+      const missing = at - lastFrame >= SILENT_MS + fresh;
+      if (sees && (hopeless || missing) && at - lastPacket < SILENT_MS) return 'dark';
       return null;
     },
   };

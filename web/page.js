@@ -418,8 +418,8 @@ function refused({ code, retryMs }) {
   if (code === 'need_pin' || code === 'bad_pin' || code === 'pin_wait') {
     element('pin-field').hidden = false;
     const pin = element('pin');
+    if (code !== 'need_pin') pin.value = '';
     if (code === 'bad_pin') {
-      pin.value = '';
       pin.setAttribute('aria-invalid', 'true');
     }
     if (code !== 'pin_wait') pin.focus();

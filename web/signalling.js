@@ -696,11 +696,15 @@ export class Session {
     };
   }
 
+  /** Looks after all links, about once a second. There is one such round at a time. */
   #watch() {
-    this.#timers.watch = this.#world.setTimeout(async () => {
+    const timer = this.#world.setTimeout(async () => {
       await Promise.allSettled([...this.#links.values()].map((link) => link.connection?.watch()));
-      if (this.state === 'joined' || this.state === 'reconnecting') this.#watch();
+      // It may have been ended, or begun anew, meanwhile.
+      const goesOn = this.state === 'joined' || this.state === 'reconnecting';
+      if (goesOn && this.#timers.watch === timer) this.#watch();
     }, WATCH_MS);
+    this.#timers.watch = timer;
   }
 
   /** @param {State} state @param {string | null} why */

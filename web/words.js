@@ -90,15 +90,15 @@ export function ofOldBrowser() {
 export function ofRefusal(code, { room = null, seconds = 0, typed = false } = {}) {
   switch (code) {
     case 'need_pin':
-      return { text: 'This room has a PIN. It is shown on the screen in the room.', tone: 'wait' };
+      return { text: 'This room has a PIN. It is on the screen in the room, or ask whoever invited you.', tone: 'wait' };
     case 'bad_pin':
       return typed
-        ? { text: 'That is not the room’s PIN. Look at the screen in the room and type it again.', tone: 'stop' }
-        : { text: 'The room has a new PIN. It is shown on the screen in the room.', tone: 'stop' };
+        ? { text: 'That is not the room’s PIN. Look at the screen in the room, or ask, and type it again.', tone: 'stop' }
+        : { text: 'The room has a new PIN. It is on the screen in the room, or ask whoever invited you.', tone: 'stop' };
     case 'pin_wait':
       return seconds > 0
         ? { text: `Too many wrong PINs. You can try again in ${duration(seconds)}.`, tone: 'wait' }
-        : { text: 'You can try again now. The PIN is shown on the screen in the room.', tone: 'plain' };
+        : { text: 'You can try again now. The PIN is on the screen in the room, or ask whoever invited you.', tone: 'plain' };
     case 'room_full':
       return { text: 'The room is full. Try again when somebody has left.', action: 'Try again', does: 'join', tone: 'wait' };
     case 'server_full':
@@ -159,7 +159,7 @@ export function ofReconnecting(why, seconds) {
     };
   }
   return why === 'restart'
-    ? { text: `The room is restarting. You will be back by yourself.${counted}`, tone: 'wait' }
+    ? { text: `The room has stopped or is restarting. You will be back by yourself when it is there.${counted}`, tone: 'wait' }
     : { text: `Connection to the room lost. Trying again…${counted}`, tone: 'wait' };
 }
 

@@ -247,7 +247,12 @@ impl Judge<'_> {
             return dirs;
         }
         let Some(dirs) = file.pipelines_dirs.right() else {
-            return PIPELINES.map(PathBuf::from).to_vec();
+            let [shipped, added] = PIPELINES.map(PathBuf::from);
+            let Some(checkout) = self.surroundings.checkout() else {
+                return vec![shipped, added];
+            };
+            self.origins.set(KEY, Origin::Checkout);
+            return vec![checkout.join("pipelines"), added];
         };
         self.note(KEY, dirs);
         let mut paths = Vec::new();

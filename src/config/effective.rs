@@ -29,6 +29,8 @@ pub enum Origin {
         /// Where the configuration file names it, counted from 1.
         line: usize,
     },
+    /// Where the program was built.
+    Checkout,
     /// An environment variable.
     Environment(&'static str),
     /// A flag on the command line.
@@ -148,6 +150,7 @@ impl Line {
                 format!("{}:{line}", one_line(file))
             }
             Origin::Environment(name) => format!("${name}"),
+            Origin::Checkout => "beside the program".to_owned(),
             Origin::Flag(name) => (*name).to_owned(),
         };
         match (&self.value, origin) {
@@ -367,6 +370,7 @@ impl fmt::Display for Origin {
             Self::File { line } => write!(f, "line {line}"),
             Self::SecretFile { path, line } => write!(f, "{} (line {line})", path.display()),
             Self::Environment(name) => write!(f, "${name}"),
+            Self::Checkout => f.write_str("beside the program"),
             Self::Flag(name) => f.write_str(name),
         }
     }

@@ -345,6 +345,8 @@ pub struct Surroundings {
     pub host_name: String,
     /// Whether we are root.
     pub superuser: bool,
+    /// The program that runs.
+    pub program: Option<PathBuf>,
 }
 
 impl Surroundings {
@@ -360,6 +362,7 @@ impl Surroundings {
                 .collect(),
             host_name: host_name.to_string_lossy().into_owned(),
             superuser: nix::unistd::geteuid().is_root(),
+            program: std::env::current_exe().ok(),
         }
     }
 
@@ -367,6 +370,19 @@ impl Surroundings {
     fn variable(&self, name: &str) -> Option<&str> {
         let value = self.environment.get(name)?;
         (!value.is_empty()).then_some(value)
+    }
+
+    /// The source tree in whose `target` directory this program was built and still is: there,
+    /// nothing needs to be installed.
+    fn checkout(&self) -> Option<&Path> {
+        let [_profile, target, checkout] = {
+            let mut around = self.program.as_deref()?.ancestors().skip(1);
+            [around.next()?, around.next()?, around.next()?]
+        };
+        let is_one = target.ends_with("target")
+            && checkout.join("Cargo.toml").is_file()
+            && checkout.join("pipelines").is_dir();
+        is_one.then_some(checkout)
     }
 
     /// Where a roomd that is started like this has its control socket, whatever its file says;
@@ -424,6 +440,18 @@ pub fn load_in(
 ) -> Result<Loaded, Vec<Problem>> {
     let source = read::configuration(flags.config.as_deref(), usual)?;
     check::check(source.as_ref(), surroundings, flags, purpose)
+}
+
+/// Reads `--listen`.
+///
+/// # Errors
+///
+/// What is wrong and what to write instead.
+pub fn listen_flag(text: &str) -> Result<std::net::SocketAddr, String> {
+    address::listen(text).map_err(|misread| {
+        let remedy = misread.remedy.replace("listen = ", "--listen ");
+        format!("{}; {remedy}", misread.what)
+    })
 }
 
 /// Writes problems to standard error, in colour where a person reads it.

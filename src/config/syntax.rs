@@ -47,7 +47,10 @@ pub(super) fn report(
 fn remedy(what: &str, line: &str) -> String {
     let line = line.trim();
     let opening = line.chars().next().unwrap_or_default();
-    let remedy = if what.contains("quoted") {
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let remedy = if what.contains("quoted") && value.starts_with(|c: char| c.is_ascii_digit()) {
+        "write a number alone, without a unit; put texts into quotes: key = \"value\""
+    } else if what.contains("quoted") {
         "put texts into quotes: key = \"value\""
     } else if what.contains("duplicate") {
         "it is written twice; leave one of them out"

@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody listens.
-    #[error("no roomd is running here (nobody answers at {}); start it first", path.display())]
+    #[error("no roomd is running here (nobody answers at {}); start it, or \
+             ask as the user it runs as: a service with sudo", path.display())]
     NotRunning {
         /// The socket.
         path: PathBuf,

@@ -70,7 +70,8 @@ pub struct Request {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// A daemon is there already.
-    #[error("another roomd is running and answers at {}; stop it first", path.display())]
+    #[error("another roomd is running and answers at {}; stop it first, or give this one a \
+             --state-dir of its own", path.display())]
     Taken {
         /// The socket.
         path: PathBuf,

@@ -45,18 +45,8 @@ impl Announcement<'_> {
         text
     }
 
-    /// Every address, best first; those of this machine alone come last.
     fn addresses(&self) -> Vec<String> {
-        let port = self.listening.port();
-        let bound = self.listening.ip();
-        let mut hosts: Vec<String> = self.name.map(str::to_owned).into_iter().collect();
-        if bound.is_unspecified() {
-            hosts.extend(self.reachable.iter().map(host));
-            hosts.push("localhost".into());
-        } else {
-            hosts.push(host(&bound));
-        }
-        hosts.into_iter().map(|host| url(&host, port)).collect()
+        addresses(self.listening, self.name, self.reachable)
     }
 
     fn a_phone_can_come(&self) -> bool {
@@ -67,6 +57,23 @@ impl Announcement<'_> {
                 !self.listening.ip().is_loopback()
             }
     }
+}
+
+/// Every address of a server, best first; those of this machine alone come last.
+pub(super) fn addresses(
+    listening: SocketAddr,
+    name: Option<&str>,
+    reachable: &[IpAddr],
+) -> Vec<String> {
+    let mut hosts: Vec<String> = name.map(str::to_owned).into_iter().collect();
+    if listening.ip().is_unspecified() {
+        hosts.extend(reachable.iter().map(host));
+        hosts.push("localhost".into());
+    } else {
+        hosts.push(host(&listening.ip()));
+    }
+    let port = listening.port();
+    hosts.into_iter().map(|host| url(&host, port)).collect()
 }
 
 /// The address that a server bound to `listening` has for a browser on this machine.

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What may wait between media and the room. Eight links with thirty candidates each, gathered in
-/// one moment, are 240; full means that a link fails and is built again.
+/// one moment, are 240; when it is full, links wait, and fail when they have waited for too long.
 pub(super) const FROM_MEDIA: usize = 512;
 
 /// How long media may take to stop. systemd allows the whole process five seconds.

@@ -28,11 +28,11 @@ mod status;
 
 use std::{path::Path, process::ExitCode};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cli::{self, Command},
-    config::{self, Flags, Loaded, Problem, Purpose, Signalling, Surroundings},
+    config::{self, Config, Flags, Loaded, Problem, Purpose, Signalling, Surroundings},
     control::{self, AskError},
     net::secrets::Secrets,
 };
@@ -85,14 +85,12 @@ fn end(outcome: Result<String, String>) -> ExitCode {
 /// `roomd pin`.
 fn pin(loaded: &Loaded, new: bool) -> Result<String, String> {
     let config = &loaded.config;
+    let socket = status::socket(&config.runtime_dir);
     if new {
         if config.room.pin.is_some() {
             return Err("the configuration fixes the PIN; change it there".into());
         }
-        match control::ask(
-            &status::socket(&config.runtime_dir),
-            &json!({ "do": "new-pin" }),
-        ) {
+        match control::ask(&socket, &json!({ "do": "new-pin" })) {
             // Nobody needs to be told.
             Err(AskError::NotRunning { .. }) => {
                 Secrets::renew_pin(&config.state_dir).map_err(|error| error.to_string())?;
@@ -101,21 +99,31 @@ fn pin(loaded: &Loaded, new: bool) -> Result<String, String> {
             Ok(_) => {}
         }
     }
+    // Who runs knows best: the file may have been changed since, or be another one.
+    let told = match control::ask(&socket, &json!({ "do": "pin" })) {
+        Ok(told) => told,
+        Err(AskError::NotRunning { .. }) => pin_and_token(config)?,
+        Err(error) => return Err(error.to_string()),
+    };
+    let word = |name: &str| told[name].as_str().unwrap_or_default();
+    Ok(format!(
+        "PIN          {}\nAdmin token  {}\n",
+        announce::in_threes(word("pin")),
+        word("token")
+    ))
+}
+
+/// What lets people in, and what lets programs administer, by this configuration.
+fn pin_and_token(config: &Config) -> Result<Value, String> {
     let secrets = Secrets::read(&config.state_dir).map_err(|error| error.to_string())?;
-    let pin = config
-        .room
-        .pin
-        .as_ref()
-        .map_or(secrets.pin.reveal(), |pin| pin.expose());
-    let fixed = match &config.signalling {
+    let fixed_pin = config.room.pin.as_ref();
+    let fixed_token = match &config.signalling {
         Signalling::Own(server) => server.admin_token.as_ref(),
         Signalling::Remote(_) => None,
     };
-    let token = fixed.map_or(secrets.token.reveal(), |token| token.expose());
-    Ok(format!(
-        "PIN          {}\nAdmin token  {token}\n",
-        announce::in_threes(pin)
-    ))
+    let pin = fixed_pin.map_or(secrets.pin.reveal(), |pin| pin.expose());
+    let token = fixed_token.map_or(secrets.token.reveal(), |token| token.expose());
+    Ok(json!({ "pin": pin, "token": token }))
 }
 
 /// `roomd status`.

@@ -161,9 +161,11 @@ impl Site {
     }
 
     /// What `roomd status` tells of it. No secrets.
-    pub(super) fn status(&self) -> Value {
+    pub(super) fn status(&self, name: Option<&str>) -> Value {
         let authority = self.certificate.authority();
+        let reachable = net::addresses::reachable().unwrap_or_default();
         json!({
+            "addresses": announce::addresses(self.address, name, &reachable),
             "address": announce::local_url(self.address),
             "certificate_until": self.certificate.until(),
             "authority": authority.map(|authority| json!({

@@ -362,7 +362,13 @@ impl Running {
     async fn answer(&mut self, config: &Config, request: control::Request) {
         let control::Request { ask, answer } = request;
         match ask["do"].as_str() {
-            Some("status") => self.status(answer),
+            Some("status") => self.status(config, answer),
+            // Whoever may talk to the socket may read the files that it is kept in.
+            Some("pin") => {
+                let told = super::pin_and_token(config);
+                let told = told.unwrap_or_else(|error| json!({ "error": error }));
+                let _ = answer.send(told);
+            }
             Some("new-pin") => {
                 let done = match self.new_pin(config).await {
                     Ok(()) => json!({}),
@@ -390,10 +396,14 @@ impl Running {
         Ok(())
     }
 
-    fn status(&self, answer: oneshot::Sender<Value>) {
+    fn status(&self, config: &Config, answer: oneshot::Sender<Value>) {
+        let name = match &config.signalling {
+            Signalling::Own(server) => server.names.first().map(String::as_str),
+            Signalling::Remote(_) => None,
+        };
         let mut status = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "server": self.site.as_ref().map(Site::status),
+            "server": self.site.as_ref().map(|site| site.status(name)),
         });
         let asked = self.device.as_ref().map(|device| {
             let (ask, told) = oneshot::channel();
@@ -436,7 +446,13 @@ fn reload(known: &mut Config, flags: &Flags, purpose: Purpose, log: &Log, site: 
     match config::load(flags, purpose) {
         Ok(loaded) => {
             log.set_level(level(loaded.config.log));
-            known.log = loaded.config.log;
+            if known.log != loaded.config.log {
+                known.log = loaded.config.log;
+                info!(
+                    level = known.log.name(),
+                    "the level of the log is another now"
+                );
+            }
             let changed = config::changed(known, &loaded.config);
             if changed.is_empty() {
                 info!("the configuration is as it was");

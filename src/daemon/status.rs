@@ -52,7 +52,11 @@ pub(super) fn text(status: &Value) -> String {
     }
     let server = &status["server"];
     if server.is_object() {
-        line(&mut text, "Address", &words(&server["address"]));
+        let addresses = server["addresses"].as_array().into_iter().flatten();
+        for (row, address) in addresses.enumerate() {
+            let label = if row == 0 { "Address" } else { "or" };
+            line(&mut text, label, &words(address));
+        }
         line(
             &mut text,
             "Certificate",
@@ -87,7 +91,7 @@ fn link(link: &Value, media: &Value) -> String {
 }
 
 fn line(text: &mut String, what: &str, value: &str) {
-    let _ = writeln!(text, "{what:<13}{value}");
+    let _ = writeln!(text, "{what:<12} {value}");
 }
 
 fn words(value: &Value) -> String {

@@ -24,7 +24,7 @@ use std::{
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::{
-    Command, Event, Timebase, bus,
+    Command, Event, Notice, Timebase, bus,
     encoder::{Branch, Holders, Recipe},
     fanout::Subscription,
     notices::Notices,
@@ -42,9 +42,6 @@ use orders::{Order, Orders};
 /// Messages of links and devices that wait for the engine. Each is handled in well under a
 /// millisecond. What the daemon orders does not wait here, see [`Orders`].
 const INBOX: usize = 1024;
-
-/// How long to wait before a device or an encoder that failed is tried again.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// For how long TURN servers that gave nothing are left out of what is opened next. They keep the
 /// direct way from being found, see [`super::ice::Servers::leave_out_relays`].
@@ -166,6 +163,8 @@ pub enum Message {
     BranchFault(Codec, u64, bus::Fault),
     /// A link has had no candidate from its TURN servers.
     NoRelay,
+    /// A link has had one.
+    Relay,
 }
 
 /// That the other side of a link wants a keyframe, however often it has said so.
@@ -342,6 +341,8 @@ struct Engine {
     branches: BTreeMap<Codec, Slot>,
     starting: BTreeMap<Codec, Starting>,
     last_branch: u64,
+    /// What is wrong with which encoder, as far as it was told.
+    encoder_troubles: BTreeMap<Codec, String>,
     limiter: KeyframeLimiter<Codec, Key>,
     camera: Feed,
     microphone: Feed,
@@ -377,6 +378,7 @@ impl Engine {
             branches: BTreeMap::new(),
             starting: BTreeMap::new(),
             last_branch: 0,
+            encoder_troubles: BTreeMap::new(),
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
             ending: BTreeMap::new(),
@@ -426,11 +428,11 @@ impl Engine {
         let slots = self
             .branches
             .values()
-            .flat_map(|slot| [slot.idle_until, slot.retry_at, slot.look_at]);
+            .flat_map(|slot| [slot.idle_until, slot.retry.at, slot.look_at]);
         [
             self.limiter.deadline(),
-            self.camera.retry_at,
-            self.microphone.retry_at,
+            self.camera.retry.at,
+            self.microphone.retry.at,
             self.closing.deadline(),
             self.stop,
         ]
@@ -491,6 +493,12 @@ impl Engine {
                 self.branch_fault(now, codec, number, &fault);
             }
             Message::NoRelay => self.no_relay_until = Some(now + NO_RELAY),
+            Message::Relay => {
+                if self.no_relay_until.take().is_some() {
+                    let text = "a TURN server gives relay candidates again".to_owned();
+                    self.notices.tell(Notice::NoRelay, text, true);
+                }
+            }
         }
     }
 
@@ -571,7 +579,7 @@ impl Engine {
             self.force_keyframe(codec);
         }
         self.closing.tick(now);
-        self.look_for_stalled(now);
+        self.look_at_encoders(now);
         let over: Vec<_> = self
             .branches
             .iter()
@@ -586,15 +594,15 @@ impl Engine {
                     .release(now, format!("{codec:?} encoder"), branch);
             }
         }
-        if self
-            .branches
-            .values()
-            .any(|slot| slot.retry_at.is_some_and(|at| at <= now))
-        {
+        if self.branches.values().any(|slot| slot.retry.is_due(now)) {
             self.start_branches(now);
         }
-        let pictures = self.branches.keys().any(|codec| *codec != Codec::Opus);
-        let sound = self.branches.contains_key(&Codec::Opus);
+        // For a codec that nothing here encodes, no device is opened.
+        let recipes = &self.parts.encoders;
+        let encoded = |codec: &Codec| recipes.iter().any(|recipe| recipe.codec == *codec);
+        let mut needed = self.branches.keys().filter(|codec| encoded(codec));
+        let pictures = needed.clone().any(|codec| *codec != Codec::Opus);
+        let sound = needed.any(|codec| *codec == Codec::Opus);
         let running = self.stop.is_none();
         self.camera.reconcile(
             now,
@@ -640,6 +648,7 @@ impl Engine {
             let branch = slot.branch.as_ref()?;
             let (frames, keyframes, bytes) = branch.output().made();
             let stats = BranchStats {
+                number: slot.number,
                 frames,
                 keyframes,
                 bytes,

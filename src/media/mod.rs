@@ -19,6 +19,7 @@ mod mixer;
 mod notices;
 mod peer;
 mod receive;
+mod retry;
 mod sink;
 pub mod source;
 mod station;
@@ -189,11 +190,12 @@ pub enum Notice {
     Screen,
     /// The speaker is gone or back, or nothing can be played on it.
     Speaker,
-    /// An encoder does not start, or failed.
-    Encoder,
-    /// TURN servers are configured, and none gave a candidate.
+    /// An encoder of this codec does not start, or failed, or runs again.
+    Encoder(crate::sdp::Codec),
+    /// TURN servers are configured, and none gave a candidate, or one does again.
     NoRelay,
-    /// A STUN or TURN server cannot be used as it is written.
+    /// A STUN or TURN server cannot be used as it is written. It stays so until it is written
+    /// otherwise.
     IceServer,
 }
 

@@ -103,7 +103,7 @@ mod tests {
         let (events, mut queue) = tokio::sync::mpsc::channel(1);
         let notices = Notices::new(events);
         let tell = |what, text: &str, good| notices.tell(what, text.to_owned(), good);
-        tell(Notice::Encoder, "fills the queue", false);
+        tell(Notice::NoRelay, "fills the queue", false);
         for round in 0..100 {
             tell(Notice::Camera, &format!("gone {round}"), false);
             tell(Notice::Screen, &format!("gone {round}"), false);

@@ -21,15 +21,18 @@ use super::{
 /// The largest width and height that is decoded, in pixels: those of a 4K picture, either way up.
 const LARGEST_SIDE: i32 = 4096;
 
+/// The most streams of one link that are decoded.
+const MOST_STREAMS: u64 = 16;
+
 /// What came in on a link, since it began.
 #[derive(Debug, Default)]
 pub struct Arrivals {
     /// RTP and RTCP packets.
     pub packets: AtomicU64,
+    /// Bytes of all of them.
+    pub bytes: AtomicU64,
     /// RTP packets of the picture, which are among them.
     pub video_packets: AtomicU64,
-    /// Their bytes.
-    pub bytes: AtomicU64,
     /// Pictures decoded.
     pub pictures: AtomicU64,
     /// Pieces of sound decoded.
@@ -83,6 +86,8 @@ pub struct Receiver {
     outlets: Outlets,
     /// webrtcbin's video pad, to ask for keyframes.
     video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
+    /// How many streams came.
+    streams: AtomicU64,
 }
 
 impl Receiver {
@@ -100,6 +105,7 @@ impl Receiver {
             arrivals,
             outlets,
             video: Mutex::default(),
+            streams: AtomicU64::default(),
         }
     }
 
@@ -128,33 +134,24 @@ impl Receiver {
             .or_else(|| pad.allowed_caps())
             .and_then(|caps| caps.structure(0)?.get::<String>("encoding-name").ok())
             .unwrap_or_default();
-        let (elements, is_picture) = match name.as_str() {
-            "VP8" => (vp8()?, true),
-            "H264" => (h264()?, true),
-            "OPUS" => (opus()?, false),
-            _ => {
-                let fake = gst::ElementFactory::make("fakesink")
-                    .property("sync", false)
-                    .property("async", false)
-                    .build()?;
-                return chain(&pipeline, pad, &[fake]);
-            }
-        };
-        let which = if is_picture {
-            *lock(&self.video) = Some(pad.downgrade());
-            let arrivals = self.arrivals.clone();
-            let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-            pad.add_probe(kinds, move |_, info| {
-                let packets = info.buffer_list().map_or(1, |list| list.len());
-                arrivals.video_packets.fetch_add(packets as u64, Relaxed);
-                gst::PadProbeReturn::Ok
-            });
-            Which::Pictures
+        let decoder = if self.has_room() {
+            decoder(&name)?
         } else {
-            Which::Sounds
+            None
+        };
+        let Some((which, mut elements)) = decoder else {
+            let fake = gst::ElementFactory::make("fakesink")
+                .property("sync", false)
+                .property("async", false)
+                .build()?;
+            return chain(&pipeline, pad, &[fake]);
         };
         let outlet = match which {
-            Which::Pictures => &self.outlets.pictures,
+            Which::Pictures => {
+                *lock(&self.video) = Some(pad.downgrade());
+                self.count_pictures(pad);
+                &self.outlets.pictures
+            }
             Which::Sounds => &self.outlets.sound,
         };
         let sink = end(
@@ -163,9 +160,25 @@ impl Receiver {
             self.gate.clone(),
             outlet.clone(),
         );
-        let mut elements = elements;
         elements.push(sink.upcast());
         chain(&pipeline, pad, &elements)
+    }
+
+    /// Whether one more stream is decoded. A link brings one picture and one sound, and again one
+    /// of each when the sender begins anew under other numbers; whoever brings more and more would
+    /// have us make decoders without end.
+    fn has_room(&self) -> bool {
+        self.streams.fetch_add(1, Relaxed) < MOST_STREAMS
+    }
+
+    fn count_pictures(&self, pad: &gst::Pad) {
+        let arrivals = self.arrivals.clone();
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(kinds, move |_, info| {
+            let packets = info.buffer_list().map_or(1, |list| list.len());
+            arrivals.video_packets.fetch_add(packets as u64, Relaxed);
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// Asks the other side for a keyframe, if it sends pictures already.
@@ -216,6 +229,16 @@ fn i420() -> Result<[gst::Element; 2], glib::BoolError> {
         .field("format", "I420")
         .build();
     Ok([make("videoconvert")?, filter(caps)?])
+}
+
+/// What makes raw pictures or sound of this encoding, if we know it.
+fn decoder(encoding: &str) -> Result<Option<(Which, Vec<gst::Element>)>, glib::BoolError> {
+    Ok(Some(match encoding {
+        "VP8" => (Which::Pictures, vp8()?),
+        "H264" => (Which::Pictures, h264()?),
+        "OPUS" => (Which::Sounds, opus()?),
+        _ => return Ok(None),
+    }))
 }
 
 fn vp8() -> Result<Vec<gst::Element>, glib::BoolError> {

@@ -75,6 +75,9 @@ pub struct TransportStats {
 /// One encoder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct BranchStats {
+    /// Which encoder it is, counted from the first that was started: another number is another
+    /// encoder.
+    pub number: u64,
     /// Frames made.
     pub frames: u64,
     /// Keyframes among them.

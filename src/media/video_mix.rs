@@ -181,7 +181,8 @@ impl VideoMix {
         tiles.order.retain(|each| *each != key);
         tiles.shown.remove(&key);
         self.arrange(&tiles);
-        if let Some(input) = self.mixer.inputs().remove(&key) {
+        let input = self.mixer.inputs().remove(&key);
+        if let Some(input) = input {
             // Until the worker has come to it.
             input.pad.set_property("alpha", 0.0f64);
             if let Some(behind) = &input.behind {
@@ -204,14 +205,15 @@ impl VideoMix {
             label.write(name);
         }
         let Ok(slate) = self.slate(name) else { return };
-        tile.slate = Some(slate.pad.clone());
-        let mut inputs = self.mixer.inputs();
-        let before = inputs
-            .get_mut(&key)
-            .and_then(|input| input.behind.replace(Box::new(slate)));
-        drop(inputs);
-        if let Some(before) = before {
-            self.mixer.take_out(*before, self.timebase.running_time());
+        let pad = slate.pad.clone();
+        let mut slate = Some(Box::new(slate));
+        if let Some(input) = self.mixer.inputs().get_mut(&key) {
+            std::mem::swap(&mut input.behind, &mut slate);
+            tile.slate = Some(pad);
+        }
+        // The one before; or this one, when its member's input has failed meanwhile.
+        if let Some(slate) = slate {
+            self.mixer.take_out(*slate, self.timebase.running_time());
         }
         self.arrange(&tiles);
     }

@@ -2,7 +2,8 @@
 //! they fail.
 //!
 //! The engine says who is there and goes on; a mix says from its workers what failed and goes on.
-//! Everything that may take a while is done here, on a thread of the wall's own.
+//! Everything that may take a while is done here, for each mix on a thread of its own: a screen
+//! that does not close keeps nobody from being heard.
 //!
 //! Invariants: what is wanted is a map and no queue, so that nothing of it gets lost; whoever feeds
 //! a mix does it through an [`Outlet`], which leads somewhere only while there is an input for it.
@@ -20,17 +21,11 @@ use gstreamer_app::AppSrc;
 
 use super::{
     MixError, MixNotice, Mixes, Notice, Outlets, Tell, audio_mix::AudioMix, engine::now,
-    notices::Notices, receive::Outlet, source, video_mix::VideoMix,
+    notices::Notices, receive::Outlet, retry::Retry, source, video_mix::VideoMix,
 };
 
 /// How long closing a mix or its device may take before it is left to itself.
 const CLOSE: Duration = Duration::from_secs(3);
-
-/// The first pause before what failed is made again; each one is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest pause. What ran for so long has recovered: its next pause is the first again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// One of the two mixes, as the wall uses it.
 pub(super) trait Mix: Send + 'static {
@@ -77,6 +72,12 @@ pub(super) type Make<M> = Box<dyn Fn(Tell) -> Result<M, MixError> + Send>;
 
 /// The picture and the sound of everybody.
 pub(super) struct Wall {
+    /// In the order of their closing: the sound first, or it would be heard without its picture.
+    mixes: Vec<Kept>,
+}
+
+/// A mix that its thread keeps.
+struct Kept {
     shared: Arc<Shared>,
     ended: Mutex<Receiver<()>>,
 }
@@ -87,10 +88,12 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What the wall's thread is to know.
+/// What a mix's thread is to know.
 #[derive(Default)]
 struct State {
     members: BTreeMap<u64, Member>,
+    /// Which mix it is now, the how-manieth in its place. What earlier ones say is of no use.
+    turn: u64,
     reports: Reports,
     stop: bool,
     /// Something of this is new.
@@ -104,61 +107,50 @@ struct Member {
     outlets: Outlets,
 }
 
-/// What the mixes said of themselves, each with which of them it was.
+/// What the mix said of itself.
 #[derive(Default)]
 struct Reports {
-    failed: BTreeSet<MixId>,
-    faults: BTreeSet<(MixId, u64)>,
+    failed: bool,
+    faults: BTreeSet<u64>,
 }
 
-/// Which mix, and the how-manieth in its place.
-type MixId = (Notice, u64);
-
 impl Wall {
-    /// Starts both mixes, where they are wanted, and the thread that keeps them.
+    /// Starts both mixes, where they are wanted, and the threads that keep them.
     pub(super) fn start(
         pictures: Option<Make<impl Mix>>,
         sound: Option<Make<impl Mix>>,
         notices: &Notices,
     ) -> Result<Self, MixError> {
-        let shared = Arc::new(Shared::default());
-        let mut pictures = pictures
-            .map(|make| Keeper::new(Notice::Screen, |to| &to.pictures, make, &shared, notices));
-        let mut sound =
-            sound.map(|make| Keeper::new(Notice::Speaker, |to| &to.sound, make, &shared, notices));
-        // What does not even start once is a fault of the machine, and the daemon says so.
-        if let Some(pictures) = &mut pictures {
-            pictures.make(now())?;
+        let sound = sound.map(|make| Keeper::new(Notice::Speaker, |to| &to.sound, make, notices));
+        let pictures =
+            pictures.map(|make| Keeper::new(Notice::Screen, |to| &to.pictures, make, notices));
+        let mut mixes = Vec::new();
+        if let Some(keeper) = sound {
+            mixes.push(keeper.start()?);
         }
-        if let Some(sound) = &mut sound {
-            sound.make(now())?;
+        if let Some(keeper) = pictures {
+            mixes.push(keeper.start()?);
         }
-        let (end, ended) = sync_channel(1);
-        let kept = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("wall".to_owned())
-            .spawn(move || {
-                keep(&kept, &mut pictures, &mut sound);
-                // Nobody listens where nobody waits for the end.
-                let _ = end.try_send(());
-            })?;
-        Ok(Self {
-            shared,
-            ended: Mutex::new(ended),
-        })
+        Ok(Self { mixes })
+    }
+
+    fn change(&self, change: impl Fn(&mut State)) {
+        for mix in &self.mixes {
+            mix.shared.change(&change);
+        }
     }
 }
 
 impl Mixes for Wall {
     fn add(&self, key: u64, name: &str, outlets: Outlets) {
-        let name = name.to_owned();
-        self.shared.change(|state| {
+        self.change(|state| {
+            let (name, outlets) = (name.to_owned(), outlets.clone());
             state.members.insert(key, Member { name, outlets });
         });
     }
 
     fn rename(&self, key: u64, name: &str) {
-        self.shared.change(|state| {
+        self.change(|state| {
             if let Some(member) = state.members.get_mut(&key) {
                 name.clone_into(&mut member.name);
             }
@@ -166,22 +158,24 @@ impl Mixes for Wall {
     }
 
     fn remove(&self, key: u64) {
-        self.shared.change(|state| {
+        self.change(|state| {
             state.members.remove(&key);
         });
     }
 
     fn close(&self) {
-        self.shared.change(|state| state.stop = true);
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may be closing a mix that failed before it comes to closing them all.
-        if ended.recv_timeout(CLOSE * 4).is_err() {
-            tracing::warn!("screen or speaker do not close");
+        for mix in &self.mixes {
+            mix.shared.change(|state| state.stop = true);
+            let ended = mix.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            // It may be closing one that failed before it comes to closing this.
+            if ended.recv_timeout(CLOSE * 2).is_err() {
+                tracing::warn!("screen or speaker do not close");
+            }
         }
     }
 }
 
-impl Drop for Wall {
+impl Drop for Kept {
     fn drop(&mut self) {
         self.shared.change(|state| state.stop = true);
     }
@@ -222,73 +216,6 @@ impl Shared {
     }
 }
 
-/// What the wall's thread does.
-fn keep(
-    shared: &Shared,
-    pictures: &mut Option<Keeper<impl Mix>>,
-    sound: &mut Option<Keeper<impl Mix>>,
-) {
-    loop {
-        let until = [
-            pictures.as_ref().and_then(Keeper::deadline),
-            sound.as_ref().and_then(Keeper::deadline),
-        ];
-        let (members, reports, stop) = shared.wait(until.into_iter().flatten().min());
-        if stop {
-            break;
-        }
-        if let Some(sound) = sound {
-            sound.follow(now(), &members, &reports);
-        }
-        if let Some(pictures) = pictures {
-            pictures.follow(now(), &members, &reports);
-        }
-    }
-    // The sound first: it would be heard without its picture.
-    if let Some(sound) = sound {
-        sound.end();
-    }
-    if let Some(pictures) = pictures {
-        pictures.end();
-    }
-}
-
-/// When what failed is made again.
-struct Retry {
-    /// None while it runs.
-    at: Option<Instant>,
-    pause: Duration,
-    since: Instant,
-}
-
-impl Retry {
-    fn new(now: Instant) -> Self {
-        Self {
-            at: Some(now),
-            pause: FIRST_PAUSE,
-            since: now,
-        }
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        self.at.is_some_and(|at| at <= now)
-    }
-
-    /// It is made, or about to be.
-    fn begin(&mut self, now: Instant) {
-        self.at = None;
-        self.since = now;
-    }
-
-    fn fail(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.since) >= LONGEST_PAUSE {
-            self.pause = FIRST_PAUSE;
-        }
-        self.at = Some(now + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
 /// Keeps one mix.
 struct Keeper<M> {
     what: Notice,
@@ -297,7 +224,6 @@ struct Keeper<M> {
     shared: Arc<Shared>,
     notices: Notices,
     mix: Option<M>,
-    turn: u64,
     retry: Retry,
     /// It was said that it cannot be made.
     told: bool,
@@ -323,50 +249,87 @@ impl<M: Mix> Keeper<M> {
         what: Notice,
         outlet: fn(&Outlets) -> &Outlet,
         make: Make<M>,
-        shared: &Arc<Shared>,
         notices: &Notices,
     ) -> Self {
         Self {
             what,
             outlet,
             make,
-            shared: Arc::clone(shared),
+            shared: Arc::default(),
             notices: notices.clone(),
             mix: None,
-            turn: 0,
-            retry: Retry::new(now()),
+            retry: Retry::at_once(now()),
             told: false,
             inputs: BTreeMap::new(),
         }
     }
 
+    /// Starts the mix, and the thread that keeps it. What does not even start once is a fault of
+    /// the machine, and the daemon says so.
+    fn start(mut self) -> Result<Kept, MixError> {
+        self.make(now())?;
+        let shared = Arc::clone(&self.shared);
+        let (end, ended) = sync_channel(1);
+        std::thread::Builder::new()
+            .name(name(self.what).to_owned())
+            .spawn(move || {
+                self.keep();
+                // Nobody listens where nobody waits for the end.
+                let _ = end.try_send(());
+            })?;
+        Ok(Kept {
+            shared,
+            ended: Mutex::new(ended),
+        })
+    }
+
+    fn keep(&mut self) {
+        loop {
+            let (members, reports, stop) = self.shared.wait(self.deadline());
+            if stop {
+                break;
+            }
+            self.follow(now(), &members, &reports);
+        }
+        self.end();
+    }
+
     fn make(&mut self, now: Instant) -> Result<(), MixError> {
-        self.turn += 1;
+        let turn = {
+            let mut state = self.shared.lock();
+            state.turn += 1;
+            state.reports = Reports::default();
+            state.turn
+        };
         self.retry.begin(now);
-        self.mix = Some((self.make)(self.tell())?);
+        self.mix = Some((self.make)(self.tell(turn))?);
         Ok(())
     }
 
-    /// What the mix that is made next says of itself.
-    fn tell(&self) -> Tell {
+    /// What the mix of this turn says of itself, as long as it is in its place.
+    fn tell(&self, turn: u64) -> Tell {
         let shared = Arc::clone(&self.shared);
         let notices = self.notices.clone();
-        let (what, turn) = (self.what, self.turn);
-        Arc::new(move |notice| match notice {
-            MixNotice::Device(notice) => tell_device(&notices, what, notice),
-            MixNotice::Input { key, why } => {
-                tracing::warn!(mix = name(what), why, "a member cannot be mixed");
-                shared.change(|state| {
-                    state.reports.faults.insert(((what, turn), key));
-                });
+        let what = self.what;
+        Arc::new(move |notice| {
+            let mut state = shared.lock();
+            if state.turn != turn {
+                return;
             }
-            MixNotice::Failed(why) => {
-                let text = format!("the mix for the {} failed: {why}", name(what));
-                notices.tell(what, text, false);
-                shared.change(|state| {
-                    state.reports.failed.insert((what, turn));
-                });
+            match notice {
+                MixNotice::Device(notice) => return tell_device(&notices, what, notice),
+                MixNotice::Input { key, why } => {
+                    tracing::warn!(mix = name(what), why, "a member cannot be mixed");
+                    state.reports.faults.insert(key);
+                }
+                MixNotice::Failed(why) => {
+                    let text = format!("the mix for the {} failed: {why}", name(what));
+                    notices.tell(what, text, false);
+                    state.reports.failed = true;
+                }
             }
+            state.changed = true;
+            shared.changed.notify_one();
         })
     }
 
@@ -380,11 +343,10 @@ impl<M: Mix> Keeper<M> {
 
     /// Takes the mix from what it is to what it should be.
     fn follow(&mut self, now: Instant, members: &BTreeMap<u64, Member>, reports: &Reports) {
-        let id = (self.what, self.turn);
-        if reports.failed.contains(&id) && self.mix.is_some() {
+        if reports.failed && self.mix.is_some() {
             self.discard(now);
         }
-        for (_, key) in reports.faults.iter().filter(|(of, _)| *of == id) {
+        for key in &reports.faults {
             if let Some(input) = self.inputs.get_mut(key).filter(|input| input.is_in()) {
                 input.outlet.lead_to(None);
                 input.retry.fail(now);
@@ -417,7 +379,7 @@ impl<M: Mix> Keeper<M> {
             let input = self.inputs.entry(*key).or_insert_with(|| Input {
                 name: member.name.clone(),
                 outlet: (self.outlet)(&member.outlets).clone(),
-                retry: Retry::new(now),
+                retry: Retry::at_once(now),
             });
             if input.is_in() {
                 if input.name != member.name {
@@ -466,6 +428,8 @@ impl<M: Mix> Keeper<M> {
                 input.retry.at = Some(now);
             }
         }
+        // What it says from here on is of no use.
+        self.shared.lock().turn += 1;
         self.close();
         self.retry.fail(now);
     }
@@ -490,7 +454,7 @@ impl<M: Mix> Keeper<M> {
 pub(super) fn tell_device(notices: &Notices, what: Notice, notice: source::Notice) {
     let (text, good) = match notice {
         source::Notice::Running => (format!("the {} runs", name(what)), true),
-        source::Notice::Lost(why) => (format!("the {} is gone: {why}", name(what)), false),
+        source::Notice::Lost(why) => (format!("no {}: {why}", name(what)), false),
     };
     notices.tell(what, text, good);
 }
@@ -501,7 +465,7 @@ fn name(what: Notice) -> &'static str {
         Notice::Microphone => "microphone",
         Notice::Screen => "screen",
         Notice::Speaker => "speaker",
-        Notice::Encoder => "encoder",
+        Notice::Encoder(_) => "encoder",
         Notice::NoRelay | Notice::IceServer => "ICE server",
     }
 }

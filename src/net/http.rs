@@ -131,7 +131,7 @@ async fn guarded(request: Request, next: Next) -> Response {
 /// What the page may ask the browser for; nobody else may ask in its name.
 const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), \
     speaker-selection=(self), autoplay=(self), fullscreen=(self), screen-wake-lock=(self), \
-    geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), hid=(), midi=()";
+    geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()";
 
 fn content_policy(host: Option<&Host>) -> String {
     // Older browsers do not take wss: of the same host for 'self'.

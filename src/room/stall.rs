@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 /// A link is dead when neither RTP nor RTCP came for this long. A picture is dark when one is due
-/// and no packet of it came for this long: the other side may be short of breath, and a new link
-/// would take more of it.
+/// and none was made for this long, also where no packet of it comes: the other side may be short
+/// of breath, and a new link would take more of it.
 pub(super) const SILENT: Duration = Duration::from_secs(6);
 
 /// A picture is dark when packets of it come, and no frame was made of them for this long.

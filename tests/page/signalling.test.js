@@ -331,6 +331,39 @@ test('a sender that is short of breath is given the time of silence', async () =
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);
 });
 
+test('the tail of the last picture is no picture that cannot be made', async () => {
+  const { scene } = await live();
+  await flow(scene, scene.pc, 10);
+  await flow(scene, scene.pc, 1, { frames: 0, pictures: 2 });
+  await flow(scene, scene.pc, 8, { frames: 0, pictures: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  await flow(scene, scene.pc, 2, { frames: 0, pictures: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 dark']);
+});
+
+test('figures that take their time are asked for once a second all the same', async () => {
+  const { scene, anna } = await live();
+  let asked = 0;
+  let answer;
+  const stats = scene.pc.stats;
+  scene.pc.getStats = () => {
+    asked += 1;
+    return new Promise((resolve) => (answer = () => resolve(stats)));
+  };
+  await scene.clock.advance(1_500);
+  assert.equal(asked, 1);
+  // The room begins to be looked after anew, while the round of before is still under way.
+  await scene.hear(room([anna, member('me', { name: 'Ada' })], [{ link: 'l1', peer: 'anna', gen: 1, offerer: true }]));
+  answer();
+  await settle();
+  scene.pc.getStats = async () => {
+    asked += 1;
+    return stats;
+  };
+  await scene.clock.advance(10_000);
+  assert.equal(asked, 11);
+});
+
 test('figures of a page that was itself asleep accuse nobody', async () => {
   const { scene } = await live();
   await flow(scene, scene.pc, 10);

@@ -130,12 +130,12 @@ impl Judge<'_> {
             server.credential_file.is_broken(),
             server.secret.is_broken(),
             server.secret_file.is_broken(),
-            server.urls.value().is_none(),
         ];
         if broken.contains(&true) {
             return false;
         }
-        let turn = server.urls.value().into_iter().flatten();
+        let urls = server.urls.value();
+        let turn = urls.into_iter().flatten();
         let turn = turn.clone().find(|url| url.value.scheme == IceScheme::Turn);
         let first = place(&username).or_else(|| place(&credential));
         let text = self.findings.text.clone();
@@ -146,11 +146,13 @@ impl Judge<'_> {
             )
             .at(&text, secret, "makes names and passwords")
             .beside(first.unwrap_or_default(), "is one already"),
-            (None, None, Some(at), None) | (Some(at), Some(_), None, None) => Problem::error(
-                "a STUN server takes neither secret nor password",
-                "leave it out, or name a turn: URL",
-            )
-            .at(&text, at, "of no use here"),
+            (None, None, Some(at), None) | (Some(at), Some(_), None, None) if urls.is_some() => {
+                Problem::error(
+                    "a STUN server takes neither secret nor password",
+                    "leave it out, or name a turn: URL",
+                )
+                .at(&text, at, "of no use here")
+            }
             (Some(at), None, None, _) => Problem::error(
                 "a TURN server has a `username` without a `credential`",
                 "write its password: credential = \"…\", or credential-file = \"…\"",

@@ -3,21 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Message, RETRY};
+use super::{Engine, Message};
 use crate::{
     media::{
         Notice, bus,
         encoder::{Branch, Recipe},
         peer::Key,
+        retry::Retry,
     },
     room::Grant,
     sdp::Codec,
 };
 
-/// An encoder that takes frames and gives none for so long is stalled.
+/// An encoder that is offered frames and gives none for so long is stalled.
 const STALLED: Duration = Duration::from_secs(5);
 
-/// Raw buffers that an encoder may take in that time and have reason to give nothing for.
+/// Raw buffers that an encoder may be offered in that time and have reason to give nothing for.
 const EXCUSED: u64 = 10;
 
 /// An encoder that has not started after so long is stuck, and somebody should know.
@@ -27,13 +28,13 @@ const STARTED_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Slot {
     pub(super) branch: Option<Branch>,
     /// Tells the encoder in here from those that were.
-    number: u64,
+    pub(super) number: u64,
     /// Nobody needs it; it is taken down then.
     pub(super) idle_until: Option<Instant>,
-    pub(super) retry_at: Option<Instant>,
+    pub(super) retry: Retry,
     /// When to look whether it still makes frames, while it runs.
     pub(super) look_at: Option<Instant>,
-    /// What it had taken and made at the last look.
+    /// What it had been offered and had made at the last look.
     seen: (u64, u64),
 }
 
@@ -48,14 +49,15 @@ pub(super) struct Starting {
 }
 
 impl Slot {
-    /// Whether it has taken in frames since the last look and made none of them.
-    fn is_stalled(&mut self) -> bool {
-        let Some(branch) = &self.branch else {
-            return false;
-        };
-        let now = (branch.taken().delivered, branch.output().made().0);
+    /// Whether frames came out since the last look; None: there was no reason that any should.
+    fn runs(&mut self) -> Option<bool> {
+        let branch = self.branch.as_ref()?;
+        let taken = branch.taken();
+        // One that is stuck takes none, but they are offered.
+        let now = (taken.delivered + taken.dropped, branch.output().made().0);
         let before = std::mem::replace(&mut self.seen, now);
-        now.0 > before.0 + EXCUSED && now.1 == before.1
+        let made = now.1 > before.1;
+        (made || now.0 > before.0 + EXCUSED).then_some(made)
     }
 }
 
@@ -66,7 +68,7 @@ impl Engine {
             branch: None,
             number: 0,
             idle_until: None,
-            retry_at: Some(now),
+            retry: Retry::at_once(now),
             look_at: None,
             seen: (0, 0),
         });
@@ -79,9 +81,9 @@ impl Engine {
         let due: Vec<_> = self
             .branches
             .iter_mut()
-            .filter(|(_, slot)| slot.retry_at.is_some_and(|at| at <= now))
+            .filter(|(_, slot)| slot.retry.is_due(now))
             .map(|(codec, slot)| {
-                slot.retry_at = None;
+                slot.retry.begin(now);
                 *codec
             })
             .collect();
@@ -91,7 +93,7 @@ impl Engine {
                 Some(recipe) => self.start_branch(now, recipe),
                 None => {
                     let text = format!("there is no {} encoder", name(codec));
-                    self.notices.tell(Notice::Encoder, text, false);
+                    self.encoder_trouble(codec, text);
                 }
             }
         }
@@ -124,7 +126,8 @@ impl Engine {
                         let _ = overrun.try_send(Message::Overrun(codec, serial));
                     },
                     move |what| {
-                        let _ = fault.try_send(Message::BranchFault(codec, number, what));
+                        // The engine waits for no thread of an encoder, so this has an end.
+                        let _ = fault.send(Message::BranchFault(codec, number, what));
                     },
                 );
                 let started = started.map_err(|error| error.to_string());
@@ -149,7 +152,7 @@ impl Engine {
 
     fn retry_branch(&mut self, now: Instant, codec: Codec) {
         if let Some(slot) = self.branches.get_mut(&codec) {
-            slot.retry_at = Some(now + RETRY);
+            slot.retry.fail(now);
         }
     }
 
@@ -166,10 +169,6 @@ impl Engine {
                 slot.number = starting.number;
                 slot.look_at = Some(now + STALLED);
                 slot.seen = (0, 0);
-                if starting.look_at.is_none() {
-                    let text = format!("the {} encoder has started after all", name(codec));
-                    self.notices.tell(Notice::Encoder, text, true);
-                }
                 if let Some(fault) = starting.fault {
                     self.branch_fault(now, codec, starting.number, &fault);
                 }
@@ -183,7 +182,7 @@ impl Engine {
             }
             (Err(error), Some(_)) => {
                 let text = format!("the {} encoder cannot run: {error}", name(codec));
-                self.notices.tell(Notice::Encoder, text, false);
+                self.encoder_trouble(codec, text);
                 self.retry_branch(now, codec);
             }
             (Err(error), None) => tracing::debug!(?codec, error, "an encoder did not start"),
@@ -213,7 +212,7 @@ impl Engine {
         let Some(branch) = slot.branch.take() else {
             return;
         };
-        slot.retry_at = Some(now + RETRY);
+        slot.retry.fail(now);
         slot.look_at = None;
         for link in self.links.values_mut() {
             match codec {
@@ -225,29 +224,45 @@ impl Engine {
         self.closing
             .release(now, format!("{codec:?} encoder"), branch);
         let text = format!("the {} encoder failed: {fault}", name(codec));
-        self.notices.tell(Notice::Encoder, text, false);
+        self.encoder_trouble(codec, text);
     }
 
-    /// Replaces encoders that take frames and give none, which happens without an error, and tells
-    /// of those that do not start.
-    pub(super) fn look_for_stalled(&mut self, now: Instant) {
+    /// Tells what is wrong with an encoder, once, however often it is tried again.
+    fn encoder_trouble(&mut self, codec: Codec, text: String) {
+        // GStreamer numbers its elements on and on; it is the same trouble all the same.
+        let without_numbers = text.replace(|c: char| c.is_ascii_digit(), "");
+        let known = self.encoder_troubles.insert(codec, without_numbers.clone());
+        if known != Some(without_numbers) {
+            self.notices.tell(Notice::Encoder(codec), text, false);
+        }
+    }
+
+    /// Replaces encoders that are offered frames and give none, which happens without an error,
+    /// and tells of those that do not start, and of those that are well again.
+    pub(super) fn look_at_encoders(&mut self, now: Instant) {
+        let mut late = Vec::new();
         for (codec, starting) in &mut self.starting {
             if starting.look_at.is_some_and(|at| at <= now) {
                 starting.look_at = None;
-                let seconds = STARTED_WITHIN.as_secs();
-                let text = format!(
-                    "the {} encoder has not started in {seconds} s",
-                    name(*codec)
-                );
-                self.notices.tell(Notice::Encoder, text, false);
+                late.push(*codec);
             }
+        }
+        for codec in late {
+            let (name, seconds) = (name(codec), STARTED_WITHIN.as_secs());
+            let text = format!("the {name} encoder has not started in {seconds} s");
+            self.encoder_trouble(codec, text);
         }
         let mut stalled = Vec::new();
         for (codec, slot) in &mut self.branches {
             if slot.look_at.is_some_and(|at| at <= now) {
                 slot.look_at = Some(now + STALLED);
-                if slot.is_stalled() {
-                    stalled.push((*codec, slot.number));
+                match slot.runs() {
+                    Some(true) if self.encoder_troubles.remove(codec).is_some() => {
+                        let text = format!("the {} encoder runs", name(*codec));
+                        self.notices.tell(Notice::Encoder(*codec), text, true);
+                    }
+                    Some(false) => stalled.push((*codec, slot.number)),
+                    _ => {}
                 }
             }
         }

@@ -2,10 +2,11 @@
 
 use std::{sync::mpsc::SyncSender, time::Instant};
 
-use super::{Device, Engine, Message, OpenSource, Opened, RETRY};
+use super::{Device, Engine, Message, OpenSource, Opened};
 use crate::media::{
     Notice,
     fanout::{Content, Fanout},
+    retry::Retry,
     teardown::Closing,
 };
 
@@ -15,7 +16,7 @@ pub(super) struct Feed {
     pub(super) open: Option<OpenSource>,
     pub(super) raw: Fanout,
     pub(super) state: FeedState,
-    pub(super) retry_at: Option<Instant>,
+    pub(super) retry: Retry,
 }
 
 pub(super) enum FeedState {
@@ -38,7 +39,7 @@ impl Feed {
             open,
             raw: Fanout::new(content, |_| {}),
             state: FeedState::Closed,
-            retry_at: None,
+            retry: Retry::default(),
         }
     }
 
@@ -61,8 +62,8 @@ impl Feed {
                 let id = closing.release(now, format!("{device:?}"), keep);
                 self.state = FeedState::Closing(id);
             }
-            FeedState::Closed if wanted && self.retry_at.is_none_or(|at| at <= now) => {
-                self.retry_at = None;
+            FeedState::Closed if wanted && self.retry.at.is_none_or(|at| at <= now) => {
+                self.retry.begin(now);
                 let Some(open) = self.open.clone() else {
                     return;
                 };
@@ -76,14 +77,14 @@ impl Feed {
                     Ok(_) => self.state = FeedState::Opening,
                     Err(error) => {
                         tracing::warn!(%error, "no thread to open a device");
-                        self.retry_at = Some(now + RETRY);
+                        self.retry.fail(now);
                     }
                 }
             }
             other => self.state = other,
         }
         if !wanted {
-            self.retry_at = None;
+            self.retry = Retry::default();
         }
     }
 }
@@ -106,7 +107,7 @@ impl Engine {
             }
             Err(text) => {
                 feed.state = FeedState::Closed;
-                feed.retry_at = Some(now + RETRY);
+                feed.retry.fail(now);
                 let what = match device {
                     Device::Camera => Notice::Camera,
                     Device::Microphone => Notice::Microphone,

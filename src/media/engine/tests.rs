@@ -53,6 +53,15 @@ fn parts() -> Parts {
     }
 }
 
+/// An encoder of pictures that cannot be started.
+fn no_encoder() -> Recipe {
+    Recipe {
+        codec: Codec::Vp8,
+        file: None,
+        kbps: 500,
+    }
+}
+
 /// An engine whose thread is the test's.
 struct Fixture {
     engine: Engine,
@@ -230,6 +239,7 @@ fn a_camera_is_not_opened_again_before_it_is_closed() {
     let opened = Arc::new(Mutex::new(Vec::new()));
     let (at, shut, tried) = (busy.clone(), door.clone(), opened.clone());
     let mut parts = parts();
+    parts.encoders = vec![no_encoder()];
     parts.camera = Some(Arc::new(move || {
         let free = !at.swap(true, Relaxed);
         tried.lock().unwrap().push(free);
@@ -263,10 +273,69 @@ fn a_camera_is_not_opened_again_before_it_is_closed() {
 }
 
 #[test]
+fn a_camera_whose_pictures_nothing_encodes_stays_closed() {
+    let mut parts = parts();
+    parts.camera = Some(Arc::new(|| Err("it was opened".to_owned())));
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.engine.tick(now());
+    assert!(matches!(it.engine.camera.state, FeedState::Closed));
+    // What is missing is told once, however many ask for it.
+    it.engine.hold(now(), &key(), Codec::Vp8);
+    it.engine.tick(now());
+    let told = std::iter::from_fn(|| it.events.try_recv().ok());
+    let of_it = |event: &Event| {
+        matches!(
+            event,
+            Event::Notice {
+                what: Notice::Encoder(Codec::Vp8),
+                ..
+            }
+        )
+    };
+    assert_eq!(told.filter(of_it).count(), 1);
+    it.stop();
+}
+
+#[test]
+fn an_encoder_that_fails_again_and_again_is_told_of_once_and_tried_in_pauses_that_grow() {
+    let mut parts = parts();
+    parts.encoders = vec![no_encoder()];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let mut at = now();
+    for attempt in 1..=6 {
+        it.until("it could not be started", |engine| {
+            engine.starting.is_empty() && engine.last_branch >= attempt
+        });
+        at += Duration::from_secs(40);
+        it.engine.tick(at);
+    }
+    let told = std::iter::from_fn(|| it.events.try_recv().ok());
+    let of_it = |event: &Event| {
+        matches!(
+            event,
+            Event::Notice {
+                what: Notice::Encoder(Codec::Vp8),
+                ..
+            }
+        )
+    };
+    let told: Vec<_> = told.filter(of_it).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    it.stop();
+}
+
+#[test]
 fn the_end_waits_for_a_camera_that_is_being_opened_and_says_nothing_of_it() {
     let door = Arc::new(Mutex::new(()));
     let shut = door.clone();
     let mut parts = parts();
+    parts.encoders = vec![no_encoder()];
     parts.camera = Some(Arc::new(move || {
         drop(shut.lock());
         Err("it is gone".to_owned())
@@ -352,7 +421,15 @@ fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
     it.engine.tick(late);
     it.engine.tick(late);
     let mut told = std::iter::from_fn(|| it.events.try_recv().ok());
-    let is_told = |event: &Event| matches!(event, Event::Notice { what: Notice::Encoder, text, .. } if text.contains("VP8"));
+    let is_told = |event: &Event| {
+        matches!(
+            event,
+            Event::Notice {
+                what: Notice::Encoder(Codec::Vp8),
+                ..
+            }
+        )
+    };
     assert!(told.any(|event| is_told(&event)));
     assert!(!told.any(|event| is_told(&event)));
     it.engine.hold(now(), &key(), Codec::Vp8);

@@ -148,7 +148,10 @@ impl Session {
             Input::LocalSet(set) => self.local_set(set),
             Input::RemoteSet(set) => self.remote_set(set),
             Input::Gathered(candidate) => {
-                self.relay.seen |= candidate.contains(" typ relay");
+                if candidate.contains(" typ relay") && !self.relay.seen {
+                    self.relay.seen = true;
+                    self.tell_engine(engine::Message::Relay);
+                }
                 self.gathered(Some(candidate))
             }
             Input::GatheringDone => self.gathered(None),

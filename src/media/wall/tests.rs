@@ -310,7 +310,6 @@ impl Kit {
             Notice::Screen,
             |to| &to.pictures,
             make,
-            &Arc::default(),
             &Notices::new(sender),
         );
         Self {
@@ -342,17 +341,22 @@ impl Kit {
         member.outlets.pictures.clone()
     }
 
+    /// What the mix that is in its place has said, and is read by the next look.
+    fn says(&self, notice: MixNotice) -> Reports {
+        let tell = self.keeper.tell(self.keeper.shared.lock().turn);
+        tell(notice);
+        self.keeper.shared.wait(Some(now())).1
+    }
+
     fn failed(&self) -> Reports {
-        let mut reports = Reports::default();
-        reports.failed.insert((Notice::Screen, self.keeper.turn));
-        reports
+        self.says(MixNotice::Failed("broken".to_owned()))
     }
 
     fn fault(&self, key: u64) -> Reports {
-        let mut reports = Reports::default();
-        let id = (Notice::Screen, self.keeper.turn);
-        reports.faults.insert((id, key));
-        reports
+        self.says(MixNotice::Input {
+            key,
+            why: "broken".to_owned(),
+        })
     }
 }
 
@@ -388,6 +392,7 @@ fn pauses_double_and_are_short_again_after_a_while() {
         assert_eq!(it.after(0, &fault), did("-1", Some(pause)));
         assert!(outlet.source().is_none());
         // Said twice, it is one fault.
+        let fault = it.fault(1);
         assert_eq!(it.after(0, &fault), did("", Some(pause)));
         assert_eq!(it.after(pause, &nothing), did("+1 one", None));
         assert!(outlet.source().is_some());
@@ -406,6 +411,7 @@ fn a_mix_that_cannot_be_made_again_is_tried_in_pauses_and_told_of_once() {
     let nothing = Reports::default();
     let outlet = it.member(1, "one");
     assert_eq!(it.after(0, &nothing), did("make, +1 one", None));
+    let first = it.keeper.tell(it.keeper.shared.lock().turn);
     *it.broken.lock().unwrap() = true;
     let failed = it.failed();
     assert_eq!(it.after(0, &failed), did("close", Some(1)));
@@ -419,11 +425,18 @@ fn a_mix_that_cannot_be_made_again_is_tried_in_pauses_and_told_of_once() {
     assert_eq!(it.after(0, &nothing), did("", Some(8)));
     *it.broken.lock().unwrap() = false;
     assert_eq!(it.after(8, &nothing), did("make, +2 two", None));
-    // What the first one said comes late.
-    assert_eq!(it.after(0, &failed), did("", None));
+    // What the first one says comes late: it counts for nothing, and nobody is told.
+    first(MixNotice::Failed("late".to_owned()));
+    first(MixNotice::Device(source::Notice::Lost("late".to_owned())));
+    let late = it.keeper.shared.wait(Some(now())).1;
+    assert_eq!(it.after(0, &late), did("", None));
     let mut told = std::iter::from_fn(|| it.events.try_recv().ok());
-    assert!(
-        matches!(told.next(), Some(Event::Notice { text, .. }) if text.contains("cannot be made"))
-    );
+    for expected in ["failed: broken", "cannot be made"] {
+        let event = told.next();
+        assert!(
+            matches!(&event, Some(Event::Notice { text, .. }) if text.contains(expected)),
+            "{event:?}"
+        );
+    }
     assert!(told.next().is_none());
 }

@@ -607,7 +607,7 @@ function renderSoon() {
 
 function renderRoom() {
   if (!inRoom()) return;
-  stage.render([...session.people.map(seenOf), seenSelf()], performance.now());
+  stage.render(everybody(), performance.now());
   renderSwitch('mic', 'audio');
   renderSwitch('cam', 'video');
   const count = String(session.people.length + 1);
@@ -618,6 +618,17 @@ function renderRoom() {
   renderBanner();
 }
 
+/**
+ * Everybody as they are shown: rooms first, so that one that restarts comes back to its place, and
+ * oneself last.
+ */
+function everybody() {
+  const isRoom = (/** @type {import('./signalling.js').Person} */ person) => person.member.kind === 'device';
+  const { people } = session;
+  const others = [...people.filter(isRoom), ...people.filter((person) => !isRoom(person))];
+  return [...others.map(seenOf), seenSelf()];
+}
+
 /** @param {import('./signalling.js').Person} person @returns {import('./stage.js').Seen} */
 function seenOf({ key, member, link }) {
   return {
@@ -626,7 +637,8 @@ function seenOf({ key, member, link }) {
     name: member.name,
     self: false,
     device: member.kind === 'device',
-    away: member.away ?? false,
+    // While our own signalling is lost nothing is tried either, and that is what there is to say.
+    away: member.away || (session.state === 'reconnecting' && link?.state === 'broken'),
     media: member.media,
     state: link?.state ?? 'none',
     why: link?.why ?? null,
@@ -698,7 +710,7 @@ function tell(id, said) {
 
 function renderPeople() {
   const list = element('people-list');
-  const all = [...session.people.map(seenOf), seenSelf()];
+  const all = everybody();
   list.replaceChildren(
     ...all.map((seen) => {
       const item = document.createElement('li');

@@ -158,8 +158,9 @@ export function ofReconnecting(why, seconds) {
       action: 'Reload', does: 'reload', tone: 'wait',
     };
   }
+  const waiting = counted && ` Waiting for${counted}.`;
   return why === 'restart'
-    ? { text: `The room has stopped or is restarting. You will be back by yourself when it is there.${counted}`, tone: 'wait' }
+    ? { text: `The room has stopped or is restarting. You will be back by yourself when it is there.${waiting}`, tone: 'wait' }
     : { text: `Connection to the room lost. Trying again…${counted}`, tone: 'wait' };
 }
 

@@ -307,7 +307,13 @@ fn log(note: &Note) {
         } => {
             info!(%room, %one, %other, "a link has survived the server's restart");
         }
-        Note::WrongPin { .. } => warn!("a wrong PIN was typed"),
+        Note::WrongPin { brake: None, .. } => warn!("a wrong PIN was typed"),
+        Note::WrongPin {
+            brake: Some(brake), ..
+        } => warn!(
+            seconds = brake.as_secs(),
+            "a wrong PIN was typed, one too many: for this time, no PIN from there is looked at"
+        ),
         Note::Closed { code, .. } => debug!(code, "a connection was refused"),
     }
 }

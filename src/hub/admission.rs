@@ -125,7 +125,13 @@ impl Admission {
     }
 
     /// For how long no PIN from `origin` is looked at.
-    fn brake(&mut self, now: Instant, limits: &Limits, origin: &Origin) -> Option<Duration> {
+    /// For how long no PIN of this origin is looked at, if that is so.
+    pub(super) fn brake(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        origin: &Origin,
+    ) -> Option<Duration> {
         self.forget(now);
         let of_origin = self
             .origins

@@ -1,6 +1,10 @@
 //! What goes into the hub and what comes out of it.
 
-use std::{collections::BTreeMap, fmt, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -167,6 +171,8 @@ pub enum Note {
     WrongPin {
         /// From where.
         origin: Origin,
+        /// It was one too many: for so long, no PIN from there is looked at.
+        brake: Option<Duration>,
     },
     /// A connection was refused or closed for what it did. Anybody can cause these at will.
     Closed {

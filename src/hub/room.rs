@@ -253,7 +253,9 @@ impl Hub {
             Refusal::NeedPin => problem(ErrorCode::NeedPin, "this room has a PIN"),
             Refusal::BadPin => {
                 let origin = conn.origin.clone();
-                self.note(Note::WrongPin { origin });
+                let limits = &self.settings.limits;
+                let brake = self.admission.brake(now.at, limits, &origin);
+                self.note(Note::WrongPin { origin, brake });
                 problem(ErrorCode::BadPin, "this is not the room's PIN")
             }
             Refusal::Wait(wait) => Problem {

@@ -160,6 +160,9 @@ fn five_wrong_pins_a_minute_and_then_not_even_the_right_one() {
     );
     let wrong = |note: &&Note| matches!(note, Note::WrongPin { .. });
     assert_eq!(play.notes.iter().filter(wrong).count(), 6);
+    // The fifth, and the one after the first of them was forgotten.
+    let braked = |note: &&Note| matches!(note, Note::WrongPin { brake: Some(_), .. });
+    assert_eq!(play.notes.iter().filter(braked).count(), 2);
 }
 
 #[test]

@@ -244,3 +244,21 @@ fn many_come_and_go_under_way_and_nothing_is_left_behind() {
     );
     assert!(it.mix.close(PATIENCE));
 }
+
+#[test]
+fn a_rename_that_comes_too_late_leaves_no_plate_behind() {
+    let it = fixture();
+    let children = || it.mix.mixer.pipeline().children().len();
+    let before = children();
+    let _source = it.mix.add(1, "one").unwrap();
+    it.next();
+    // As the worker does with an input that failed, of which nobody else knows yet.
+    let failed = it.mix.mixer.inputs().remove(&1).unwrap();
+    it.mix
+        .mixer
+        .take_out(failed, it.mix.timebase.running_time());
+    it.mix.label(1, "uno");
+    it.mix.remove(1);
+    it.until("nobody", |_| {}, |_| children() == before);
+    assert!(it.mix.close(PATIENCE));
+}

@@ -126,8 +126,8 @@ impl Engine {
                         let _ = overrun.try_send(Message::Overrun(codec, serial));
                     },
                     move |what| {
-                        // The engine waits for no thread of an encoder, so this has an end.
-                        let _ = fault.send(Message::BranchFault(codec, number, what));
+                        // Where there is no room for it, the next look sees that nothing comes.
+                        let _ = fault.try_send(Message::BranchFault(codec, number, what));
                     },
                 );
                 let started = started.map_err(|error| error.to_string());

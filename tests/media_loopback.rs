@@ -16,6 +16,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
+    ladder::{self, Tier},
     media::{
         Choose, Command, Event, Media, Network, Notice, OpenLink, OpenSource, Opened, Parts,
         Picture, Recipe, Settings, Stats, Timebase, source,
@@ -25,6 +26,10 @@ use roomd::{
     sdp,
 };
 use tokio::sync::mpsc;
+
+/// The branches of the only tier, as the statistics call them.
+const VP8: &str = "VP8 180p30";
+const H264: &str = "H264 180p30";
 
 /// Nothing here takes longer, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -53,12 +58,12 @@ async fn both_ways(codec: Codec) {
     assert!(world.is_up(0, &link) && world.is_up(1, &link));
     for device in [0, 1] {
         let stats = world.stats(device);
-        let name = match codec {
-            Codec::H264 => "H264",
-            _ => "VP8",
+        let (name, branch) = match codec {
+            Codec::H264 => ("H264", H264),
+            _ => ("VP8", VP8),
         };
         assert_eq!(stats.links[link.as_str()].codec, Some(name));
-        assert_eq!(stats.branches[name].consumers, 1);
+        assert_eq!(stats.branches[branch].consumers, 1);
         assert_eq!(stats.branches.len(), 2, "and Opus");
     }
     world.stop();
@@ -81,11 +86,11 @@ async fn both_codecs_at_once_from_one_camera() {
     let stats = world.stats(0);
     assert_eq!(
         stats.branches.keys().collect::<Vec<_>>(),
-        ["H264", "OPUS", "VP8"]
+        [H264, "OPUS", VP8]
     );
     assert_eq!(stats.branches["OPUS"].consumers, 2);
-    assert_eq!(stats.branches["VP8"].consumers, 1);
-    assert_eq!(stats.branches["H264"].consumers, 1);
+    assert_eq!(stats.branches[VP8].consumers, 1);
+    assert_eq!(stats.branches[H264].consumers, 1);
     world.stop();
 }
 
@@ -130,15 +135,19 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
         );
 
         // One who asks and asks gets a keyframe, and no more than one a second.
-        let name = world.link_stats(0, &link).unwrap().codec.unwrap();
-        let before = world.stats(0).branches[name];
+        let branch = match codec {
+            Codec::H264 => H264,
+            _ => VP8,
+        };
+        let made = |world: &World| world.stats(0).branches[branch].clone();
+        let before = made(&world);
         world
             .with_browser(&mut browser, "keyframes on request", |world, browser| {
                 browser.request_keyframe();
-                world.stats(0).branches[name].keyframes >= before.keyframes + 3
+                made(world).keyframes >= before.keyframes + 3
             })
             .await;
-        let after = world.stats(0).branches[name];
+        let after = made(&world);
         assert!(
             after.frames - before.frames >= 30,
             "three keyframes within {} frames",
@@ -237,13 +246,10 @@ async fn one_that_never_connects_holds_up_nobody() {
             world.frames(1, &good) >= 30
         })
         .await;
-    let (before, made) = (
-        world.frames(1, &good),
-        world.stats(0).branches["VP8"].frames,
-    );
+    let (before, made) = (world.frames(1, &good), world.stats(0).branches[VP8].frames);
     world
         .until("two seconds more of them", |world| {
-            world.stats(0).branches["VP8"].frames >= made + 60
+            world.stats(0).branches[VP8].frames >= made + 60
         })
         .await;
     let got = world.frames(1, &good) - before;
@@ -273,14 +279,14 @@ async fn devices_and_encoders_follow_who_is_there() {
     world
         .until("nobody is left", |world| world.stats(0).links.is_empty())
         .await;
-    let made = world.stats(0).branches["VP8"].frames;
+    let made = world.stats(0).branches[VP8].frames;
 
     // Whoever comes back in time finds the same encoder.
     let link = world.link(0, 1, Codec::Vp8);
     world
         .until("frames again", |world| world.frames(1, &link) >= 10)
         .await;
-    assert!(world.stats(0).branches["VP8"].frames > made);
+    assert!(world.stats(0).branches[VP8].frames > made);
 
     world.own(0, false, true);
     world
@@ -461,6 +467,8 @@ fn settings(number: usize, place: &Path) -> Settings {
         sent: picture,
         shown: picture,
         encoders: recipes(&catalogue),
+        ladder: ladder(vec![tier(picture.height, picture.framerate, 500)]),
+        audio_kbps: 32,
         network: network(),
         linger: Duration::from_secs(10),
     }
@@ -610,7 +618,7 @@ async fn an_encoder_that_gives_nothing_is_reported_and_replaced() {
                     .link_stats(1, &link)
                     .is_some_and(|stats| stats.sounds_in > 300);
                 let stats = world.stats(0);
-                sound && stats.branches.get("VP8").is_some_and(|it| it.number > 2)
+                sound && stats.branches.get(VP8).is_some_and(|it| it.number > 2)
             })
             .await;
         assert!(world.is_up(0, &link));
@@ -1150,19 +1158,41 @@ fn recipes(catalogue: &Catalogue) -> Vec<Recipe> {
         Recipe {
             codec: sdp::Codec::Opus,
             file: None,
-            kbps: 32,
         },
         Recipe {
             codec: sdp::Codec::Vp8,
             file: file("vp8"),
-            kbps: 500,
         },
         Recipe {
             codec: sdp::Codec::H264,
             file: file("x264"),
-            kbps: 500,
         },
     ]
+}
+
+/// What the cameras here yield.
+const SENT: Picture = Picture {
+    width: 320,
+    height: 180,
+    framerate: 30,
+};
+
+fn tier(height: u32, framerate: u32, most_kbps: u32) -> Tier {
+    Tier {
+        height,
+        framerate,
+        least_kbps: most_kbps / 3,
+        most_kbps,
+    }
+}
+
+fn ladder(tiers: Vec<Tier>) -> ladder::Settings {
+    ladder::Settings {
+        tiers,
+        aspect: (16, 9),
+        uplink_kbps: None,
+        audio_kbps: 40,
+    }
 }
 
 fn network() -> Network {
@@ -1185,6 +1215,9 @@ fn parts() -> Parts {
             "audiotestsrc is-live=true samplesperbuffer=960 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
         )),
         encoders: recipes(&catalogue()),
+        sent: SENT,
+        ladder: ladder(vec![tier(180, 30, 500)]),
+        audio_kbps: 32,
         network: network(),
         linger: Duration::from_secs(10),
         mixes: Arc::new(()),

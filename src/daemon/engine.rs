@@ -8,6 +8,7 @@ use tracing::warn;
 use super::start::StartError;
 use crate::{
     config::{self, Config, Loaded, Part, Problem},
+    ladder::{self, Tier},
     media::{
         self, Choose, Event, Media, Network, Picture, Recipe, Settings, device, source::Device,
     },
@@ -221,7 +222,9 @@ impl Plan {
                 framerate: config.video.framerate,
             },
             shown: SHOWN,
-            encoders: self.recipes(config, &pipelines),
+            encoders: self.recipes(&pipelines),
+            ladder: ladder(config),
+            audio_kbps: config.audio.kbps.0,
             network: Network {
                 latency: JITTER,
                 udp_ports: config.ice.udp_ports.map(|ports| (ports.first, ports.last)),
@@ -232,19 +235,17 @@ impl Plan {
         Ok(Media::start(settings, events)?)
     }
 
-    fn recipes(&self, config: &Config, pipelines: &Catalogue) -> Vec<Recipe> {
+    fn recipes(&self, pipelines: &Catalogue) -> Vec<Recipe> {
         let video = self.encoders.iter().filter_map(|(codec, choice)| {
             let file = pipelines.get(Kind::Encoder, &choice.pipeline)?.clone();
             Some(Recipe {
                 codec: described(*codec)?,
                 file: Some((file, choice.settings.clone())),
-                kbps: config.video.kbps.0,
             })
         });
         let audio = Recipe {
             codec: crate::sdp::Codec::Opus,
             file: None,
-            kbps: config.audio.kbps.0,
         };
         video.chain([audio]).collect()
     }
@@ -354,5 +355,26 @@ fn described(codec: Codec) -> Option<crate::sdp::Codec> {
         Codec::H264 => Some(crate::sdp::Codec::H264),
         Codec::Opus => Some(crate::sdp::Codec::Opus),
         Codec::Unknown => None,
+    }
+}
+
+/// The tiers, and what sound costs: what Opus yields, and the headers of fifty packets a second.
+fn ladder(config: &Config) -> ladder::Settings {
+    const HEADERS: u32 = 16;
+    let tier = |height, framerate, least_kbps, most_kbps: u32| Tier {
+        height,
+        framerate,
+        least_kbps,
+        most_kbps: most_kbps.min(config.video.kbps.0),
+    };
+    ladder::Settings {
+        tiers: vec![
+            tier(config.video.height, config.video.framerate, 500, 1500),
+            tier(360, 30, 200, 600),
+            tier(180, 15, 60, 150),
+        ],
+        aspect: (config.video.width, config.video.height),
+        uplink_kbps: None,
+        audio_kbps: config.audio.kbps.0 + HEADERS,
     }
 }

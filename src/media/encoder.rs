@@ -1,9 +1,13 @@
-//! One branch: the encoder of one codec, running for as long as somebody needs it.
+//! One branch: an encoder of one codec for one tier, running for as long as somebody needs it.
 //!
-//! Its pipeline takes raw buffers, which all branches share, and ends in a [`Fanout`]. It knows
-//! nothing of who consumes.
+//! Its pipeline takes raw buffers, which all branches share, makes them as large and as frequent
+//! as its tier is, and ends in a [`Fanout`]. It knows nothing of who consumes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -11,7 +15,7 @@ use gstreamer_app::{AppSink, AppSrc};
 use gstreamer_video as gst_video;
 
 use super::{
-    LaunchError, Timebase, bus,
+    LaunchError, Picture, Timebase, bus,
     fanout::{Content, Counts, Fanout, Gate, Subscription},
     launch, set_property,
 };
@@ -24,8 +28,62 @@ pub struct Recipe {
     pub codec: Codec,
     /// The encoder's file and the configuration's settings for it. None for Opus, which has one.
     pub file: Option<(pipeline::File, BTreeMap<String, String>)>,
-    /// The bitrate to begin with, in kbit/s.
+}
+
+impl Recipe {
+    /// What people call it: the name of its file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let file = self.file.as_ref().map(|(file, _)| file.name.as_str());
+        file.unwrap_or(self.codec.encoding_name())
+    }
+}
+
+/// Which branch: a codec, and the place of its tier, of which the best is 0. There is one of Opus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BranchId {
+    /// What it is encoded as.
+    pub codec: Codec,
+    /// Which tier.
+    pub tier: usize,
+}
+
+impl BranchId {
+    /// The one branch of sound.
+    pub const SOUND: Self = Self {
+        codec: Codec::Opus,
+        tier: 0,
+    };
+
+    /// Whether it makes sound, and no pictures.
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        self.codec == Codec::Opus
+    }
+}
+
+/// What a branch makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Make {
+    /// The size and the highest rate of its pictures. None for sound.
+    pub picture: Option<Picture>,
+    /// How much of it.
+    pub rate: Rate,
+}
+
+/// How much an encoder yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// In kbit/s.
     pub kbps: u32,
+    /// Pictures a second, at most. Of no meaning for sound.
+    pub framerate: u32,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} kbit/s, {} frames/s", self.kbps, self.framerate)
+    }
 }
 
 /// An encoder that cannot run.
@@ -52,6 +110,9 @@ pub struct Branch {
     // Dropped first of all, so that nothing is pushed into a pipeline that is being stopped.
     input: Option<Subscription>,
     end: gst::Pad,
+    bitrate: Option<(gst::Element, pipeline::Bitrate)>,
+    frequency: Option<gst::Element>,
+    kbps: AtomicU32,
 }
 
 impl Branch {
@@ -61,6 +122,7 @@ impl Branch {
     /// more. Both are called from streaming threads.
     pub fn start(
         recipe: &Recipe,
+        make: Make,
         timebase: &Timebase,
         raw: &Fanout,
         want_keyframe: impl Fn(u64) + Send + Sync + 'static,
@@ -73,16 +135,17 @@ impl Branch {
             .format(gst::Format::Time)
             .is_live(true)
             .build();
-        let encoder = encoder(recipe)?;
+        let (encoder, bitrate) = encoder(recipe, make.rate.kbps)?;
         let output = AppSink::builder().name("encoded").build();
         output.set_caps(Some(&encoded_caps(recipe.codec)));
-        let elements: [&gst::Element; 3] = [
-            input.upcast_ref(),
-            encoder.upcast_ref(),
-            output.upcast_ref(),
-        ];
-        pipeline.add_many(elements)?;
-        gst::Element::link_many(elements)?;
+        let shape = make.picture.map(shape).transpose()?;
+        let elements: Vec<&gst::Element> = [input.upcast_ref()]
+            .into_iter()
+            .chain(shape.as_ref().map(Cast::upcast_ref))
+            .chain([encoder.upcast_ref(), output.upcast_ref()])
+            .collect();
+        pipeline.add_many(&elements)?;
+        gst::Element::link_many(&elements)?;
         let end = output
             .static_pad("sink")
             .ok_or_else(|| glib::bool_error!("appsink has no sink"))?;
@@ -105,7 +168,25 @@ impl Branch {
             pipeline,
             output: fanout,
             end,
+            bitrate,
+            frequency: shape.and_then(|bin| bin.by_name("frequency")),
+            kbps: AtomicU32::new(make.rate.kbps),
         })
+    }
+
+    /// Makes it yield more or less from here on. False where the encoder can only be started with
+    /// another bitrate.
+    pub fn set_rate(&self, rate: Rate) -> bool {
+        if let Some(frequency) = &self.frequency {
+            set_frequency(frequency, rate.framerate);
+        }
+        if self.kbps.swap(rate.kbps, Relaxed) == rate.kbps {
+            return true;
+        }
+        let Some((element, bitrate)) = &self.bitrate else {
+            return true;
+        };
+        bitrate.live && apply(element, bitrate, rate.kbps).is_ok()
     }
 
     /// What it makes.
@@ -140,24 +221,54 @@ impl Drop for Branch {
     }
 }
 
-fn encoder(recipe: &Recipe) -> Result<gst::Bin, EncoderError> {
-    let Some((file, settings)) = &recipe.file else {
-        return opus(recipe.kbps);
-    };
-    let bin = launch(file, settings)?;
-    if let Some(traits) = &file.encoder {
-        let bitrate = &traits.bitrate;
-        let element = bin.by_name(&bitrate.element).ok_or_else(|| {
-            EncoderError::Bitrate(format!("there is no element `{}`", bitrate.element))
-        })?;
-        set_property(
-            &element,
-            &bitrate.property,
-            &bitrate.value(recipe.kbps).to_string(),
-        )
-        .map_err(EncoderError::Bitrate)?;
+/// Makes pictures as large and as frequent as they shall be. Where they are so already, they pass.
+fn shape(picture: Picture) -> Result<gst::Bin, EncoderError> {
+    let Picture {
+        width,
+        height,
+        framerate,
+    } = picture;
+    let bin = gst::parse::bin_from_description(
+        &format!(
+            "videorate name=frequency drop-only=true skip-to-first=true ! videoscale ! \
+             capsfilter caps=video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1"
+        ),
+        true,
+    )
+    .map_err(|error| glib::bool_error!("videoscale: {error}"))?;
+    if let Some(frequency) = bin.by_name("frequency") {
+        set_frequency(&frequency, framerate);
     }
     Ok(bin)
+}
+
+fn set_frequency(videorate: &gst::Element, framerate: u32) {
+    let framerate = i32::try_from(framerate).unwrap_or(i32::MAX);
+    if videorate.property::<i32>("max-rate") != framerate {
+        videorate.set_property("max-rate", framerate);
+    }
+}
+
+type Adjustable = Option<(gst::Element, pipeline::Bitrate)>;
+
+fn encoder(recipe: &Recipe, kbps: u32) -> Result<(gst::Bin, Adjustable), EncoderError> {
+    let Some((file, settings)) = &recipe.file else {
+        return Ok((opus(kbps)?, None));
+    };
+    let bin = launch(file, settings)?;
+    let Some(traits) = &file.encoder else {
+        return Ok((bin, None));
+    };
+    let bitrate = traits.bitrate.clone();
+    let element = bin.by_name(&bitrate.element).ok_or_else(|| {
+        EncoderError::Bitrate(format!("there is no element `{}`", bitrate.element))
+    })?;
+    apply(&element, &bitrate, kbps).map_err(EncoderError::Bitrate)?;
+    Ok((bin, Some((element, bitrate))))
+}
+
+fn apply(element: &gst::Element, bitrate: &pipeline::Bitrate, kbps: u32) -> Result<(), String> {
+    set_property(element, &bitrate.property, &bitrate.value(kbps).to_string())
 }
 
 /// Opus needs no file: there is one encoder, and it runs anywhere.
@@ -188,35 +299,5 @@ fn encoded_caps(codec: Codec) -> gst::Caps {
             .field("alignment", "au")
             .build(),
         Codec::Opus => gst::Caps::new_empty_simple("audio/x-opus"),
-    }
-}
-
-/// Who needs which branch. A branch with nobody is kept for a while, because whoever leaves often
-/// comes back.
-#[derive(Debug)]
-pub struct Holders<Peer>(BTreeMap<Codec, BTreeSet<Peer>>);
-
-impl<Peer> Default for Holders<Peer> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<Peer: Ord> Holders<Peer> {
-    /// `peer` needs the codec.
-    pub fn hold(&mut self, codec: Codec, peer: Peer) {
-        self.0.entry(codec).or_default().insert(peer);
-    }
-
-    /// `peer` needs nothing any more. Says which codecs nobody needs since.
-    pub fn release(&mut self, peer: &Peer) -> Vec<Codec> {
-        let mut idle = Vec::new();
-        self.0.retain(|codec, peers| {
-            if peers.remove(peer) && peers.is_empty() {
-                idle.push(*codec);
-            }
-            !peers.is_empty()
-        });
-        idle
     }
 }

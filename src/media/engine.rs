@@ -9,6 +9,7 @@ mod branches;
 mod feed;
 mod links;
 mod orders;
+mod tiers;
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +25,8 @@ use std::{
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::{
-    Command, Event, Notice, Timebase, bus,
-    encoder::{Branch, Holders, Recipe},
+    Command, Event, Notice, Picture, Timebase, bus,
+    encoder::{Branch, BranchId, Recipe},
     fanout::Subscription,
     notices::Notices,
     peer::{Input, Key, Network},
@@ -33,11 +34,12 @@ use super::{
     stats::{BranchStats, LinkStats, Stats},
     teardown::Closing,
 };
-use crate::{protocol, room::KeyframeLimiter, sdp::Codec};
-use branches::{Slot, Starting};
+use crate::{ladder, protocol, room::KeyframeLimiter, sdp::Codec};
+use branches::{Slot, Starting, describe};
 use feed::{Feed, FeedState};
 use links::Link;
 use orders::{Order, Orders};
+use tiers::Tiers;
 
 /// Messages of links and devices that wait for the engine. Each is handled in well under a
 /// millisecond. What the daemon orders does not wait here, see [`Orders`].
@@ -70,8 +72,14 @@ pub struct Parts {
     pub camera: Option<OpenSource>,
     /// Yields 48 kHz mono S16LE.
     pub microphone: Option<OpenSource>,
-    /// How each codec is encoded. One that is missing is not sent.
+    /// How each codec is encoded, of each the best first. One that is missing is not sent.
     pub encoders: Vec<Recipe>,
+    /// What the camera yields.
+    pub sent: Picture,
+    /// The tiers of its pictures and what may be spent on them.
+    pub ladder: ladder::Settings,
+    /// How much sound is encoded to, in kbit/s.
+    pub audio_kbps: u32,
     /// What every link has in common.
     pub network: Network,
     /// How long an encoder that nobody needs goes on.
@@ -114,6 +122,9 @@ pub enum Error {
     /// GStreamer itself does not.
     #[error("GStreamer does not start")]
     GStreamer(#[from] glib::Error),
+    /// The congestion control that is part of this program cannot be used by GStreamer.
+    #[error("GStreamer does not take the built-in congestion control")]
+    Plugin(#[source] glib::BoolError),
     /// The system gives no thread.
     #[error("no thread for the media engine")]
     Thread(#[from] std::io::Error),
@@ -150,7 +161,7 @@ pub enum Message {
     /// engine has lowered [`KeyframeWanted`].
     Keyframe(u64),
     /// A link lost frames and needs a keyframe to go on.
-    Overrun(Codec, u64),
+    Overrun(BranchId, u64),
     /// The thread of a link, by its number, has ended.
     Ended(u64),
     /// Something is closed.
@@ -158,9 +169,9 @@ pub enum Message {
     /// A device was opened, or not.
     Opened(Device, Result<Opened, String>),
     /// An encoder was started, or not.
-    Started(Codec, Result<Branch, String>),
+    Started(BranchId, Result<Branch, String>),
     /// An encoder, by its number, failed.
-    BranchFault(Codec, u64, bus::Fault),
+    BranchFault(BranchId, u64, bus::Fault),
     /// A link has had no candidate from its TURN servers.
     NoRelay,
     /// A link has had one.
@@ -304,7 +315,7 @@ impl Drop for Close {
 
 /// What no link can do without.
 fn check_elements() -> Result<(), Error> {
-    gstreamer::init()?;
+    super::init()?;
     for (element, package) in [
         ("webrtcbin", "gstreamer1.0-plugins-bad"),
         ("nicesrc", "gstreamer1.0-nice"),
@@ -337,13 +348,15 @@ struct Engine {
     orders: Orders,
     links: BTreeMap<Key, Link>,
     serial: u64,
-    holders: Holders<Key>,
-    branches: BTreeMap<Codec, Slot>,
-    starting: BTreeMap<Codec, Starting>,
+    branches: BTreeMap<BranchId, Slot>,
+    starting: BTreeMap<BranchId, Starting>,
     last_branch: u64,
+    /// Recipes that failed, by their places among those of their codec, and when.
+    unfit: BTreeMap<(Codec, usize), Instant>,
+    tiers: Tiers,
     /// What is wrong with which encoder, as far as it was told.
     encoder_troubles: BTreeMap<Codec, String>,
-    limiter: KeyframeLimiter<Codec, Key>,
+    limiter: KeyframeLimiter<BranchId, Key>,
     camera: Feed,
     microphone: Feed,
     media: protocol::Media,
@@ -367,6 +380,7 @@ impl Engine {
             camera: Feed::new(Device::Camera, parts.camera.clone()),
             microphone: Feed::new(Device::Microphone, parts.microphone.clone()),
             closing: Closing::new(own.clone()),
+            tiers: Tiers::new(&parts),
             parts,
             events,
             notices,
@@ -374,10 +388,10 @@ impl Engine {
             orders,
             links: BTreeMap::new(),
             serial: 0,
-            holders: Holders::default(),
             branches: BTreeMap::new(),
             starting: BTreeMap::new(),
             last_branch: 0,
+            unfit: BTreeMap::new(),
             encoder_troubles: BTreeMap::new(),
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
@@ -434,6 +448,7 @@ impl Engine {
             self.camera.retry.at,
             self.microphone.retry.at,
             self.closing.deadline(),
+            self.tiers.deadline(),
             self.stop,
         ]
         .into_iter()
@@ -469,12 +484,9 @@ impl Engine {
                     self.keyframe(now, &key);
                 }
             }
-            Message::Overrun(codec, serial) => {
-                let of_now = |key: &Key| self.links.get(key).map(|link| link.codec);
-                if let Some(key) = self.key_of(serial)
-                    && of_now(&key) == Some(Some(codec))
-                {
-                    self.keyframe(now, &key);
+            Message::Overrun(branch, serial) => {
+                if let Some(key) = self.key_of(serial) {
+                    self.keyframe_of(now, branch, &key);
                 }
             }
             Message::Ended(serial) => {
@@ -488,9 +500,9 @@ impl Engine {
             }
             Message::Closed(id) => self.closing.done(now, id),
             Message::Opened(device, opened) => self.opened(now, device, opened),
-            Message::Started(codec, started) => self.started(now, codec, started),
-            Message::BranchFault(codec, number, fault) => {
-                self.branch_fault(now, codec, number, &fault);
+            Message::Started(id, started) => self.started(now, id, started),
+            Message::BranchFault(id, number, fault) => {
+                self.branch_fault(now, id, number, &fault);
             }
             Message::NoRelay => self.no_relay_until = Some(now + NO_RELAY),
             Message::Relay => {
@@ -575,34 +587,32 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
-        for codec in self.limiter.due(now) {
-            self.force_keyframe(codec);
+        for id in self.limiter.due(now) {
+            self.force_keyframe(id);
         }
         self.closing.tick(now);
+        self.adapt(now);
         self.look_at_encoders(now);
+        self.place_branches(now);
         let over: Vec<_> = self
             .branches
             .iter()
             .filter(|(_, slot)| slot.idle_until.is_some_and(|at| at <= now))
-            .map(|(codec, _)| *codec)
+            .map(|(id, _)| *id)
             .collect();
-        for codec in over {
-            self.limiter.forget_branch(&codec);
-            if let Some(Some(branch)) = self.branches.remove(&codec).map(|slot| slot.branch) {
-                tracing::debug!(?codec, "encoder stopped");
-                self.closing
-                    .release(now, format!("{codec:?} encoder"), branch);
+        for id in over {
+            self.limiter.forget_branch(&id);
+            if let Some(Some(branch)) = self.branches.remove(&id).map(|slot| slot.branch) {
+                tracing::debug!(?id, "encoder stopped");
+                self.closing.release(now, describe(id), branch);
             }
-        }
-        if self.branches.values().any(|slot| slot.retry.is_due(now)) {
-            self.start_branches(now);
         }
         // For a codec that nothing here encodes, no device is opened.
         let recipes = &self.parts.encoders;
-        let encoded = |codec: &Codec| recipes.iter().any(|recipe| recipe.codec == *codec);
-        let mut needed = self.branches.keys().filter(|codec| encoded(codec));
-        let pictures = needed.clone().any(|codec| *codec != Codec::Opus);
-        let sound = needed.any(|codec| *codec == Codec::Opus);
+        let encoded = |id: &&BranchId| recipes.iter().any(|recipe| recipe.codec == id.codec);
+        let mut needed = self.branches.keys().filter(encoded);
+        let pictures = needed.clone().any(|id| !id.is_sound());
+        let sound = needed.any(|id| id.is_sound());
         let running = self.stop.is_none();
         self.camera.reconcile(
             now,
@@ -635,27 +645,29 @@ impl Engine {
                 bytes_in: arrivals.bytes.load(Relaxed),
                 frames_in: arrivals.pictures.load(Relaxed),
                 sounds_in: arrivals.sounds.load(Relaxed),
-                video_out: counts(&link.video),
+                video_out: link.video_counts(),
                 audio_out: counts(&link.audio),
-                transport: *link
-                    .transport
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner),
+                tier: link.place.and_then(|place| self.place_name(place)),
+                estimate_kbps: link.path.estimate().map(|bits| bits / 1000),
+                transport: link.transport(),
             };
             (key.link.to_string(), stats)
         });
-        let branches = self.branches.iter().filter_map(|(codec, slot)| {
+        let branches = self.branches.iter().filter_map(|(id, slot)| {
             let branch = slot.branch.as_ref()?;
             let (frames, keyframes, bytes) = branch.output().made();
             let stats = BranchStats {
                 number: slot.number,
+                encoder: self.encoder_name(*id, slot.recipe),
+                kbps: slot.rate.kbps,
+                framerate: slot.rate.framerate,
                 frames,
                 keyframes,
                 bytes,
                 consumers: branch.output().consumer_count(),
                 raw: branch.taken(),
             };
-            Some((codec.encoding_name().to_owned(), stats))
+            Some((self.branch_name(*id), stats))
         });
         Stats {
             links: links.collect(),

@@ -74,6 +74,43 @@ impl Gate {
     }
 }
 
+/// The way into one consumer of encoded pictures, on which several producers may take turns.
+///
+/// Who takes part later comes to its turn with its first keyframe, and whoever was there before is
+/// out of it from that moment: no frame of two producers is ever mixed, and none is missing between.
+#[derive(Debug, Clone, Default)]
+pub struct Lane(Arc<Mutex<Turn>>);
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// The last number that was given to anybody.
+    given: u64,
+    /// Whose turn it is.
+    of: u64,
+    /// When the last frame that passed is to be shown.
+    last: Option<gst::ClockTime>,
+}
+
+impl Lane {
+    fn turn(&self) -> std::sync::MutexGuard<'_, Turn> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Frames of two producers at the same time would be one to the receiver, and time does not go
+    /// backwards: what comes too early for that is moved by the least that makes a difference.
+    fn order(&mut self, buffer: &mut gst::Buffer) {
+        const LEAST: gst::ClockTime = gst::ClockTime::from_mseconds(1);
+        if let (Some(last), Some(pts)) = (self.last, buffer.pts())
+            && pts <= last
+        {
+            buffer.make_mut().set_pts(last + LEAST);
+        }
+        self.last = buffer.pts();
+    }
+}
+
 /// What a consumer got of the frames that were made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
@@ -83,6 +120,18 @@ pub struct Counts {
     pub dropped: u64,
     /// Left out while its gate was closed or it waited for a keyframe.
     pub skipped: u64,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            delivered: self.delivered + other.delivered,
+            dropped: self.dropped + other.dropped,
+            skipped: self.skipped + other.skipped,
+        }
+    }
 }
 
 /// One producer and its consumers.
@@ -103,6 +152,8 @@ struct Consumer {
     key: u64,
     source: AppSrc,
     gate: Gate,
+    /// Where it may take turns with others, and its number among them.
+    lane: Option<(Lane, u64)>,
     /// It is a consumer no more. A push that has begun may still come to it.
     gone: AtomicBool,
     /// Waits for a keyframe.
@@ -176,6 +227,27 @@ impl Fanout {
     /// keyframe on. It is one no more when the subscription is dropped.
     #[must_use]
     pub fn subscribe(&self, key: u64, source: &AppSrc, gate: &Gate) -> Subscription {
+        self.add(key, source, gate, None)
+    }
+
+    /// Adds a consumer that others feed as well, or did. It comes to its turn with the next
+    /// keyframe.
+    #[must_use]
+    pub fn take_turn(&self, key: u64, source: &AppSrc, gate: &Gate, lane: &Lane) -> Subscription {
+        let mut turn = lane.turn();
+        turn.given += 1;
+        let number = turn.given;
+        drop(turn);
+        self.add(key, source, gate, Some((lane.clone(), number)))
+    }
+
+    fn add(
+        &self,
+        key: u64,
+        source: &AppSrc,
+        gate: &Gate,
+        lane: Option<(Lane, u64)>,
+    ) -> Subscription {
         source.set_property("format", gst::Format::Time);
         source.set_property("is-live", true);
         source.set_property("block", false);
@@ -188,6 +260,7 @@ impl Fanout {
             key,
             source: source.clone(),
             gate: gate.clone(),
+            lane,
             gone: AtomicBool::new(false),
             waiting: AtomicBool::new(self.0.content == Content::EncodedVideo),
             overrun: AtomicBool::new(false),
@@ -251,9 +324,23 @@ impl Consumer {
             self.skipped.fetch_add(1, Relaxed);
             return self.overrun.swap(false, Relaxed);
         }
+        let mut buffer = buffer.clone();
+        // Held while the frame is pushed, so that none of another's turn comes after it.
+        let mut turn = self
+            .lane
+            .as_ref()
+            .map(|(lane, number)| (lane.turn(), *number));
+        if let Some((turn, number)) = &mut turn {
+            if turn.of > *number {
+                self.skipped.fetch_add(1, Relaxed);
+                return false;
+            }
+            turn.of = *number;
+            turn.order(&mut buffer);
+        }
         self.waiting.store(false, Relaxed);
         self.overrun.store(false, Relaxed);
-        match self.source.push_buffer(buffer.clone()) {
+        match self.source.push_buffer(buffer) {
             Ok(_) => self.delivered.fetch_add(1, Relaxed),
             // It is being torn down.
             Err(_) => self.skipped.fetch_add(1, Relaxed),
@@ -269,6 +356,20 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Whether it is its turn, where it takes turns with others.
+    #[must_use]
+    pub fn has_turn(&self) -> bool {
+        let lane = self.consumer.lane.as_ref();
+        lane.is_none_or(|(lane, number)| lane.turn().of == *number)
+    }
+
+    /// Whether its turn is over for good: one who took part later has had a keyframe.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let lane = self.consumer.lane.as_ref();
+        lane.is_some_and(|(lane, number)| lane.turn().of > *number)
+    }
+
     /// What was handed over so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

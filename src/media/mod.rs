@@ -8,6 +8,7 @@
 
 pub mod audio_mix;
 mod bus;
+mod congestion;
 pub mod device;
 mod encoder;
 mod engine;
@@ -30,7 +31,7 @@ mod transceiver;
 pub mod video_mix;
 mod wall;
 
-pub use encoder::Recipe;
+pub use encoder::{BranchId, Rate, Recipe};
 pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
@@ -45,7 +46,8 @@ use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reas
 
 /// Gets GStreamer ready. Every process that touches anything else of this module does it first.
 pub fn init() -> Result<(), Error> {
-    gstreamer::init().map_err(Error::from)
+    gstreamer::init()?;
+    congestion::register().map_err(Error::Plugin)
 }
 
 /// What the engine is asked to do.

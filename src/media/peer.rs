@@ -25,7 +25,9 @@ use std::{
 use gstreamer_webrtc::WebRTCSessionDescription;
 
 use super::{
-    Event, Timebase, bus, engine,
+    Event, Timebase, bus,
+    congestion::Path,
+    engine,
     fanout::Gate,
     ice,
     receive::{Arrivals, Outlets},
@@ -91,6 +93,8 @@ pub struct Spec {
     pub gate: Gate,
     /// Whether the other side wants a keyframe.
     pub keyframe_wanted: engine::KeyframeWanted,
+    /// What congestion control knows.
+    pub path: Arc<Path>,
     /// What the transport knows, for whoever asks.
     pub transport: Arc<Mutex<stats::TransportStats>>,
 }

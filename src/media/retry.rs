@@ -36,6 +36,12 @@ impl Retry {
         }
     }
 
+    /// It is to be tried at once, and counts as having failed all the same.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.fail(now);
+        self.at = Some(now);
+    }
+
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.at.is_some_and(|at| at <= now)
     }

@@ -7,6 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use gstreamer as gst;
 
+use crate::ladder;
+
 use super::{
     MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
@@ -55,8 +57,12 @@ pub struct Settings {
     pub sent: Picture,
     /// What is shown.
     pub shown: Picture,
-    /// How each codec is encoded. One that is missing is not sent.
+    /// How each codec is encoded, of each the best first. One that is missing is not sent.
     pub encoders: Vec<Recipe>,
+    /// The tiers of what is sent and what may be spent on them.
+    pub ladder: ladder::Settings,
+    /// How much sound is encoded to, in kbit/s.
+    pub audio_kbps: u32,
     /// What every link has in common.
     pub network: Network,
     /// How long an encoder that nobody needs goes on.
@@ -93,6 +99,9 @@ impl Settings {
             microphone: Some(microphone.into_open()),
             mixes: Arc::new(mixes),
             encoders: self.encoders,
+            sent: self.sent,
+            ladder: self.ladder,
+            audio_kbps: self.audio_kbps,
             network: self.network,
             linger: self.linger,
             timebase,

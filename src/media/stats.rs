@@ -13,7 +13,7 @@ use super::fanout::Counts;
 pub struct Stats {
     /// Each link by its id.
     pub links: BTreeMap<String, LinkStats>,
-    /// Each encoder that runs, by its codec.
+    /// Each encoder that runs, by its codec and tier: `OPUS`, `VP8 720p30`.
     pub branches: BTreeMap<String, BranchStats>,
     /// The camera is open.
     pub camera: bool,
@@ -44,6 +44,11 @@ pub struct LinkStats {
     pub video_out: Counts,
     /// Encoded sound handed to the payloader.
     pub audio_out: Counts,
+    /// The tier that it is to have, such as `720p30`, or why it gets no picture; once the codec is
+    /// known.
+    pub tier: Option<String>,
+    /// What congestion control believes that the way carries, in kbit/s.
+    pub estimate_kbps: Option<u32>,
     /// What the transport knows.
     #[serde(flatten)]
     pub transport: TransportStats,
@@ -73,11 +78,17 @@ pub struct TransportStats {
 }
 
 /// One encoder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct BranchStats {
     /// Which encoder it is, counted from the first that was started: another number is another
     /// encoder.
     pub number: u64,
+    /// The name of its pipeline file; that of the codec where it has none.
+    pub encoder: String,
+    /// What it is to yield, in kbit/s.
+    pub kbps: u32,
+    /// Pictures a second that it makes at most; 0 for sound.
+    pub framerate: u32,
     /// Frames made.
     pub frames: u64,
     /// Keyframes among them.

@@ -1,13 +1,19 @@
-//! Encoders: one for each codec that somebody needs, each started on a thread of its own, because
-//! one in hardware may be stuck in that.
+//! Encoders: one for each codec and tier that somebody needs, each started on a thread of its own,
+//! because one in hardware may be stuck in that.
+//!
+//! Of each codec there may be several recipes. The first that is fit is used; one that fails while
+//! it runs is left alone for a while, and the next takes its place in the same call.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use super::{Engine, Message};
 use crate::{
     media::{
         Notice, bus,
-        encoder::{Branch, Recipe},
+        encoder::{Branch, BranchId, Make, Rate, Recipe},
         peer::Key,
         retry::Retry,
     },
@@ -15,33 +21,74 @@ use crate::{
     sdp::Codec,
 };
 
-/// An encoder that is offered frames and gives none for so long is stalled.
-const STALLED: Duration = Duration::from_secs(5);
+/// An encoder that is offered frames and gives none for so long is stalled, where another can take
+/// its place.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// The same where there is no other, or where it has not yet given its first: starting it again
+/// helps less then than waiting.
+const STALLED_ALONE: Duration = Duration::from_secs(5);
+
+/// How often to look whether encoders run.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A look that comes so much too late says that this machine is short of breath, and nothing of an
+/// encoder.
+const LATE: Duration = Duration::from_millis(200);
 
 /// Raw buffers that an encoder may be offered in that time and have reason to give nothing for.
-const EXCUSED: u64 = 10;
+const EXCUSED: u64 = 4;
 
 /// An encoder that has not started after so long is stuck, and somebody should know.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A recipe that failed is tried again after so long, and before that only if all have failed.
+const UNFIT: Duration = Duration::from_mins(10);
+
+/// How long the encoder of a tier goes on that nobody is on any more, while the call goes on.
+const TIER_LINGER: Duration = Duration::from_secs(2);
 
 /// The place of a branch, with or without an encoder in it.
 pub(super) struct Slot {
     pub(super) branch: Option<Branch>,
     /// Tells the encoder in here from those that were.
     pub(super) number: u64,
+    /// Which recipe of its codec is in it.
+    pub(super) recipe: usize,
+    pub(super) rate: Rate,
     /// Nobody needs it; it is taken down then.
     pub(super) idle_until: Option<Instant>,
     pub(super) retry: Retry,
     /// When to look whether it still makes frames, while it runs.
     pub(super) look_at: Option<Instant>,
-    /// What it had been offered and had made at the last look.
-    seen: (u64, u64),
+    seen: Seen,
 }
 
-/// An encoder that is being started. There is one of a codec at a time, whoever wants it by then:
+/// What an encoder had done at the last look.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// Raw buffers that it was offered when its last frame was made.
+    offered: u64,
+    made: u64,
+    /// When that was seen.
+    at: Instant,
+}
+
+impl Seen {
+    fn nothing(at: Instant) -> Self {
+        Self {
+            offered: 0,
+            made: 0,
+            at,
+        }
+    }
+}
+
+/// An encoder that is being started. There is one in a place at a time, whoever wants it by then:
 /// where one is stuck, another would be too.
 pub(super) struct Starting {
     number: u64,
+    recipe: usize,
     /// When to say that it takes long.
     pub(super) look_at: Option<Instant>,
     /// It failed before we heard that it had started.
@@ -49,68 +96,159 @@ pub(super) struct Starting {
 }
 
 impl Slot {
-    /// Whether frames came out since the last look; None: there was no reason that any should.
-    fn runs(&mut self) -> Option<bool> {
+    fn new(now: Instant, rate: Rate) -> Self {
+        Self {
+            branch: None,
+            number: 0,
+            recipe: 0,
+            rate,
+            idle_until: None,
+            retry: Retry::at_once(now),
+            look_at: None,
+            seen: Seen::nothing(now),
+        }
+    }
+
+    /// Whether frames came out since the last look; None: there is nothing to be said yet.
+    fn runs(&mut self, now: Instant, stalled: Duration) -> Option<bool> {
         let branch = self.branch.as_ref()?;
         let taken = branch.taken();
         // One that is stuck takes none, but they are offered.
-        let now = (taken.delivered + taken.dropped, branch.output().made().0);
-        let before = std::mem::replace(&mut self.seen, now);
-        let made = now.1 > before.1;
-        (made || now.0 > before.0 + EXCUSED).then_some(made)
+        let offered = taken.delivered + taken.dropped;
+        let made = branch.output().made().0;
+        let seen = &mut self.seen;
+        if made > seen.made || offered <= seen.offered + EXCUSED {
+            let grew = made > seen.made;
+            *seen = Seen {
+                offered,
+                made,
+                at: now,
+            };
+            return grew.then_some(true);
+        }
+        let patience = if made == 0 { STALLED_ALONE } else { stalled };
+        (now >= seen.at + patience).then_some(false)
     }
 }
 
 impl Engine {
-    pub(super) fn hold(&mut self, now: Instant, key: &Key, codec: Codec) {
-        self.holders.hold(codec, key.clone());
-        let slot = self.branches.entry(codec).or_insert(Slot {
-            branch: None,
-            number: 0,
-            idle_until: None,
-            retry: Retry::at_once(now),
-            look_at: None,
-            seen: (0, 0),
+    /// Which branches somebody is on, or is to be put on.
+    fn needed(&self) -> BTreeSet<BranchId> {
+        let sound = (!self.links.is_empty()).then_some(BranchId::SOUND);
+        let pictures = self.links.values().flat_map(|link| {
+            let fed = link.video.iter().map(|feed| feed.branch);
+            link.branch().into_iter().chain(fed)
         });
-        slot.idle_until = None;
-        self.start_branches(now);
-        self.subscribe(key);
+        sound.into_iter().chain(pictures).collect()
     }
 
-    pub(super) fn start_branches(&mut self, now: Instant) {
+    /// Makes a place for each branch that is needed, and lets go of those that are not.
+    pub(super) fn place_branches(&mut self, now: Instant) {
+        if self.stop.is_some() {
+            return;
+        }
+        let needed = self.needed();
+        let codecs: BTreeSet<_> = self
+            .links
+            .values()
+            .filter_map(|link| link.codec)
+            .chain(needed.iter().map(|id| id.codec))
+            .collect();
+        for id in &needed {
+            let rate = self.rate_of(*id);
+            let slot = self
+                .branches
+                .entry(*id)
+                .or_insert_with(|| Slot::new(now, rate));
+            slot.idle_until = None;
+        }
+        for (id, slot) in &mut self.branches {
+            if !needed.contains(id) && slot.idle_until.is_none() {
+                // Whoever leaves often comes back; a tier that is left is another matter.
+                let tier_alone = codecs.contains(&id.codec);
+                let linger = self.parts.linger;
+                slot.idle_until = Some(
+                    now + if tier_alone {
+                        linger.min(TIER_LINGER)
+                    } else {
+                        linger
+                    },
+                );
+            }
+        }
+        self.start_branches(now);
+    }
+
+    /// The recipes of a codec, in order.
+    fn recipes(&self, codec: Codec) -> impl Iterator<Item = (usize, &Recipe)> {
+        let recipes = self.parts.encoders.iter();
+        recipes
+            .filter(move |recipe| recipe.codec == codec)
+            .enumerate()
+    }
+
+    /// The recipe to use: the first that did not fail lately, or else the one whose failure is the
+    /// longest ago.
+    fn recipe(&self, now: Instant, codec: Codec) -> Option<(usize, Recipe)> {
+        self.recipes(codec)
+            .find(|(index, _)| self.is_fit(now, codec, *index))
+            .or_else(|| {
+                let recipes = self.recipes(codec);
+                recipes.min_by_key(|(index, _)| self.unfit.get(&(codec, *index)))
+            })
+            .map(|(index, recipe)| (index, recipe.clone()))
+    }
+
+    fn is_fit(&self, now: Instant, codec: Codec, index: usize) -> bool {
+        let failed = self.unfit.get(&(codec, index));
+        failed.is_none_or(|at| *at + UNFIT <= now)
+    }
+
+    /// Whether a recipe other than this one can take its place.
+    fn has_other(&self, now: Instant, codec: Codec, than: usize) -> bool {
+        let mut others = self.recipes(codec).filter(|(index, _)| *index != than);
+        others.any(|(index, _)| self.is_fit(now, codec, index))
+    }
+
+    fn start_branches(&mut self, now: Instant) {
         let due: Vec<_> = self
             .branches
             .iter_mut()
             .filter(|(_, slot)| slot.retry.is_due(now))
-            .map(|(codec, slot)| {
+            .map(|(id, slot)| {
                 slot.retry.begin(now);
-                *codec
+                *id
             })
             .collect();
-        for codec in due {
-            let mut recipes = self.parts.encoders.iter();
-            match recipes.find(|recipe| recipe.codec == codec).cloned() {
-                Some(recipe) => self.start_branch(now, recipe),
+        for id in due {
+            match self.recipe(now, id.codec) {
+                Some((index, recipe)) => self.start_branch(now, id, index, recipe),
                 None => {
-                    let text = format!("there is no {} encoder", name(codec));
-                    self.encoder_trouble(codec, text);
+                    let text = format!("there is no {} encoder", name(id.codec));
+                    self.encoder_trouble(id.codec, text);
                 }
             }
         }
     }
 
-    fn start_branch(&mut self, now: Instant, recipe: Recipe) {
-        let codec = recipe.codec;
-        let has_one = |slot: &Slot| slot.branch.is_some();
+    fn start_branch(&mut self, now: Instant, id: BranchId, index: usize, recipe: Recipe) {
+        let Some(slot) = self.branches.get(&id) else {
+            return;
+        };
         // One that is being started comes in here as well.
-        if self.starting.contains_key(&codec) || self.branches.get(&codec).is_some_and(has_one) {
+        if self.starting.contains_key(&id) || slot.branch.is_some() {
             return;
         }
+        let make = Make {
+            picture: self.picture_of(id),
+            rate: slot.rate,
+        };
         self.last_branch += 1;
         let number = self.last_branch;
-        let raw = match codec {
-            Codec::Opus => self.microphone.raw.clone(),
-            Codec::Vp8 | Codec::H264 => self.camera.raw.clone(),
+        let raw = if id.is_sound() {
+            self.microphone.raw.clone()
+        } else {
+            self.camera.raw.clone()
         };
         let timebase = self.parts.timebase.clone();
         let engine = self.own.clone();
@@ -120,83 +258,97 @@ impl Engine {
             .spawn(move || {
                 let started = Branch::start(
                     &recipe,
+                    make,
                     &timebase,
                     &raw,
                     move |serial| {
-                        let _ = overrun.try_send(Message::Overrun(codec, serial));
+                        let _ = overrun.try_send(Message::Overrun(id, serial));
                     },
                     move |what| {
                         // Where there is no room for it, the next look sees that nothing comes.
-                        let _ = fault.try_send(Message::BranchFault(codec, number, what));
+                        let _ = fault.try_send(Message::BranchFault(id, number, what));
                     },
                 );
                 let started = started.map_err(|error| error.to_string());
                 // When the engine is gone, it is taken down here.
-                let _ = engine.send(Message::Started(codec, started));
+                let _ = engine.send(Message::Started(id, started));
             });
         match spawned {
             Ok(_) => {
                 let starting = Starting {
                     number,
+                    recipe: index,
                     look_at: Some(now + STARTED_WITHIN),
                     fault: None,
                 };
-                self.starting.insert(codec, starting);
+                self.starting.insert(id, starting);
             }
             Err(error) => {
                 tracing::warn!(%error, "no thread to start an encoder");
-                self.retry_branch(now, codec);
+                if let Some(slot) = self.branches.get_mut(&id) {
+                    slot.retry.fail(now);
+                }
             }
         }
     }
 
-    fn retry_branch(&mut self, now: Instant, codec: Codec) {
-        if let Some(slot) = self.branches.get_mut(&codec) {
-            slot.retry.fail(now);
+    /// A recipe is no good. The next is tried at once, or this one again after a pause.
+    fn unfit(&mut self, now: Instant, id: BranchId, index: usize) {
+        let other = self.has_other(now, id.codec, index);
+        self.unfit.insert((id.codec, index), now);
+        if let Some(slot) = self.branches.get_mut(&id) {
+            if other {
+                slot.retry.hurry(now);
+            } else {
+                slot.retry.fail(now);
+            }
         }
     }
 
     /// An encoder was started, or not. It may be that nobody wants it any more.
-    pub(super) fn started(&mut self, now: Instant, codec: Codec, started: Result<Branch, String>) {
-        let Some(starting) = self.starting.remove(&codec) else {
+    pub(super) fn started(&mut self, now: Instant, id: BranchId, started: Result<Branch, String>) {
+        let Some(starting) = self.starting.remove(&id) else {
             return;
         };
-        let slot = self.branches.get_mut(&codec);
+        let slot = self.branches.get_mut(&id);
         match (started, slot) {
             (Ok(branch), Some(slot)) => {
-                tracing::debug!(?codec, "encoder started");
+                tracing::debug!(?id, "encoder started");
+                // It may have been told another rate while it was started.
+                let _ = branch.set_rate(slot.rate);
                 slot.branch = Some(branch);
                 slot.number = starting.number;
-                slot.look_at = Some(now + STALLED);
-                slot.seen = (0, 0);
+                slot.recipe = starting.recipe;
+                slot.look_at = Some(now + LOOK);
+                slot.seen = Seen::nothing(now);
                 if let Some(fault) = starting.fault {
-                    self.branch_fault(now, codec, starting.number, &fault);
+                    self.branch_fault(now, id, starting.number, &fault);
                 }
                 for key in self.links.keys().cloned().collect::<Vec<_>>() {
-                    self.subscribe(&key);
+                    self.subscribe(now, &key);
                 }
             }
             (Ok(branch), None) => {
-                self.closing
-                    .release(now, format!("{codec:?} encoder"), branch);
+                self.closing.release(now, describe(id), branch);
             }
             (Err(error), Some(_)) => {
-                let text = format!("the {} encoder cannot run: {error}", name(codec));
-                self.encoder_trouble(codec, text);
-                self.retry_branch(now, codec);
+                let which = self.recipe_name(id.codec, starting.recipe);
+                let text = format!("the {} encoder{which} cannot run: {error}", name(id.codec));
+                self.encoder_trouble(id.codec, text);
+                self.unfit(now, id, starting.recipe);
             }
-            (Err(error), None) => tracing::debug!(?codec, error, "an encoder did not start"),
+            (Err(error), None) => tracing::debug!(?id, error, "an encoder did not start"),
         }
     }
 
     pub(super) fn branch_fault(
         &mut self,
         now: Instant,
-        codec: Codec,
+        id: BranchId,
         number: u64,
         fault: &bus::Fault,
     ) {
-        if let Some(starting) = self.starting.get_mut(&codec)
+        if let Some(starting) = self.starting.get_mut(&id)
             && starting.number == number
         {
             starting.fault.get_or_insert_with(|| fault.clone());
@@ -204,7 +356,7 @@ impl Engine {
         }
         let Some(slot) = self
             .branches
-            .get_mut(&codec)
+            .get_mut(&id)
             .filter(|slot| slot.number == number)
         else {
             return;
@@ -212,19 +364,34 @@ impl Engine {
         let Some(branch) = slot.branch.take() else {
             return;
         };
-        slot.retry.fail(now);
+        let index = slot.recipe;
         slot.look_at = None;
-        for link in self.links.values_mut() {
-            match codec {
-                Codec::Opus => link.audio = None,
-                Codec::Vp8 | Codec::H264 if link.codec == Some(codec) => link.video = None,
-                Codec::Vp8 | Codec::H264 => {}
-            }
+        self.unsubscribe(id);
+        self.closing.release(now, describe(id), branch);
+        let which = self.recipe_name(id.codec, index);
+        let text = format!("the {} encoder{which} failed: {fault}", name(id.codec));
+        self.encoder_trouble(id.codec, text);
+        self.unfit(now, id, index);
+    }
+
+    pub(super) fn encoder_name(&self, id: BranchId, index: usize) -> String {
+        let mut recipes = self.recipes(id.codec);
+        let recipe = recipes
+            .find(|(at, _)| *at == index)
+            .map(|(_, recipe)| recipe);
+        recipe.map_or_else(
+            || name(id.codec).to_owned(),
+            |recipe| recipe.name().to_owned(),
+        )
+    }
+
+    /// The name of a recipe, where it has one.
+    fn recipe_name(&self, codec: Codec, index: usize) -> String {
+        let mut recipes = self.recipes(codec);
+        match recipes.find(|(at, _)| *at == index) {
+            Some((_, recipe)) if codec != Codec::Opus => format!(" `{}`", recipe.name()),
+            _ => String::new(),
         }
-        self.closing
-            .release(now, format!("{codec:?} encoder"), branch);
-        let text = format!("the {} encoder failed: {fault}", name(codec));
-        self.encoder_trouble(codec, text);
     }
 
     /// Tells what is wrong with an encoder, once, however often it is tried again.
@@ -241,10 +408,10 @@ impl Engine {
     /// and tells of those that do not start, and of those that are well again.
     pub(super) fn look_at_encoders(&mut self, now: Instant) {
         let mut late = Vec::new();
-        for (codec, starting) in &mut self.starting {
+        for (id, starting) in &mut self.starting {
             if starting.look_at.is_some_and(|at| at <= now) {
                 starting.look_at = None;
-                late.push(*codec);
+                late.push(id.codec);
             }
         }
         for codec in late {
@@ -252,49 +419,87 @@ impl Engine {
             let text = format!("the {name} encoder has not started in {seconds} s");
             self.encoder_trouble(codec, text);
         }
-        let mut stalled = Vec::new();
-        for (codec, slot) in &mut self.branches {
-            if slot.look_at.is_some_and(|at| at <= now) {
-                slot.look_at = Some(now + STALLED);
-                match slot.runs() {
-                    Some(true) if self.encoder_troubles.remove(codec).is_some() => {
-                        let text = format!("the {} encoder runs", name(*codec));
-                        self.notices.tell(Notice::Encoder(*codec), text, true);
-                    }
-                    Some(false) => stalled.push((*codec, slot.number)),
-                    _ => {}
+        let due: Vec<_> = self
+            .branches
+            .iter()
+            .filter(|(_, slot)| slot.look_at.is_some_and(|at| at <= now))
+            .map(|(id, slot)| (*id, slot.recipe))
+            .collect();
+        for (id, recipe) in due {
+            let stalled = if self.has_other(now, id.codec, recipe) {
+                STALLED
+            } else {
+                STALLED_ALONE
+            };
+            let Some(slot) = self.branches.get_mut(&id) else {
+                continue;
+            };
+            let late = slot.look_at.is_some_and(|at| at + LATE <= now);
+            slot.look_at = Some(now + LOOK);
+            if late {
+                slot.seen.at = now;
+            }
+            let number = slot.number;
+            match slot.runs(now, stalled) {
+                Some(true) if self.encoder_troubles.remove(&id.codec).is_some() => {
+                    let which = self.recipe_name(id.codec, recipe);
+                    let text = format!("the {} encoder{which} runs", name(id.codec));
+                    self.notices.tell(Notice::Encoder(id.codec), text, true);
                 }
+                Some(false) => {
+                    let fault = bus::Fault {
+                        element: "encoder".to_owned(),
+                        text: format!("it gave no frame in {} s", stalled.as_secs()),
+                    };
+                    self.branch_fault(now, id, number, &fault);
+                }
+                _ => {}
             }
         }
-        for (codec, number) in stalled {
-            let fault = bus::Fault {
-                element: "encoder".to_owned(),
-                text: format!("it gave no frame in {} s", STALLED.as_secs()),
-            };
-            self.branch_fault(now, codec, number, &fault);
+    }
+
+    /// The other side of a link needs a keyframe of what it is sent.
+    pub(super) fn keyframe(&mut self, now: Instant, key: &Key) {
+        let feed = self.links.get(key).and_then(|link| link.video.last());
+        if let Some(branch) = feed.map(|feed| feed.branch) {
+            self.keyframe_of(now, branch, key);
         }
     }
 
-    pub(super) fn keyframe(&mut self, now: Instant, key: &Key) {
-        let Some(codec) = self.links.get(key).and_then(|link| link.codec) else {
+    pub(super) fn keyframe_of(&mut self, now: Instant, branch: BranchId, key: &Key) {
+        if self.limiter.request(now, branch, key.clone()) == Grant::Now {
+            self.force_keyframe(branch);
+        }
+    }
+
+    pub(super) fn force_keyframe(&self, id: BranchId) {
+        let slot = self.branches.get(&id);
+        if let Some(branch) = slot.and_then(|slot| slot.branch.as_ref()) {
+            branch.force_keyframe();
+        }
+    }
+
+    /// Tells a branch how much it shall yield.
+    pub(super) fn set_rate(&mut self, now: Instant, id: BranchId, rate: Rate) {
+        let Some(slot) = self.branches.get_mut(&id) else {
             return;
         };
-        if self.limiter.request(now, codec, key.clone()) == Grant::Now {
-            self.force_keyframe(codec);
-        }
-    }
-
-    pub(super) fn force_keyframe(&self, codec: Codec) {
-        if let Some(branch) = self
-            .branches
-            .get(&codec)
-            .and_then(|slot| slot.branch.as_ref())
-        {
-            branch.force_keyframe();
+        slot.rate = rate;
+        let set = slot.branch.as_ref().is_none_or(|it| it.set_rate(rate));
+        if !set && let Some(branch) = slot.branch.take() {
+            // It can only be started with another rate. Its links wait for the new one's keyframe.
+            slot.look_at = None;
+            slot.retry = Retry::at_once(now);
+            self.unsubscribe(id);
+            self.closing.release(now, describe(id), branch);
         }
     }
 }
 
 fn name(codec: Codec) -> &'static str {
     codec.encoding_name()
+}
+
+pub(super) fn describe(id: BranchId) -> String {
+    format!("{} encoder", name(id.codec))
 }

@@ -1,19 +1,21 @@
 //! Links: opened, told, joined to the encoders, and let go.
 
 use std::{
-    sync::{Arc, Mutex},
-    time::Instant,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use gstreamer_app::AppSrc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{Engine, KeyframeWanted};
+use super::{Engine, KeyframeWanted, tiers::Sent};
 use crate::{
+    ladder::Place,
     media::{
         Event, OpenLink,
-        encoder::Branch,
-        fanout::{Gate, Subscription},
+        congestion::Path,
+        encoder::{Branch, BranchId},
+        fanout::{Counts, Gate, Lane, Subscription},
         ice,
         peer::{Input, Key, Peer, Spec},
         receive::{Arrivals, Outlets},
@@ -22,6 +24,9 @@ use crate::{
     protocol,
     sdp::Codec,
 };
+
+/// A keyframe that has not come after so long is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A generation of a link, as the engine holds it.
 pub(super) struct Link {
@@ -39,7 +44,66 @@ pub(super) struct Link {
     /// Audio and video, once the gate is open.
     pub(super) sources: Option<(AppSrc, AppSrc)>,
     pub(super) audio: Option<Subscription>,
-    pub(super) video: Option<Subscription>,
+    /// What feeds its picture, and what is going to: one waits for its keyframe at most.
+    pub(super) video: Vec<VideoFeed>,
+    /// The way by which they take turns.
+    pub(super) lane: Lane,
+    /// What came by feeds that are no more.
+    pub(super) fed: Counts,
+    /// Where the ladder has put it, once its codec is known.
+    pub(super) place: Option<Place>,
+    /// At what height the other side shows us, as far as it has said.
+    pub(super) shown: Option<u32>,
+    pub(super) path: Arc<Path>,
+    pub(super) sent: Sent,
+}
+
+/// One branch that feeds a link, or will with its next keyframe.
+pub(super) struct VideoFeed {
+    pub(super) branch: BranchId,
+    pub(super) subscription: Subscription,
+    /// When its keyframe was asked for.
+    asked_at: Instant,
+}
+
+impl Link {
+    /// The branch that it is to have, if any.
+    pub(super) fn branch(&self) -> Option<BranchId> {
+        match (self.codec, self.place) {
+            (Some(codec), Some(Place::Tier(tier))) => Some(BranchId { codec, tier }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn transport(&self) -> TransportStats {
+        *self
+            .transport
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it got of the pictures that were made for it.
+    pub(super) fn video_counts(&self) -> Counts {
+        let feeds = self.video.iter().map(|feed| feed.subscription.counts());
+        feeds.fold(self.fed, Counts::and)
+    }
+
+    /// Lets go of what fed it before another came to its turn.
+    pub(super) fn settle(&mut self) {
+        self.unfeed(|feed| feed.subscription.is_over());
+    }
+
+    /// Lets go of the feeds for which this is so.
+    fn unfeed(&mut self, which: impl Fn(&VideoFeed) -> bool) {
+        let fed = &mut self.fed;
+        self.video.retain(|feed| {
+            let over = which(feed);
+            if over {
+                *fed = fed.and(feed.subscription.counts());
+            }
+            !over
+        });
+    }
 }
 
 impl Engine {
@@ -58,6 +122,7 @@ impl Engine {
         let keyframe_wanted = KeyframeWanted::default();
         let arrivals = Arc::new(Arrivals::default());
         let transport = Arc::new(Mutex::new(TransportStats::default()));
+        let path = Arc::new(Path::default());
         let outlets = Outlets::default();
         let offer = open.video.and_then(codec_of).filter(|_| open.offerer);
         if open.offerer && offer.is_none() {
@@ -88,6 +153,7 @@ impl Engine {
             arrivals: arrivals.clone(),
             gate: gate.clone(),
             keyframe_wanted: keyframe_wanted.clone(),
+            path: path.clone(),
             transport: transport.clone(),
         };
         let peer = match Peer::start(spec) {
@@ -116,10 +182,16 @@ impl Engine {
                 is_mixed: false,
                 sources: None,
                 audio: None,
-                video: None,
+                video: Vec::new(),
+                lane: Lane::default(),
+                fed: Counts::default(),
+                place: None,
+                shown: None,
+                path,
+                sent: Sent::default(),
             },
         );
-        self.hold(now, &key, Codec::Opus);
+        self.place_branches(now);
         if let Some(codec) = offer {
             self.chosen(now, &key, codec);
         }
@@ -163,7 +235,7 @@ impl Engine {
             return;
         };
         link.codec = Some(codec);
-        self.hold(now, key, codec);
+        self.climb(now, key, codec);
     }
 
     pub(super) fn attach(&mut self, now: Instant, key: &Key, audio: AppSrc, video: AppSrc) {
@@ -175,31 +247,70 @@ impl Engine {
             let outlets = link.outlets.clone();
             self.parts.mixes.add(link.serial, &link.name, outlets);
         }
-        self.subscribe(key);
-        self.keyframe(now, key);
+        self.subscribe(now, key);
     }
 
-    /// Makes a link that is open a consumer of the branches that exist.
-    pub(super) fn subscribe(&mut self, key: &Key) {
+    /// Makes a link that is open a consumer of the branches that it is to have.
+    ///
+    /// A branch that it leaves goes on feeding it until the new one has a keyframe.
+    pub(super) fn subscribe(&mut self, now: Instant, key: &Key) {
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
-        let Some((audio, video)) = &link.sources else {
+        let Some((audio, video)) = link.sources.clone() else {
             return;
         };
-        let output = |codec| {
+        let output = |id| {
             self.branches
-                .get(&codec)
+                .get(&id)
                 .and_then(|slot| slot.branch.as_ref())
                 .map(Branch::output)
         };
         if link.audio.is_none() {
-            link.audio = output(Codec::Opus).map(|o| o.subscribe(link.serial, audio, &link.gate));
+            link.audio =
+                output(BranchId::SOUND).map(|o| o.subscribe(link.serial, &audio, &link.gate));
         }
-        if let Some(codec) = link.codec
-            && link.video.is_none()
-        {
-            link.video = output(codec).map(|o| o.subscribe(link.serial, video, &link.gate));
+        link.settle();
+        let Some(branch) = link.branch() else {
+            // It is to have no picture at present.
+            link.unfeed(|_| true);
+            return;
+        };
+        if link.video.first().is_some_and(|feed| feed.branch == branch) {
+            // It has it, and does not wait for another any more.
+            link.video.truncate(1);
+        }
+        if let Some(feed) = link.video.last_mut().filter(|feed| feed.branch == branch) {
+            if !feed.subscription.has_turn() && feed.asked_at + ASK_AGAIN <= now {
+                feed.asked_at = now;
+                self.keyframe_of(now, branch, key);
+            }
+            return;
+        }
+        let Some(output) = output(branch) else {
+            return;
+        };
+        link.video.truncate(1);
+        let subscription = output.take_turn(link.serial, &video, &link.gate, &link.lane);
+        link.video.push(VideoFeed {
+            branch,
+            subscription,
+            asked_at: now,
+        });
+        // It is new to this branch, and has nothing before the next keyframe.
+        self.limiter.forget_peer(key);
+        self.keyframe_of(now, branch, key);
+    }
+
+    /// Nobody gets anything of a branch any more: it is over.
+    pub(super) fn unsubscribe(&mut self, branch: BranchId) {
+        for link in self.links.values_mut() {
+            if branch.is_sound() {
+                link.audio = None;
+            } else {
+                link.settle();
+                link.unfeed(|feed| feed.branch == branch);
+            }
         }
     }
 
@@ -209,7 +320,7 @@ impl Engine {
         };
         link.gate.close();
         link.audio = None;
-        link.video = None;
+        link.video.clear();
         if link.is_mixed {
             self.parts.mixes.remove(link.serial);
         }
@@ -220,11 +331,8 @@ impl Engine {
         // The thread reports its end by itself.
         drop(link.peer.close());
         self.limiter.forget_peer(key);
-        for codec in self.holders.release(key) {
-            if let Some(slot) = self.branches.get_mut(&codec) {
-                slot.idle_until = Some(now + self.parts.linger);
-            }
-        }
+        self.step_off(now, key);
+        self.place_branches(now);
     }
 }
 

@@ -10,6 +10,12 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The branch of the only tier.
+const VP8: BranchId = BranchId {
+    codec: Codec::Vp8,
+    tier: 0,
+};
+
 fn link() -> LinkId {
     LinkId::from_random([1; 16])
 }
@@ -43,6 +49,23 @@ fn parts() -> Parts {
         camera: None,
         microphone: None,
         encoders: Vec::new(),
+        sent: Picture {
+            width: 320,
+            height: 180,
+            framerate: 15,
+        },
+        ladder: ladder::Settings {
+            tiers: vec![ladder::Tier {
+                height: 180,
+                framerate: 15,
+                least_kbps: 60,
+                most_kbps: 500,
+            }],
+            aspect: (16, 9),
+            uplink_kbps: None,
+            audio_kbps: 40,
+        },
+        audio_kbps: 32,
         network: Network {
             latency: Duration::from_millis(100),
             udp_ports: None,
@@ -58,7 +81,6 @@ fn no_encoder() -> Recipe {
     Recipe {
         codec: Codec::Vp8,
         file: None,
-        kbps: 500,
     }
 }
 
@@ -283,7 +305,7 @@ fn a_camera_whose_pictures_nothing_encodes_stays_closed() {
     it.engine.tick(now());
     assert!(matches!(it.engine.camera.state, FeedState::Closed));
     // What is missing is told once, however many ask for it.
-    it.engine.hold(now(), &key(), Codec::Vp8);
+    it.engine.place_branches(now());
     it.engine.tick(now());
     let told = std::iter::from_fn(|| it.events.try_recv().ok());
     let of_it = |event: &Event| {
@@ -383,7 +405,6 @@ fn stuck_encoder(pipe: &std::path::Path) -> Recipe {
     Recipe {
         codec: Codec::Vp8,
         file: Some((file, BTreeMap::new())),
-        kbps: 500,
     }
 }
 
@@ -404,7 +425,6 @@ fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
         Recipe {
             codec: Codec::Opus,
             file: None,
-            kbps: 32,
         },
     ];
     let mut it = Fixture::new(parts);
@@ -412,9 +432,9 @@ fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
     let serial = it.engine.links[&key()].serial;
     it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
     it.until("sound is encoded", |engine| {
-        engine.branches[&Codec::Opus].branch.is_some()
+        engine.branches[&BranchId::SOUND].branch.is_some()
     });
-    assert!(it.engine.starting.contains_key(&Codec::Vp8));
+    assert!(it.engine.starting.contains_key(&VP8));
 
     // Somebody hears of it, once, and it is not started a second time.
     let late = now() + Duration::from_mins(1);
@@ -432,12 +452,12 @@ fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
     };
     assert!(told.any(|event| is_told(&event)));
     assert!(!told.any(|event| is_told(&event)));
-    it.engine.hold(now(), &key(), Codec::Vp8);
+    it.engine.place_branches(now());
     assert_eq!(it.engine.last_branch, 2);
 
     let reader = read(&pipe);
     it.until("pictures are encoded", |engine| {
-        engine.branches[&Codec::Vp8].branch.is_some()
+        engine.branches[&VP8].branch.is_some()
     });
     it.stop();
     reader.join().unwrap();
@@ -458,7 +478,7 @@ fn an_encoder_that_comes_up_when_nobody_wants_it_is_closed() {
         generation: Generation::FIRST,
     });
     it.until("nobody wants it", |engine| engine.branches.is_empty());
-    assert!(it.engine.starting.contains_key(&Codec::Vp8));
+    assert!(it.engine.starting.contains_key(&VP8));
     let reader = read(&pipe);
     it.until("it is closed", |engine| engine.under_way() == 0);
     // It has been taken down, or somebody would write into the pipe for ever.
@@ -472,7 +492,6 @@ fn a_fault_is_that_of_the_encoder_that_had_it() {
     parts.encoders = vec![Recipe {
         codec: Codec::Opus,
         file: None,
-        kbps: 32,
     }];
     let mut it = Fixture::new(parts);
     it.command(open());
@@ -483,12 +502,12 @@ fn a_fault_is_that_of_the_encoder_that_had_it() {
     // Before we hear that it has started: it counts when we do.
     let first = it.engine.last_branch;
     it.engine
-        .handle(now(), Message::BranchFault(Codec::Opus, first, fault()));
+        .handle(now(), Message::BranchFault(BranchId::SOUND, first, fault()));
     it.until("it is replaced", |engine| {
-        engine.last_branch > first && engine.branches[&Codec::Opus].branch.is_some()
+        engine.last_branch > first && engine.branches[&BranchId::SOUND].branch.is_some()
     });
     it.engine
-        .handle(now(), Message::BranchFault(Codec::Opus, first, fault()));
-    assert!(it.engine.branches[&Codec::Opus].branch.is_some());
+        .handle(now(), Message::BranchFault(BranchId::SOUND, first, fault()));
+    assert!(it.engine.branches[&BranchId::SOUND].branch.is_some());
     it.stop();
 }

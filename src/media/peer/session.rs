@@ -77,7 +77,7 @@ impl Session {
         ));
         let faults = post.clone();
         bus::watch(&pipeline, move |fault| faults.send(Input::Fault(fault)));
-        signals::listen(&pipeline, &webrtc, &receiver, &spec.arrivals, &post);
+        signals::listen(&pipeline, &webrtc, &receiver, &spec, &post);
 
         let mut session = Self {
             spec,

@@ -8,7 +8,7 @@ use gstreamer_webrtc::WebRTCICEGatheringState;
 
 use super::{Failure, Input, Post, Spec, session::Step};
 use crate::media::{
-    Event, Notice, bus,
+    Event, Notice, bus, congestion,
     receive::{Arrivals, Receiver},
 };
 
@@ -59,9 +59,17 @@ pub(super) fn listen(
     pipeline: &gst::Pipeline,
     webrtc: &gst::Element,
     receiver: &Arc<Receiver>,
-    arrivals: &Arc<Arrivals>,
+    spec: &Spec,
     post: &Post,
 ) {
+    let path = spec.path.clone();
+    webrtc.connect("request-aux-sender", false, move |_| {
+        let estimator = congestion::estimator(&path);
+        // Without it, what the receiver reports has to do.
+        let estimator =
+            estimator.inspect_err(|error| tracing::warn!(%error, "no congestion control"));
+        Some(estimator.ok().to_value())
+    });
     let to = post.clone();
     webrtc.connect("on-ice-candidate", false, move |values| {
         let candidate = values.get(2)?.get::<String>().ok()?;
@@ -89,7 +97,7 @@ pub(super) fn listen(
             }));
         }
     });
-    let arrivals = arrivals.clone();
+    let arrivals = spec.arrivals.clone();
     pipeline.connect_deep_element_added(move |_, _, element| {
         let Some(factory) = element.factory() else {
             return;

@@ -1,0 +1,246 @@
+//! Who gets which tier: what is known of each way goes to the ladder, and what that decides is done.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use super::{Engine, Parts};
+use crate::{
+    ladder::{Input, Ladder, Output, Place, Seen},
+    media::{
+        Picture,
+        encoder::{BranchId, Rate},
+        peer::Key,
+        stats::TransportStats,
+    },
+    sdp::Codec,
+};
+
+/// How often the ladder hears of each link.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Over how long it is counted what was sent.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What is known of the ladder and of the ways.
+pub(super) struct Tiers {
+    ladder: Ladder<Key, Codec>,
+    /// The size of each tier, the best first.
+    pictures: Vec<Picture>,
+    rates: BTreeMap<BranchId, Rate>,
+    look_at: Option<Instant>,
+}
+
+/// How much was sent on a link of late.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Bytes in all, and when; no longer ago than [`WINDOW`] but for the first.
+    marks: Vec<(Instant, u64)>,
+    /// Packets received in all, and when that last grew.
+    heard: Option<(Instant, u64)>,
+}
+
+impl Sent {
+    /// Whether anything came from the other side of late: what we know of the way is what it says.
+    fn hears(&mut self, now: Instant, packets: u64) -> bool {
+        let (at, before) = self.heard.get_or_insert((now, packets));
+        if packets > *before {
+            (*at, *before) = (now, packets);
+        }
+        now < *at + WINDOW
+    }
+
+    /// In kbit/s. None until a whole window is known.
+    fn count(&mut self, now: Instant, bytes: u64) -> Option<u32> {
+        self.marks.push((now, bytes));
+        let old = self.marks.iter().rposition(|(at, _)| *at + WINDOW <= now);
+        if let Some(old) = old {
+            self.marks.drain(..old);
+        }
+        let (at, before) = *self.marks.first()?;
+        let milliseconds = now.saturating_duration_since(at).as_millis();
+        old?;
+        let bits = u128::from(bytes.saturating_sub(before)) * 8;
+        u32::try_from(bits / milliseconds.max(1)).ok()
+    }
+}
+
+impl Tiers {
+    pub(super) fn new(parts: &Parts) -> Self {
+        let pictures = parts
+            .ladder
+            .tiers
+            .iter()
+            .map(|tier| Picture {
+                // Even, because the colours have half the size.
+                width: (parts.sent.width * tier.height)
+                    .div_ceil(parts.sent.height.max(1))
+                    .next_multiple_of(2),
+                height: tier.height,
+                framerate: tier.framerate.min(parts.sent.framerate),
+            })
+            .collect();
+        Self {
+            ladder: Ladder::new(parts.ladder.clone()),
+            pictures,
+            rates: BTreeMap::new(),
+            look_at: None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.look_at, self.ladder.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+impl Engine {
+    /// What a branch makes: the size of its tier.
+    pub(super) fn picture_of(&self, id: BranchId) -> Option<Picture> {
+        self.tiers
+            .pictures
+            .get(id.tier)
+            .filter(|_| !id.is_sound())
+            .copied()
+    }
+
+    /// How much a branch yields at present, or is to yield at first.
+    pub(super) fn rate_of(&self, id: BranchId) -> Rate {
+        if id.is_sound() {
+            return Rate {
+                kbps: self.parts.audio_kbps,
+                framerate: 0,
+            };
+        }
+        let tier = self.parts.ladder.tiers.get(id.tier);
+        let known = self.tiers.rates.get(&id).copied();
+        known.unwrap_or_else(|| Rate {
+            kbps: tier.map_or(0, |tier| tier.most_kbps),
+            framerate: tier.map_or(0, |tier| tier.framerate),
+        })
+    }
+
+    /// A tier as people call it, such as `720p30`.
+    fn tier_name(&self, tier: usize) -> Option<String> {
+        let picture = self.tiers.pictures.get(tier)?;
+        Some(format!("{}p{}", picture.height, picture.framerate))
+    }
+
+    pub(super) fn place_name(&self, place: Place) -> Option<String> {
+        match place {
+            Place::Tier(tier) => self.tier_name(tier),
+            Place::Paused(why) => Some(format!("paused: {why}")),
+        }
+    }
+
+    pub(super) fn branch_name(&self, id: BranchId) -> String {
+        let codec = id.codec.encoding_name();
+        let tier = self.tier_name(id.tier).filter(|_| !id.is_sound());
+        tier.map_or_else(|| codec.to_owned(), |tier| format!("{codec} {tier}"))
+    }
+
+    /// A link has chosen its codec.
+    pub(super) fn climb(&mut self, now: Instant, key: &Key, codec: Codec) {
+        let peer = key.clone();
+        self.tiers.ladder.handle(now, Input::Join { peer, codec });
+        if let Some(height) = self.links.get(key).and_then(|link| link.shown) {
+            self.tell_shown(now, key, Some(height));
+        }
+        self.follow(now);
+    }
+
+    /// The other side of a link says at what height it shows us.
+    pub(super) fn tell_shown(&mut self, now: Instant, key: &Key, height: Option<u32>) {
+        let peer = key.clone();
+        self.tiers.ladder.handle(now, Input::Show { peer, height });
+        self.follow(now);
+    }
+
+    pub(super) fn step_off(&mut self, now: Instant, key: &Key) {
+        let peer = key.clone();
+        self.tiers.ladder.handle(now, Input::Leave { peer });
+        self.follow(now);
+    }
+
+    /// Tells the ladder what is known of each way, if it is time.
+    pub(super) fn adapt(&mut self, now: Instant) {
+        if self.tiers.look_at.is_some_and(|at| at <= now) {
+            let mut seen = Vec::new();
+            for (key, link) in &mut self.links {
+                if !link.gate.is_open() || link.codec.is_none() {
+                    continue;
+                }
+                let TransportStats {
+                    rtt_ms,
+                    loss_out,
+                    twcc_loss,
+                    ..
+                } = link.transport();
+                let sent = link.sent.count(now, link.path.sent());
+                // Of one who is not heard of any more, nothing is known.
+                let heard = link.sent.hears(now, link.arrivals.packets.load(Relaxed));
+                if let (Some(sent_kbps), true) = (sent, heard) {
+                    let seen_now = Seen {
+                        estimate_kbps: link.path.estimate().map(|bits| bits / 1000),
+                        sent_kbps,
+                        loss: twcc_loss.or(loss_out),
+                        rtt: rtt_ms.map(|ms| Duration::from_secs_f64(ms / 1000.0)),
+                    };
+                    seen.push((key.clone(), seen_now));
+                }
+            }
+            for (peer, seen) in seen {
+                self.tiers.ladder.handle(now, Input::Seen { peer, seen });
+                self.follow(now);
+            }
+            // Whoever waits for a keyframe that was lost is helped here.
+            for key in self.links.keys().cloned().collect::<Vec<_>>() {
+                self.subscribe(now, &key);
+            }
+        } else if self.tiers.ladder.deadline().is_some_and(|at| at <= now) {
+            self.tiers.ladder.handle(now, Input::Tick);
+            self.follow(now);
+        }
+        let up = self.links.values().any(|link| link.codec.is_some());
+        self.tiers.look_at = match self.tiers.look_at {
+            Some(at) if at > now => Some(at),
+            _ => up.then_some(now + LOOK),
+        };
+    }
+
+    /// Does what the ladder decided.
+    fn follow(&mut self, now: Instant) {
+        while let Some(output) = self.tiers.ladder.poll() {
+            match output {
+                Output::Rate { codec, tier, rate } => {
+                    let id = BranchId { codec, tier };
+                    let rate = Rate {
+                        kbps: rate.kbps,
+                        framerate: rate.framerate,
+                    };
+                    tracing::debug!(?id, %rate, "rate");
+                    self.tiers.rates.insert(id, rate);
+                    self.set_rate(now, id, rate);
+                }
+                Output::End { codec, tier } => {
+                    self.tiers.rates.remove(&BranchId { codec, tier });
+                }
+                Output::Move { peer, place } => self.moved(now, &peer, place),
+            }
+        }
+    }
+
+    fn moved(&mut self, now: Instant, key: &Key, place: Place) {
+        let Some(link) = self.links.get_mut(key) else {
+            return;
+        };
+        tracing::debug!(link = %key.link, ?place, "place");
+        link.place = Some(place);
+        self.place_branches(now);
+        self.subscribe(now, key);
+    }
+}

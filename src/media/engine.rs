@@ -562,6 +562,11 @@ impl Engine {
             } => self.tell(now, &Key { link, generation }, Input::Candidate(candidate)),
             Command::Close { link, generation } => self.forget(now, &Key { link, generation }),
             Command::Own(media) => self.media = media,
+            Command::Show { link, height } => {
+                for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
+                    known.1.shown = Some(height);
+                }
+            }
             Command::Label { link, name } => {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;

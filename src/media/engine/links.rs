@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
     pub(super) outlets: Outlets,
+    /// At what height the other side shows us, if it has said so.
+    pub(super) shown: Option<u32>,
     /// The mixes know of it.
     pub(super) is_mixed: bool,
     /// Audio and video, once the gate is open.
@@ -113,6 +115,7 @@ impl Engine {
                 arrivals,
                 transport,
                 outlets,
+                shown: None,
                 is_mixed: false,
                 sources: None,
                 audio: None,

@@ -7,6 +7,7 @@
 
 mod branches;
 mod feed;
+mod heights;
 mod links;
 mod orders;
 
@@ -36,6 +37,7 @@ use super::{
 use crate::{protocol, room::KeyframeLimiter, sdp::Codec};
 use branches::{Slot, Starting};
 use feed::{Feed, FeedState};
+use heights::Heights;
 use links::Link;
 use orders::{Order, Orders};
 
@@ -80,8 +82,15 @@ pub struct Parts {
     pub mixes: Arc<dyn Mixes>,
 }
 
+/// Takes at what height somebody is shown from here on, in pixels of the composed picture; 0: not at
+/// all. Called from any thread; does not block.
+pub type TellHeight = Arc<dyn Fn(u64, u32) + Send + Sync>;
+
 /// Where what members send is shown and heard. Called on the engine's thread; must not block.
 pub trait Mixes: Send + Sync {
+    /// Who is told at what height each is shown, whenever that changes. Called once, before anybody
+    /// comes.
+    fn tell_heights(&self, tell: TellHeight);
     /// Somebody comes, under a key that was never used before. The outlets are to lead to where
     /// this one is shown and heard, whenever there is such a place.
     fn add(&self, key: u64, name: &str, outlets: Outlets);
@@ -93,8 +102,9 @@ pub trait Mixes: Send + Sync {
     fn close(&self);
 }
 
-/// Nothing is shown and nothing heard.
+/// Nothing is shown and nothing heard, and nobody is told so.
 impl Mixes for () {
+    fn tell_heights(&self, _: TellHeight) {}
     fn add(&self, _: u64, _: &str, _: Outlets) {}
     fn rename(&self, _: u64, _: &str) {}
     fn remove(&self, _: u64) {}
@@ -335,6 +345,7 @@ struct Engine {
     notices: Notices,
     own: SyncSender<Message>,
     orders: Orders,
+    heights: Heights,
     links: BTreeMap<Key, Link>,
     serial: u64,
     holders: Holders<Key>,
@@ -363,6 +374,8 @@ impl Engine {
         own: SyncSender<Message>,
         orders: Orders,
     ) -> Self {
+        let heights = Heights::default();
+        parts.mixes.tell_heights(heights.teller(own.clone()));
         Self {
             camera: Feed::new(Device::Camera, parts.camera.clone()),
             microphone: Feed::new(Device::Microphone, parts.microphone.clone()),
@@ -372,6 +385,7 @@ impl Engine {
             notices,
             own,
             orders,
+            heights,
             links: BTreeMap::new(),
             serial: 0,
             holders: Holders::default(),
@@ -580,6 +594,7 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.pass_heights_on();
         for codec in self.limiter.due(now) {
             self.force_keyframe(codec);
         }

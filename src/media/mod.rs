@@ -31,7 +31,7 @@ pub mod video_mix;
 mod wall;
 
 pub use encoder::Recipe;
-pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts};
+pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts, TellHeight};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
 pub use mixer::{MixError, MixNotice, Tell};

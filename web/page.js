@@ -358,7 +358,7 @@ function happened(happening) {
       break;
     }
     case 'uplink':
-      if (media().video) say(happening.paused ? words.ofUplink(!media().audio).text : 'Others see you again.');
+      if (media().video) say(happening.paused ? words.ofPause(happening.paused, !media().audio).text : 'Others see you again.');
       break;
     case 'problem':
       console.debug('roomd', happening.code, happening.text);
@@ -668,7 +668,7 @@ function seenSelf() {
     state: 'live',
     why: null,
     failures: 0,
-    paused: session.paused ? 'network' : null,
+    paused: session.paused,
     since: 0,
     audio: null,
     video: devices.tracks.video,

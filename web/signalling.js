@@ -51,7 +51,7 @@
  *   | { type: 'link', person: Person | null, link: Link }
  *   | { type: 'track', person: Person | null, link: Link }
  *   | { type: 'people' }
- *   | { type: 'uplink', paused: boolean }
+ *   | { type: 'uplink', paused: 'network' | 'machine' | null }
  *   | { type: 'problem', code: string, text: string }
  * )} Happening
  *
@@ -94,7 +94,7 @@ const REFUSALS = new Set([
 export class Session {
   /** @type {State} */
   state = 'idle';
-  /** Our uplink carries no picture, and the others only hear us. */
+  /** Why no picture of ours is sent to anybody, although they hear us; null where one may be. */
   get paused() {
     return this.#uplink.paused;
   }
@@ -246,7 +246,7 @@ export class Session {
       state: this.state,
       why: this.why,
       room: this.room,
-      uplink: { paused: this.#uplink.paused, ...(this.#uplink.most.kbps < Infinity && this.#uplink.most) },
+      uplink: { paused: this.paused, ...(this.#uplink.most.kbps < Infinity && this.#uplink.most) },
       self: this.self && { member: this.self.member, name: this.self.name, media: this.self.media },
       people: this.people.map(({ key, member, link }) => ({
         key,
@@ -641,7 +641,7 @@ export class Session {
     else link.miss(entry.gen, entry.offerer);
     const person = this.people.find((other) => other.link === link);
     if (person) this.#show(person);
-    link.pause(this.#pausing);
+    link.pause(this.paused);
     return null;
   }
 
@@ -754,14 +754,9 @@ export class Session {
     if (!this.#uplink.judge(this.#world.now(), flows)) return;
     for (const link of this.#links.values()) {
       void link.connection?.tune();
-      link.pause(this.#pausing);
+      link.pause(this.paused);
     }
     if (paused !== this.#uplink.paused) this.#tell({ type: 'uplink', paused: this.#uplink.paused });
-  }
-
-  /** Why no picture of ours is sent to anybody. */
-  get #pausing() {
-    return this.#uplink.paused ? 'network' : null;
   }
 
   /** @param {State} state @param {string | null} why */

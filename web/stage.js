@@ -24,7 +24,7 @@
  */
 
 import { ASPECT, fitting, grid, spotlight, wanted } from './layout.js';
-import { hue, initials, ofPerson, ofTile, ofUplink } from './words.js';
+import { hue, initials, ofPerson, ofPause, ofTile } from './words.js';
 
 /** Below this, in either direction, a screen is a phone's. */
 const PHONE = 500;
@@ -263,7 +263,7 @@ class Tile {
     const muted = !seen.media.audio;
     const paused = seen.media.video ? seen.paused : null;
     const trouble = seen.self
-      ? (paused === null ? null : ofUplink(muted))
+      ? (paused === null ? null : ofPause(paused, muted))
       : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted });
     this.#tell(trouble);
     if (!seen.self && paused === null && before?.paused && this.#drawn) {

@@ -55,6 +55,10 @@ const STRAINED_MS = 4_000;
 const FELL = 0.85;
 /** How many samples back "just" is. */
 const RECENT = 4;
+/** Looks are a second apart, and two in a tab that is hidden. Later than this, it is this machine that is short of breath. */
+const LATE_MS = 2_500;
+/** For how long after a late look what is too much is put down to the machine. */
+const BREATHLESS_MS = 15_000;
 /** So much lost is more than a bad moment of a radio. */
 const LOSS = 0.05;
 /** Waiting in a queue that is ours: so much more than the way takes when it is free. */
@@ -74,8 +78,8 @@ class Past {
 }
 
 export class Uplink {
-  /** No picture is sent to anybody. */
-  paused = false;
+  /** Why no picture is sent to anybody; null where one may be. @type {'network' | 'machine' | null} */
+  paused = null;
   /** kbit/s for each picture; null before anything is known. @type {number | null} */
   #rate = null;
   /** @type {Map<string, Past>} */
@@ -90,6 +94,9 @@ export class Uplink {
   #riseAt = -Infinity;
   /** How many pictures there were. */
   #pictures = 0;
+  /** @type {number | null} */
+  #lookedAt = null;
+  #lateAt = -Infinity;
 
   /** The most that a picture may be, whoever it is for. @returns {Most} */
   get most() {
@@ -130,6 +137,9 @@ export class Uplink {
   /** Keeps the figures of each link, and sees which of them had to wait. @param {number} now @param {Flow[]} flows */
   #note(now, flows) {
     const known = new Set(flows.map(({ id }) => id));
+    const late = this.#lookedAt !== null && now - this.#lookedAt > LATE_MS;
+    this.#lookedAt = now;
+    if (late) this.#lateAt = now;
     for (const id of this.#past.keys()) if (!known.has(id)) this.#past.delete(id);
     for (const { id, available, loss, rtt, cap } of flows) {
       const past = this.#past.get(id) ?? new Past();
@@ -138,7 +148,7 @@ export class Uplink {
       const high = Math.max(0, ...past.available);
       const fell = available !== null && available < FELL * high && available < 1.5 * demand;
       const waits = rtt !== null && rtt > past.rtt + QUEUED_MS;
-      if (fell || waits || (loss ?? 0) >= LOSS) past.strainedUntil = now + STRAINED_MS;
+      if (!late && (fell || waits || (loss ?? 0) >= LOSS)) past.strainedUntil = now + STRAINED_MS;
       if (available !== null) past.available = [...past.available, available].slice(-RECENT);
       if (rtt !== null) past.rtt = Math.min(past.rtt, rtt);
     }
@@ -164,7 +174,7 @@ export class Uplink {
     // What it had to cut for has been seen, and is not to be seen twice.
     for (const past of this.#past.values()) past.forgive();
     if (rate <= LEAST_KBPS) {
-      this.paused = true;
+      this.paused = now - this.#lateAt < BREATHLESS_MS ? 'machine' : 'network';
       if (inVain) this.#pause = Math.min(PAUSE_MS.most, this.#pause * 2);
       this.#riseAt = now + this.#pause;
       return;
@@ -186,7 +196,7 @@ export class Uplink {
     const largest = Math.max(...flows.map(({ cap }) => cap));
     this.#changedAt = now;
     if (this.paused) {
-      this.paused = false;
+      this.paused = null;
       this.#rate = LEAST_KBPS;
       this.#riseAt = now + VAIN_MS;
       return;

@@ -222,12 +222,14 @@ export function ofTile({ name, state, why, failures, seconds, away = false, paus
 }
 
 /**
- * What one's own tile says while the uplink carries no picture.
+ * What one's own tile says while no picture is sent, although the camera is on.
+ * @param {string} why
  * @param {boolean} muted
  * @returns {{ text: string, short: string, details: boolean }}
  */
-export function ofUplink(muted) {
-  const text = muted ? 'Your network is slow: others do not see you.' : 'Your network is slow: others hear you but do not see you.';
+export function ofPause(why, muted) {
+  const because = why === 'machine' ? 'Your computer is too busy' : 'Your network is slow';
+  const text = `${because}: others ${muted ? 'do not see you' : 'hear you but do not see you'}.`;
   return { text, short: 'Others do not see you', details: false };
 }
 

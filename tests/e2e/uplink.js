@@ -10,12 +10,12 @@ import { invitation, RemoteDevice, WITHIN } from './remote.js';
 import { chromium, Member, Roomd, until } from './support.js';
 
 const ROOM = 'uplink';
-/** Tiles of 180 lines where there are six. */
-const VIEWPORT = { width: 900, height: 600 };
+/** Small, and large enough for tiles that ask for 180 lines where there are six. */
+const VIEWPORT = { width: 640, height: 400 };
 /** Who is at home looks at small tiles, for it is not its sight that is measured. */
 const VIEWPORT_AT_HOME = { width: 400, height: 300 };
 /** A camera that gives an encoder all that it can want to send. */
-const CAMERA = { width: 320, height: 180, fps: 15, rate: 8_000, busy: true };
+const CAMERA = { width: 320, height: 180, fps: 15, rate: 8_000, pips: true, busy: true };
 
 /**
  * Keeps the receiver of each track, which knows when the last packet of it was played. Runs in the
@@ -79,15 +79,16 @@ export class UplinkRoom {
    * @param {object} options
    * @param {string} options.uplink as `tc` writes rates: `1mbit`
    * @param {number} options.members of the room, the one at home included
-   * @param {boolean} [options.device] one of the others is a device
+   * @param {boolean} [options.device] one of the others is a device, which only listens
+   * @param {object} [options.viewport] of the others
    * @param {object} [options.camera] of the one at home
-   * @param {object} [options.cameras] of the others: by default they have none, so that two cores are enough for all
+   * @param {object} [options.cameras] cameras and microphones of the others: by default they only look and listen, so that two cores are enough for all
    * @param {Function} [options.before] runs in the page of the one at home, before its own scripts
    */
-  static async make({ uplink, members, device = false, camera = CAMERA, cameras = { camera: 'NotFoundError', rate: 8_000 }, before }) {
+  static async make({ uplink, members, device = false, viewport = VIEWPORT, camera = CAMERA, cameras = { camera: 'NotFoundError', microphone: 'NotFoundError' }, before }) {
     const room = new UplinkRoom();
     try {
-      await room.#fill({ uplink, members, device, camera, cameras, before });
+      await room.#fill({ uplink, members, device, viewport, camera, cameras, before });
     } catch (error) {
       await room.end();
       throw error;
@@ -95,7 +96,7 @@ export class UplinkRoom {
     return room;
   }
 
-  async #fill({ uplink, members, device, camera, cameras, before }) {
+  async #fill({ uplink, members, device, viewport, camera, cameras, before }) {
     const folder = await mkdtemp(join(tmpdir(), 'roomd-e2e-uplink-'));
     this.#ends.unshift(() => rm(folder, { recursive: true, force: true }));
     const hosts = await Hosts.make({ script: 'uplink.sh', env: { UPLINK: uplink } });
@@ -113,23 +114,25 @@ export class UplinkRoom {
     const away = await browse('away');
     if (device) {
       this.device = await RemoteDevice.start({
-        server, room: ROOM, name: 'Atrium', through: hosts.on('away'),
+        server, room: ROOM, name: 'Atrium', through: hosts.on('away'), screen: false,
         video: { width: 320, height: 180, framerate: 10, kbps: 300 },
       });
       this.#ends.unshift(() => this.device.stop());
     }
-    const visit = async (browser, name, number, devices, viewport, hook) => {
-      const member = await Member.open(browser, await invitation(server, ROOM), { name, number, devices, viewport, before: hook });
+    const visit = async (browser, name, number, devices, size, hook) => {
+      const member = await Member.open(browser, await invitation(server, ROOM), { name, number, devices, viewport: size, before: hook });
       await member.join();
       await member.inside();
       return member;
     };
     for (let number = 4; this.others.length < members - 1 - (device ? 1 : 0); number += 1) {
-      this.others.push(await visit(away, `Away ${number}`, number, cameras, VIEWPORT, keepReceivers));
+      this.others.push(await visit(away, `Away ${number}`, number, cameras, viewport, keepReceivers));
     }
     this.member = await visit(this.home, 'Home', 2, camera, VIEWPORT_AT_HOME, before);
-    for (const other of this.others) await other.listens(this.member, { within: WITHIN });
-    if (this.device) await until('the device hears who is at home', async () => (await this.device.links()).Home?.media?.sounds_in > 0, { within: WITHIN });
+    for (const other of this.others) {
+      await until(`${other.name} gets packets from who is at home`, async () => (await other.person('Home'))?.link?.stats?.packets > 0, { within: WITHIN });
+    }
+    if (this.device) await until('the device gets sound from who is at home', async () => (await this.device.links()).Home?.media?.sounds_in > 0, { within: WITHIN });
   }
 
   /** From here on. */

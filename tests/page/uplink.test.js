@@ -84,7 +84,7 @@ test('a line that is too little for all is shared, alike for all, and is hardly 
       assert.ok(line.full <= 60, what);
       const mean = pictures.reduce((sum, one) => sum + one, 0) / pictures.length;
       assert.ok(mean > 0.5 * share && mean <= share, what);
-      assert.equal(line.uplink.paused, false, what);
+      assert.equal(line.uplink.paused, null, what);
     }
   }
 });
@@ -92,7 +92,7 @@ test('a line that is too little for all is shared, alike for all, and is hardly 
 test('where not even the smallest picture fits there is only sound, and trials are ever rarer', () => {
   const line = new Line({ kbps: 5 * SOUND_KBPS + 100, links: 5 });
   line.pass(30);
-  assert.equal(line.uplink.paused, true);
+  assert.equal(line.uplink.paused, 'network');
   assert.deepEqual(line.uplink.most, { height: 0, kbps: 0, framerate: 0 });
   line.full = 0;
   const story = line.pass(600);
@@ -124,10 +124,22 @@ test('one member on a bad line of its own takes nothing from the others', () => 
   }
 });
 
+test('a machine that looks late accuses no line, and is named when it cannot go on', () => {
+  const late = new Line({ kbps: 10_000, links: 5 });
+  late.pass(30);
+  const slow = { ...late.about, kbps: 5 * SOUND_KBPS };
+  const { now } = late;
+  const seen = (at) => late.uplink.judge(at, late.links.map(({ id }) => ({ id, available: 30, sent: 50, loss: 0.3, rtt: 900, cap: slow.cap })));
+  for (let look = 1; look <= 5; look += 1) seen(now + look * 3_000);
+  assert.equal(late.uplink.most.kbps, Infinity);
+  for (let look = 1; look <= 14; look += 1) seen(now + 15_000 + look * 1_000);
+  assert.equal(late.uplink.paused, 'machine');
+});
+
 test('who sends no picture is not judged by it, and a newcomer to a full line makes all smaller', () => {
   const none = new Line({ kbps: 100, links: 5, cap: 0 });
   none.pass(60);
-  assert.equal(none.uplink.paused, false);
+  assert.equal(none.uplink.paused, null);
 
   const line = new Line({ kbps: 1_000, links: 2 });
   line.pass(60);

@@ -25,11 +25,12 @@ fn client_type(message: &Client) -> &'static str {
         Client::Candidate(_) => "candidate",
         Client::Again(_) => "again",
         Client::Show(_) => "show",
+        Client::Sending(_) => "sending",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }
 }
-const CLIENT_TYPES: usize = 11;
+const CLIENT_TYPES: usize = 12;
 
 fn server_type(message: &Server) -> &'static str {
     match message {
@@ -41,13 +42,14 @@ fn server_type(message: &Server) -> &'static str {
         Server::Answer(_) => "answer",
         Server::Candidate(_) => "candidate",
         Server::Show(_) => "show",
+        Server::Sending(_) => "sending",
         Server::Ice { .. } => "ice",
         Server::Error(_) => "error",
         Server::Pong {} => "pong",
         Server::Bye(_) => "bye",
     }
 }
-const SERVER_TYPES: usize = 12;
+const SERVER_TYPES: usize = 13;
 
 #[test]
 fn every_sample_reads_and_writes_back_the_same() {

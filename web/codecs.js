@@ -109,16 +109,36 @@ export function preference(receiver, kind, name) {
 }
 
 /**
+ * The most that a picture may be, whoever it is for.
+ * @typedef {object} Most
+ * @property {number} height in pixels; 0: no picture at all
+ * @property {number} kbps
+ * @property {number} framerate
+ */
+
+/** @type {Most} */
+export const UNLIMITED = { height: 720, kbps: Infinity, framerate: 30 };
+
+/**
  * How to encode for a peer that displays us at `shown` pixels of height.
  * @param {number | null} shown 0: not at all; null: it has not said
  * @param {number} height of our own picture, 0 when unknown
+ * @param {Most} most
  */
-export function encodingFor(shown, height) {
-  if (shown === 0) return { active: false, scaleResolutionDownBy: 1, maxBitrate: 100_000 };
-  const wanted = shown ?? 720;
+export function encodingFor(shown, height, most = UNLIMITED) {
+  const wanted = Math.min(shown ?? UNLIMITED.height, most.height);
+  if (wanted === 0) return { active: false, scaleResolutionDownBy: 1, maxBitrate: 100_000, maxFramerate: 30 };
   // Only whole steps, so that a tile that grows by a pixel does not change the picture's size.
-  const scale = [4, 3, 2, 1.5].find((step) => height / step >= wanted) ?? 1;
+  const scale = [8, 6, 4, 3, 2, 1.5].find((step) => height / step >= wanted) ?? 1;
   const sent = height > 0 ? height / scale : wanted;
-  const maxBitrate = sent >= 700 ? 1_700_000 : sent >= 450 ? 1_000_000 : sent >= 300 ? 600_000 : 250_000;
-  return { active: true, scaleResolutionDownBy: scale, maxBitrate };
+  const maxBitrate = Math.min(most.kbps * 1_000, bitrateOf(sent));
+  return { active: true, scaleResolutionDownBy: scale, maxBitrate, maxFramerate: most.framerate };
+}
+
+/** Bits a second that a picture of this height takes at 30 frames a second. @param {number} height */
+function bitrateOf(height) {
+  if (height >= 700) return 1_700_000;
+  if (height >= 450) return 1_000_000;
+  if (height >= 300) return 600_000;
+  return height >= 150 ? 250_000 : 120_000;
 }

@@ -22,7 +22,8 @@
  * @property {() => string | null} videoCodec the codec that we offer on this link
  * @property {() => { audio: boolean, video: boolean }} theirMedia what the other side says it sends
  * @property {() => boolean} visible whether the page is on a screen at all
- * @property {(what: 'state' | 'track' | 'height') => void} changed
+ * @property {() => import('./codecs.js').Most} most that a picture of ours may be, whoever it is for
+ * @property {(what: 'state' | 'track' | 'height' | 'paused') => void} changed
  */
 
 import { encodingFor, preference } from './codecs.js';
@@ -50,6 +51,8 @@ const WELL_MS = 30_000;
 /** Between two samples of about one second; more means that this machine slept or is overloaded, and its figures say nothing of the other. */
 const SLEPT_MS = 2_500;
 const KINDS = /** @type {('audio' | 'video')[]} */ (['audio', 'video']);
+/** Headers of IPv4 and UDP. */
+const UDP_BYTES = 28;
 /** The protocol's limit for one side of a generation. */
 const MOST_CANDIDATES = 64;
 
@@ -70,6 +73,10 @@ export class Link {
   showing = null;
   /** At what height the other side shows us; null: it has not said. @type {number | null} */
   shown = null;
+  /** Why the other side has paused its picture, while it has. @type {string | null} */
+  paused = null;
+  /** Why we have paused ours; undefined as long as we never have. @type {string | null | undefined} */
+  #pausing;
   /** @type {Reason | null} an `again` that has to wait for the signalling */
   #owed = null;
   #again = 0;
@@ -165,6 +172,7 @@ export class Link {
       this.connection?.flush();
     }
     if (this.showing !== null) this.#host.send({ t: 'show', link: this.id, height: this.showing });
+    if (this.#pausing !== undefined) this.#host.send({ t: 'sending', link: this.id, paused: this.#pausing });
   }
 
   /**
@@ -175,6 +183,7 @@ export class Link {
     if (this.showing === height) return;
     if (this.showing === 0 || height === 0) this.connection?.fresh();
     this.showing = height;
+    if (height === 0) this.#spare();
     this.#host.send({ t: 'show', link: this.id, height });
   }
 
@@ -183,6 +192,28 @@ export class Link {
     this.shown = height;
     void this.connection?.tune();
     this.#host.changed('height');
+  }
+
+  /** Says why our own picture is paused, or that it goes on. @param {string | null} why */
+  pause(why) {
+    // Who never paused is known to send.
+    if ((this.#pausing ?? null) === why) return;
+    this.#pausing = why;
+    this.#host.send({ t: 'sending', link: this.id, paused: why });
+  }
+
+  /** The other side has paused its picture, or goes on. @param {string | null} why */
+  pausedBy(why) {
+    if (this.paused === why) return;
+    this.paused = why;
+    this.connection?.fresh();
+    if (why !== null) this.#spare();
+    this.#host.changed('paused');
+  }
+
+  /** A picture that is not to come is not missing. */
+  #spare() {
+    if (this.state === 'broken' && this.why === 'dark') this.well();
   }
 
   /** @param {LinkState} state @param {Reason | null} why */
@@ -413,7 +444,7 @@ class Connection {
     const sender = this.#senders.video;
     if (!sender || !this.settled || this.#closed) return;
     const height = sender.track?.getSettings?.().height ?? 0;
-    const wanted = encodingFor(this.#link.shown, height);
+    const wanted = encodingFor(this.#link.shown, height, this.#host.most());
     try {
       const parameters = sender.getParameters();
       if (!parameters.encodings?.length) return;
@@ -422,6 +453,23 @@ class Connection {
     } catch {
       // A wish, not a need: the picture goes on at the size it has.
     }
+  }
+
+  /** How the sending goes, for the budget of all links; null as long as nothing is known. @returns {import('./uplink.js').Flow | null} */
+  get flow() {
+    const sender = this.#senders.video;
+    const { sample } = this;
+    if (!sample || !this.settled || this.#pc.connectionState !== 'connected') return null;
+    const height = sender?.track?.getSettings?.().height ?? 0;
+    const plain = encodingFor(this.#link.shown, height);
+    return {
+      id: `${this.#link.id}/${this.#generation}`,
+      available: sample.available,
+      sent: sample.kbpsWire,
+      loss: sample.lossOut,
+      rtt: sample.rttOut,
+      cap: sender?.track && plain.active ? plain.maxBitrate / 1_000 : 0,
+    };
   }
 
   /** Says what could not be said while the signalling was away. */
@@ -444,7 +492,7 @@ class Connection {
     const trouble = this.#marks.judge(sample, {
       slept: before !== null && sample.at - before.at > SLEPT_MS,
       media: this.#host.theirMedia(),
-      shown: this.#link.showing !== 0 && this.#host.visible(),
+      shown: this.#link.showing !== 0 && this.#link.paused === null && this.#host.visible(),
     });
     if (this.#link.state === 'live') {
       if (trouble) this.#fail(trouble);
@@ -610,6 +658,14 @@ class Connection {
  * @property {number} bytesOut
  * @property {number} kbpsIn
  * @property {number} kbpsOut
+ * @property {number} sentOut bytes on the wire in all, as far as the browser counts them
+ * @property {number} kbpsWire the same as a rate
+ * @property {number | null} available kbit/s that the browser takes the way there to carry; Firefox does not say
+ * @property {number | null} lossOut part of our packets that the other side has not had, where it has just said so
+ * @property {number | null} rttOut in milliseconds, where the other side has just said so
+ * @property {number} reportAt when it said so last
+ * @property {number} heightOut of the outgoing picture
+ * @property {number} fpsOut
  * @property {number} fps
  * @property {number} height of the incoming picture
  * @property {number | null} rtt in milliseconds
@@ -628,8 +684,10 @@ function summary(report, before, at) {
   /** @type {Sample} */
   const sample = {
     at, packets: 0, pictures: 0, frames: 0, lost: 0, bytesIn: 0, bytesOut: 0, kbpsIn: 0, kbpsOut: 0,
+    sentOut: 0, kbpsWire: 0, available: null, lossOut: null, rttOut: null, reportAt: before?.reportAt ?? 0, heightOut: 0, fpsOut: 0,
     fps: 0, height: 0, rtt: null, codecIn: '', codecOut: '', path: '',
   };
+  let pairSent = 0;
   const codec = (/** @type {string} */ id) => report.get(id)?.mimeType?.split('/')[1] ?? '';
   report.forEach((entry) => {
     if (entry.type === 'inbound-rtp') {
@@ -645,9 +703,24 @@ function summary(report, before, at) {
       }
     } else if (entry.type === 'outbound-rtp') {
       sample.bytesOut += entry.bytesSent ?? 0;
-      if (entry.kind === 'video') sample.codecOut = codec(entry.codecId);
-    } else if (entry.type === 'candidate-pair' && entry.state === 'succeeded' && entry.nominated) {
+      if (entry.kind === 'video') {
+        sample.codecOut = codec(entry.codecId);
+        sample.heightOut = entry.frameHeight ?? 0;
+        sample.fpsOut = Math.round(entry.framesPerSecond ?? 0);
+      }
+    } else if (entry.type === 'remote-inbound-rtp') {
+      // A report is good for one sample: sound has one in some seconds only.
+      if (entry.timestamp <= (before?.reportAt ?? 0)) return;
+      sample.reportAt = Math.max(sample.reportAt, entry.timestamp);
+      sample.lossOut = Math.max(sample.lossOut ?? 0, entry.fractionLost ?? 0);
+      if (typeof entry.roundTripTime === 'number') sample.rttOut = Math.max(sample.rttOut ?? 0, Math.round(entry.roundTripTime * 1000));
+    } else if (entry.type === 'candidate-pair' && entry.nominated && (entry.bytesSent ?? 0) >= pairSent) {
+      // Of several that were taken one after the other, the one in use has carried most. It may be
+      // under a check at this moment, and carries all the same.
+      pairSent = entry.bytesSent ?? 0;
       if (typeof entry.currentRoundTripTime === 'number') sample.rtt = Math.round(entry.currentRoundTripTime * 1000);
+      sample.sentOut = (entry.bytesSent ?? 0) + UDP_BYTES * (entry.packetsSent ?? 0);
+      if (typeof entry.availableOutgoingBitrate === 'number') sample.available = Math.round(entry.availableOutgoingBitrate / 1000);
       sample.path = report.get(entry.localCandidateId)?.candidateType ?? '';
     }
   });
@@ -655,6 +728,9 @@ function summary(report, before, at) {
     const rate = (/** @type {number} */ bytes) => Math.max(0, Math.round((bytes * 8) / (at - before.at)));
     sample.kbpsIn = rate(sample.bytesIn - before.bytesIn);
     sample.kbpsOut = rate(sample.bytesOut - before.bytesOut);
+    // While a path is checked again it has no figures, and a new one begins with none.
+    const same = before.sentOut > 0 && sample.sentOut >= before.sentOut;
+    sample.kbpsWire = same ? rate(sample.sentOut - before.sentOut) : before.kbpsWire;
   }
   return sample;
 }

@@ -206,6 +206,7 @@ function build() {
   }
   window.addEventListener('online', () => session.nudge());
   document.addEventListener('visibilitychange', () => {
+    session.appear();
     if (document.visibilityState !== 'visible') return;
     session.nudge();
     void keepScreenOn();
@@ -356,6 +357,9 @@ function happened(happening) {
       if (before.media.audio !== now.audio) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
       break;
     }
+    case 'uplink':
+      if (media().video) say(happening.paused ? words.ofPause(happening.paused, !media().audio).text : 'Others see you again.');
+      break;
     case 'problem':
       console.debug('roomd', happening.code, happening.text);
       break;
@@ -643,6 +647,7 @@ function seenOf({ key, member, link }) {
     state: link?.state ?? 'none',
     why: link?.why ?? null,
     failures: link?.failures ?? 0,
+    paused: link?.paused ?? null,
     since: link?.since ?? 0,
     audio: link?.connection?.tracks.audio ?? null,
     video: link?.connection?.tracks.video ?? null,
@@ -663,6 +668,7 @@ function seenSelf() {
     state: 'live',
     why: null,
     failures: 0,
+    paused: session.paused,
     since: 0,
     audio: null,
     video: devices.tracks.video,

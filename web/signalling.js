@@ -37,6 +37,7 @@
  * @property {number} key the same for as long as the person is shown
  * @property {Member} member
  * @property {Link | null} link
+ * @property {number | null} height at which it is displayed; null: not said yet
  *
  * @typedef {'idle' | 'connecting' | 'joined' | 'reconnecting' | 'refused' | 'ended'} State
  *
@@ -50,6 +51,7 @@
  *   | { type: 'link', person: Person | null, link: Link }
  *   | { type: 'track', person: Person | null, link: Link }
  *   | { type: 'people' }
+ *   | { type: 'uplink', paused: 'network' | 'machine' | null }
  *   | { type: 'problem', code: string, text: string }
  * )} Happening
  *
@@ -63,6 +65,7 @@
 
 import { capabilities, chooseVideo } from './codecs.js';
 import { Link } from './link.js';
+import { Uplink } from './uplink.js';
 
 export { Link };
 
@@ -91,6 +94,11 @@ const REFUSALS = new Set([
 export class Session {
   /** @type {State} */
   state = 'idle';
+  /** Why no picture of ours is sent to anybody, although they hear us; null where one may be. */
+  get paused() {
+    return this.#uplink.paused;
+  }
+
   /** What the state does not say: why it ended, or whether it is reconnecting after a loss, a restart or in vain so far. @type {string | null} */
   why = null;
   /** Since when the server is out of reach, on the world's clock. @type {number | null} */
@@ -125,6 +133,7 @@ export class Session {
   /** @type {RTCIceServer[]} */
   #ice = [];
   #relayOnly = false;
+  #uplink = new Uplink();
   /** @type {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} */
   #tracks = { audio: null, video: null };
   /** This wish has been granted before, so that what comes next is a return. */
@@ -199,7 +208,25 @@ export class Session {
    * @param {number} height in device pixels; 0: not at all
    */
   show(key, height) {
-    this.people.find((person) => person.key === key)?.link?.show(height);
+    const person = this.people.find((other) => other.key === key);
+    if (!person) return;
+    person.height = height;
+    this.#show(person);
+  }
+
+  /** The page has come onto a screen, or has left it: then nobody needs to send it a picture. */
+  appear() {
+    for (const person of this.people) this.#show(person);
+  }
+
+  /** A link may begin long after its person was given a place, and the page be hidden before either. @param {Person} person */
+  #show({ link, height }) {
+    const shown = this.#visible ? height : 0;
+    if (shown !== null) link?.show(shown);
+  }
+
+  get #visible() {
+    return this.#world.visible?.() ?? true;
   }
 
   /** Something changed outside: tries at once what would have been tried later. */
@@ -219,6 +246,7 @@ export class Session {
       state: this.state,
       why: this.why,
       room: this.room,
+      uplink: { paused: this.paused, ...(this.#uplink.most.kbps < Infinity && this.#uplink.most) },
       self: this.self && { member: this.self.member, name: this.self.name, media: this.self.media },
       people: this.people.map(({ key, member, link }) => ({
         key,
@@ -237,6 +265,7 @@ export class Session {
           kept: link.kept,
           showing: link.showing,
           shown: link.shown,
+          paused: link.paused,
           stats: link.connection?.sample ?? null,
         },
       })),
@@ -355,6 +384,7 @@ export class Session {
       case 'answer': return this.#links.get(message.link)?.answer(message);
       case 'candidate': return this.#links.get(message.link)?.candidate(message);
       case 'show': return this.#links.get(message.link)?.shownAt(message.height);
+      case 'sending': return this.#links.get(message.link)?.pausedBy(message.paused ?? null);
       case 'ice': this.#ice = message.servers; return undefined;
       case 'error': return this.#onError(message);
       case 'bye': return this.#onBye(message);
@@ -450,6 +480,10 @@ export class Session {
     this.#become('joined', null);
     if (since !== null && !first) this.#tell({ type: 'back', after: this.#world.now() - since });
     this.#tell({ type: 'people' });
+    if (first) {
+      this.#uplink = new Uplink();
+      this.#uplink.begin(this.people.length);
+    }
     this.#clear('watch');
     this.#watch();
   }
@@ -538,8 +572,9 @@ export class Session {
     const person = this.#personOf(member.member);
     if (!person) {
       const link = [...this.#links.values()].find(({ peer }) => peer === member.member) ?? null;
-      const met = { key: ++this.#keys, member, link };
+      const met = { key: ++this.#keys, member, link, height: null };
       this.people.push(met);
+      this.#show(met);
       if (aloud) this.#tell({ type: 'came', person: met });
       return;
     }
@@ -604,6 +639,9 @@ export class Session {
     }
     if (how === 'begun') link.begin(entry.gen, entry.offerer, entry.why);
     else link.miss(entry.gen, entry.offerer);
+    const person = this.people.find((other) => other.link === link);
+    if (person) this.#show(person);
+    link.pause(this.paused);
     return null;
   }
 
@@ -682,7 +720,8 @@ export class Session {
         return theirs ? chooseVideo(this.#caps, theirs) : null;
       },
       theirMedia: () => person()?.member.media ?? { audio: false, video: false },
-      visible: () => this.#world.visible?.() ?? true,
+      visible: () => this.#visible,
+      most: () => this.#uplink.most,
       changed: (what) => {
         const link = this.#links.get(id);
         if (!link) return;
@@ -700,11 +739,24 @@ export class Session {
   #watch() {
     const timer = this.#world.setTimeout(async () => {
       await Promise.allSettled([...this.#links.values()].map((link) => link.connection?.watch()));
+      this.#budget();
       // It may have been ended, or begun anew, meanwhile.
       const goesOn = this.state === 'joined' || this.state === 'reconnecting';
       if (goesOn && this.#timers.watch === timer) this.#watch();
     }, WATCH_MS);
     this.#timers.watch = timer;
+  }
+
+  /** Divides what the uplink carries. */
+  #budget() {
+    const flows = [...this.#links.values()].map((link) => link.connection?.flow ?? null).filter((flow) => flow !== null);
+    const { paused } = this.#uplink;
+    if (!this.#uplink.judge(this.#world.now(), flows)) return;
+    for (const link of this.#links.values()) {
+      void link.connection?.tune();
+      link.pause(this.paused);
+    }
+    if (paused !== this.#uplink.paused) this.#tell({ type: 'uplink', paused: this.#uplink.paused });
   }
 
   /** @param {State} state @param {string | null} why */

@@ -15,6 +15,7 @@
  * @property {{ audio: boolean, video: boolean }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
+ * @property {string | null} paused why the picture is not sent at present, although the camera is on
  * @property {number} failures
  * @property {number} since
  * @property {MediaStreamTrack | null} audio
@@ -23,7 +24,7 @@
  */
 
 import { ASPECT, fitting, grid, spotlight, wanted } from './layout.js';
-import { hue, initials, ofPerson, ofTile } from './words.js';
+import { hue, initials, ofPerson, ofPause, ofTile } from './words.js';
 
 /** Below this, in either direction, a screen is a phone's. */
 const PHONE = 500;
@@ -259,11 +260,18 @@ class Tile {
     this.#part('.mark.cam').hidden = seen.media.video;
 
     this.#follow(seen);
+    const muted = !seen.media.audio;
+    const paused = seen.media.video ? seen.paused : null;
     const trouble = seen.self
-      ? null
-      : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away });
+      ? (paused === null ? null : ofPause(paused, muted))
+      : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted });
     this.#tell(trouble);
-    const lost = !seen.self && (seen.state === 'broken' || (seen.state === 'connecting' && this.#kept));
+    if (!seen.self && paused === null && before?.paused && this.#drawn) {
+      // The picture that was paused stands still until the next comes.
+      this.#drawn = false;
+      this.#await();
+    }
+    const lost = !seen.self && (seen.state === 'broken' || (seen.state === 'connecting' && this.#kept) || paused !== null);
     if (lost && !this.#kept) this.#keep();
     if (!lost && this.#drawn) this.#kept = false;
     element.classList.toggle('lost', lost && this.#kept && seen.media.video);
@@ -361,7 +369,7 @@ class Tile {
       }
       this.#drawn = true;
       this.#reshape();
-      const lost = this.seen?.state === 'broken';
+      const lost = this.seen?.state === 'broken' || (!this.seen?.self && this.seen?.paused !== null);
       this.element.classList.toggle('seen', !lost);
       if (!lost) {
         this.#kept = false;

@@ -193,11 +193,17 @@ export function ofMutedSpeech(keys) {
  * @param {number} about.failures
  * @param {number} about.seconds
  * @param {boolean} [about.away] its signalling is lost, so that nothing can be tried
+ * @param {string | null} [about.paused] why the other side has paused its picture
+ * @param {boolean} [about.muted]
  * @returns {{ text: string, short: string, details: boolean } | null} `short`: for a small tile;
  *   `details`: whether the technical reason is one tap away
  */
-export function ofTile({ name, state, why, failures, seconds, away = false }) {
+export function ofTile({ name, state, why, failures, seconds, away = false, paused = null, muted = false }) {
   const count = seconds >= 3 ? ` ${duration(seconds)}` : '';
+  if (state === 'live' && paused !== null) {
+    const because = paused === 'network' ? ': the network is too slow' : paused === 'machine' ? `: ${name}’s machine is too slow` : '';
+    return { text: `Picture paused${because}.${muted ? '' : ' Sound goes on.'}`, short: 'Picture paused', details: false };
+  }
   if (state === 'live' || state === 'none') return null;
   // Our own first finding may be chance; the other side's is not, and comes without a failure here.
   if (why === 'fingerprint' && failures !== 1) {
@@ -213,6 +219,18 @@ export function ofTile({ name, state, why, failures, seconds, away = false }) {
     return { text, short: `Connecting…${seconds < 8 ? '' : count}`, details: seconds >= 8 };
   }
   return { text: `${name} is reconnecting…${count}`, short: `Reconnecting…${count}`, details: seconds >= 8 };
+}
+
+/**
+ * What one's own tile says while no picture is sent, although the camera is on.
+ * @param {string} why
+ * @param {boolean} muted
+ * @returns {{ text: string, short: string, details: boolean }}
+ */
+export function ofPause(why, muted) {
+  const because = why === 'machine' ? 'Your computer is too busy' : 'Your network is slow';
+  const text = `${because}: others ${muted ? 'do not see you' : 'hear you but do not see you'}.`;
+  return { text, short: 'Others do not see you', details: false };
 }
 
 /**

@@ -176,6 +176,27 @@ impl Device {
                 video_packets,
                 frames,
             },
+            media::Event::Shown {
+                link,
+                generation,
+                height,
+            } => Input::Show {
+                link,
+                generation,
+                height,
+            },
+            media::Event::Sending {
+                link,
+                generation,
+                paused,
+            } => {
+                info!(%link, %generation, ?paused, "our picture");
+                Input::Sending {
+                    link,
+                    generation,
+                    paused,
+                }
+            }
             media::Event::Notice { what, text, good } => {
                 if good {
                     info!(?what, "{text}");
@@ -274,6 +295,9 @@ impl Device {
             }
             Output::Label { link, name } => {
                 self.media.command(media::Command::Label { link, name });
+            }
+            Output::Shown { link, height } => {
+                self.media.command(media::Command::Show { link, height });
             }
             Output::Member(_) | Output::Gone(_) => {}
             Output::Refused { code, text } => {

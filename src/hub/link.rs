@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::Offerer;
 use crate::protocol::{
-    ErrorCode, Generation, Keep, Kind, LinkId, MOST_CANDIDATES, MemberId, Reason, Role,
+    ErrorCode, Generation, Keep, Kind, LinkId, MOST_CANDIDATES, MemberId, Reason, Role, Sending,
 };
 
 /// A newcomer has this many links between offer and answer at once. More would only make each
@@ -83,6 +83,8 @@ pub(super) struct Link {
     pause: Duration,
     sent: [Sent; 2],
     shown: [Option<u32>; 2],
+    /// What each side has said of its picture.
+    sending: [Option<Sending>; 2],
 }
 
 impl Link {
@@ -110,6 +112,7 @@ impl Link {
             pause: SHORTEST_PAUSE,
             sent: [Sent::default(), Sent::default()],
             shown: [None, None],
+            sending: [None, None],
         }
     }
 
@@ -132,6 +135,7 @@ impl Link {
             pause: SHORTEST_PAUSE,
             sent: [Sent::default(), Sent::default()],
             shown: [None, None],
+            sending: [None, None],
         }
     }
 
@@ -308,6 +312,15 @@ impl Link {
 
     pub(super) fn shown(&self, side: Side) -> Option<u32> {
         self.shown[side as usize]
+    }
+
+    /// Remembers what becomes of `side`'s picture.
+    pub(super) fn sends(&mut self, side: Side, sending: Sending) {
+        self.sending[side as usize] = Some(sending);
+    }
+
+    pub(super) fn sending(&self, side: Side) -> Option<&Sending> {
+        self.sending[side as usize].as_ref()
     }
 
     fn current(&self, generation: Generation) -> Result<(), Refused> {

@@ -194,6 +194,7 @@ impl Hub {
             Client::Candidate(candidate) => self.candidate(member, candidate),
             Client::Again(again) => self.again(member, &again),
             Client::Show(show) => self.show(member, &show),
+            Client::Sending(sending) => self.sending(member, &sending),
             Client::Ping {} => {
                 self.send(conn, Server::Pong {});
                 Ok(())
@@ -345,6 +346,7 @@ fn re(message: &Client) -> &'static str {
         Client::Candidate(_) => "candidate",
         Client::Again(_) => "again",
         Client::Show(_) => "show",
+        Client::Sending(_) => "sending",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::protocol::{
     self, Again, Answer, Candidate, ErrorCode, LinkEvent, LinkId, MemberId, Offer, Problem, Reason,
-    Server, Show,
+    Sending, Server, Show,
 };
 
 impl Hub {
@@ -85,20 +85,24 @@ impl Hub {
         Ok(())
     }
 
-    /// Tells one who has come back at what height the others show it.
-    pub(super) fn tell_shown(&mut self, member: &MemberId) {
-        let shows: Vec<_> = self
-            .links
-            .values()
-            .filter_map(|link| {
-                let other = link.side(member).filter(|_| link.is_negotiated())?.other();
-                let height = link.shown(other)?;
-                let link = link.id.clone();
-                Some(Show { link, height })
-            })
+    pub(super) fn sending(&mut self, member: &MemberId, sending: &Sending) -> Result<(), Problem> {
+        let (link, side) = self.link_of(member, &sending.link)?;
+        link.sends(side, sending.clone());
+        let to = link.member(side.other()).clone();
+        self.tell(&to, Server::Sending(sending.clone()));
+        Ok(())
+    }
+
+    /// Tells one who has come back at what height the others show it, and what becomes of their
+    /// pictures.
+    pub(super) fn tell_pictures(&mut self, member: &MemberId) {
+        let links = self.links.values().filter(|link| link.is_negotiated());
+        let said: Vec<_> = links
+            .filter_map(|link| Some((link, link.side(member)?.other())))
+            .flat_map(|(link, other)| pictures(link, other))
             .collect();
-        for show in shows {
-            self.tell(member, Server::Show(show));
+        for message in said {
+            self.tell(member, message);
         }
     }
 
@@ -132,24 +136,21 @@ impl Hub {
             };
             let why = link.begin(now);
             self.tell_link(&id, LinkEvent::Begin, why);
-            self.repeat_shown(&id);
+            self.repeat_pictures(&id);
         }
     }
 
-    /// Tells both sides at what height they are shown: a height belongs to the link and outlives
-    /// its generations, but a side that came back may have thrown everything away.
-    fn repeat_shown(&mut self, id: &LinkId) {
+    /// Tells both sides what the other has said of pictures: it belongs to the link and outlives its
+    /// generations, but a side that came back may have thrown everything away.
+    fn repeat_pictures(&mut self, id: &LinkId) {
         let Some(link) = self.links.get(id) else {
             return;
         };
-        let said = [Side::Offerer, Side::Answerer].map(|side| {
-            let height = link.shown(side);
-            (link.member(side.other()).clone(), height)
-        });
-        for (member, height) in said {
-            if let Some(height) = height {
-                let link = id.clone();
-                self.tell(&member, Server::Show(Show { link, height }));
+        let said = [Side::Offerer, Side::Answerer]
+            .map(|side| (link.member(side.other()).clone(), pictures(link, side)));
+        for (member, messages) in said {
+            for message in messages {
+                self.tell(&member, message);
             }
         }
     }
@@ -226,6 +227,17 @@ impl Hub {
     fn both_here(&self, link: &Link) -> bool {
         self.is_here(&link.offerer) && self.is_here(&link.answerer)
     }
+}
+
+/// What `side` has said of pictures: at what height it shows the other's, and what becomes of its
+/// own.
+fn pictures(link: &Link, side: Side) -> Vec<Server> {
+    let shown = link.shown(side).map(|height| {
+        let link = link.id.clone();
+        Server::Show(Show { link, height })
+    });
+    let sending = link.sending(side).cloned().map(Server::Sending);
+    shown.into_iter().chain(sending).collect()
 }
 
 fn on_link(Refused(code, text): Refused, link: &LinkId) -> Problem {

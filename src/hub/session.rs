@@ -193,7 +193,7 @@ impl Hub {
             link.resumed();
         }
         self.tell_room(member);
-        self.tell_shown(member);
+        self.tell_pictures(member);
         if was_away {
             let member = member.clone();
             self.note(Note::Back { room, member });

@@ -7,6 +7,7 @@
 
 mod branches;
 mod feed;
+mod heights;
 mod links;
 mod orders;
 mod tiers;
@@ -37,6 +38,7 @@ use super::{
 use crate::{ladder, protocol, room::KeyframeLimiter, sdp::Codec};
 use branches::{Slot, Starting, describe};
 use feed::{Feed, FeedState};
+use heights::Heights;
 use links::Link;
 use orders::{Order, Orders};
 use tiers::Tiers;
@@ -88,8 +90,15 @@ pub struct Parts {
     pub mixes: Arc<dyn Mixes>,
 }
 
+/// Takes at what height somebody is shown from here on, in pixels of the composed picture; 0: not at
+/// all. Called from any thread; does not block.
+pub type TellHeight = Arc<dyn Fn(u64, u32) + Send + Sync>;
+
 /// Where what members send is shown and heard. Called on the engine's thread; must not block.
 pub trait Mixes: Send + Sync {
+    /// Who is told at what height each is shown, whenever that changes. Called once, before anybody
+    /// comes.
+    fn tell_heights(&self, tell: TellHeight);
     /// Somebody comes, under a key that was never used before. The outlets are to lead to where
     /// this one is shown and heard, whenever there is such a place.
     fn add(&self, key: u64, name: &str, outlets: Outlets);
@@ -101,8 +110,9 @@ pub trait Mixes: Send + Sync {
     fn close(&self);
 }
 
-/// Nothing is shown and nothing heard.
+/// Nothing is shown and nothing heard, and nobody is told so.
 impl Mixes for () {
+    fn tell_heights(&self, _: TellHeight) {}
     fn add(&self, _: u64, _: &str, _: Outlets) {}
     fn rename(&self, _: u64, _: &str) {}
     fn remove(&self, _: u64) {}
@@ -346,6 +356,7 @@ struct Engine {
     notices: Notices,
     own: SyncSender<Message>,
     orders: Orders,
+    heights: Heights,
     links: BTreeMap<Key, Link>,
     serial: u64,
     branches: BTreeMap<BranchId, Slot>,
@@ -376,6 +387,8 @@ impl Engine {
         own: SyncSender<Message>,
         orders: Orders,
     ) -> Self {
+        let heights = Heights::default();
+        parts.mixes.tell_heights(heights.teller(own.clone()));
         Self {
             camera: Feed::new(Device::Camera, parts.camera.clone()),
             microphone: Feed::new(Device::Microphone, parts.microphone.clone()),
@@ -386,6 +399,7 @@ impl Engine {
             notices,
             own,
             orders,
+            heights,
             links: BTreeMap::new(),
             serial: 0,
             branches: BTreeMap::new(),
@@ -574,6 +588,12 @@ impl Engine {
             } => self.tell(now, &Key { link, generation }, Input::Candidate(candidate)),
             Command::Close { link, generation } => self.forget(now, &Key { link, generation }),
             Command::Own(media) => self.media = media,
+            Command::Show { link, height } => {
+                let keys = self.links.keys().filter(|key| key.link == link);
+                for key in keys.cloned().collect::<Vec<_>>() {
+                    self.tell_shown(now, &key, Some(height));
+                }
+            }
             Command::Label { link, name } => {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;
@@ -587,6 +607,7 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.pass_heights_on();
         for id in self.limiter.due(now) {
             self.force_keyframe(id);
         }

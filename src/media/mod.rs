@@ -32,7 +32,7 @@ pub mod video_mix;
 mod wall;
 
 pub use encoder::{BranchId, Rate, Recipe};
-pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts};
+pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts, TellHeight};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
 pub use mixer::{MixError, MixNotice, Tell};
@@ -42,7 +42,7 @@ pub use station::{Choose, Picture, Settings};
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
 
-use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Reason};
+use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Pause, Reason};
 
 /// Gets GStreamer ready. Every process that touches anything else of this module does it first.
 pub fn init() -> Result<(), Error> {
@@ -84,6 +84,13 @@ pub enum Command {
     },
     /// What we send from here on.
     Own(protocol::Media),
+    /// At what height the other side of a link shows us from here on, in every generation.
+    Show {
+        /// Which link.
+        link: LinkId,
+        /// In pixels; 0: not at all.
+        height: u32,
+    },
     /// The display name of a link's other side.
     Label {
         /// Which link.
@@ -170,6 +177,24 @@ pub enum Event {
         /// Pictures decoded, in all.
         frames: u64,
     },
+    /// At what height our screen shows what comes on a link: the layout has changed.
+    Shown {
+        /// Which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// In pixels of the composed picture; 0: not at all.
+        height: u32,
+    },
+    /// Our picture is paused on a link, or goes on. In a new generation it goes on.
+    Sending {
+        /// On which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// Why it is paused; none where it goes on.
+        paused: Option<Pause>,
+    },
     /// Something that an operator should know.
     Notice {
         /// What it is about.
@@ -212,6 +237,8 @@ impl std::fmt::Debug for Event {
             Self::Traffic {
                 packets, frames, ..
             } => write!(f, "Traffic({packets} packets, {frames} frames)"),
+            Self::Shown { height, .. } => write!(f, "Shown({height})"),
+            Self::Sending { paused, .. } => write!(f, "Sending({paused:?})"),
             Self::Notice { what, text, .. } => write!(f, "Notice({what:?}: {text})"),
         }
     }

@@ -20,8 +20,8 @@ use std::{
 use gstreamer_app::AppSrc;
 
 use super::{
-    MixError, MixNotice, Mixes, Notice, Outlets, Tell, audio_mix::AudioMix, engine::now,
-    notices::Notices, receive::Outlet, retry::Retry, source, video_mix::VideoMix,
+    MixError, MixNotice, Mixes, Notice, Outlets, Tell, TellHeight, audio_mix::AudioMix,
+    engine::now, notices::Notices, receive::Outlet, retry::Retry, source, video_mix::VideoMix,
 };
 
 /// How long closing a mix or its device may take before it is left to itself.
@@ -35,6 +35,11 @@ pub(super) trait Mix: Send + 'static {
     fn label(&self, key: u64, name: &str);
     /// A member leaves, if it is there.
     fn remove(&self, key: u64);
+    /// At what height each is seen, in pixels, while the device works; nothing where nobody is seen,
+    /// because it is for the ears.
+    fn heights(&self) -> BTreeMap<u64, u32> {
+        BTreeMap::new()
+    }
     /// Ends the mix and closes its device. Returns whether that was done in time.
     fn close(&self, within: Duration) -> bool;
 }
@@ -48,6 +53,10 @@ impl Mix for VideoMix {
     }
     fn remove(&self, key: u64) {
         self.remove(key);
+    }
+    fn heights(&self) -> BTreeMap<u64, u32> {
+        let places = self.places().into_iter();
+        places.map(|(key, place)| (key, place.height)).collect()
     }
     fn close(&self, within: Duration) -> bool {
         self.close(within)
@@ -74,6 +83,9 @@ pub(super) type Make<M> = Box<dyn Fn(Tell) -> Result<M, MixError> + Send>;
 pub(super) struct Wall {
     /// In the order of their closing: the sound first, or it would be heard without its picture.
     mixes: Vec<Kept>,
+    heights: Arc<Heights>,
+    /// There is no screen, and will never be one.
+    is_blind: bool,
 }
 
 /// A mix that its thread keeps.
@@ -107,11 +119,26 @@ struct Member {
     outlets: Outlets,
 }
 
+/// Who is told at what height each is shown.
+#[derive(Default)]
+struct Heights(Mutex<Option<TellHeight>>);
+
+impl Heights {
+    fn tell(&self, key: u64, height: u32) {
+        let tell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tell) = &*tell {
+            tell(key, height);
+        }
+    }
+}
+
 /// What the mix said of itself.
 #[derive(Default)]
 struct Reports {
     failed: bool,
     faults: BTreeSet<u64>,
+    /// Whether its device works, where that changed.
+    works: Option<bool>,
 }
 
 impl Wall {
@@ -121,9 +148,12 @@ impl Wall {
         sound: Option<Make<impl Mix>>,
         notices: &Notices,
     ) -> Result<Self, MixError> {
-        let sound = sound.map(|make| Keeper::new(Notice::Speaker, |to| &to.sound, make, notices));
-        let pictures =
-            pictures.map(|make| Keeper::new(Notice::Screen, |to| &to.pictures, make, notices));
+        let heights = Arc::<Heights>::default();
+        let is_blind = pictures.is_none();
+        let sound =
+            sound.map(|make| Keeper::new(Notice::Speaker, |to| &to.sound, make, notices, &heights));
+        let pictures = pictures
+            .map(|make| Keeper::new(Notice::Screen, |to| &to.pictures, make, notices, &heights));
         let mut mixes = Vec::new();
         if let Some(keeper) = sound {
             mixes.push(keeper.start()?);
@@ -131,7 +161,11 @@ impl Wall {
         if let Some(keeper) = pictures {
             mixes.push(keeper.start()?);
         }
-        Ok(Self { mixes })
+        Ok(Self {
+            mixes,
+            heights,
+            is_blind,
+        })
     }
 
     fn change(&self, change: impl Fn(&mut State)) {
@@ -142,11 +176,23 @@ impl Wall {
 }
 
 impl Mixes for Wall {
+    fn tell_heights(&self, tell: TellHeight) {
+        let mut heights = self
+            .heights
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *heights = Some(tell);
+    }
+
     fn add(&self, key: u64, name: &str, outlets: Outlets) {
         self.change(|state| {
             let (name, outlets) = (name.to_owned(), outlets.clone());
             state.members.insert(key, Member { name, outlets });
         });
+        if self.is_blind {
+            self.heights.tell(key, 0);
+        }
     }
 
     fn rename(&self, key: u64, name: &str) {
@@ -228,12 +274,17 @@ struct Keeper<M> {
     /// It was said that it cannot be made.
     told: bool,
     inputs: BTreeMap<u64, Input>,
+    heights: Arc<Heights>,
+    /// The mix has said that its device is there, and not that it is gone.
+    works: bool,
 }
 
 /// A member as this mix knows it.
 struct Input {
     name: String,
     outlet: Outlet,
+    /// At what height it was last told to be shown.
+    height: Option<u32>,
     /// When it is put in, or put in again.
     retry: Retry,
 }
@@ -250,6 +301,7 @@ impl<M: Mix> Keeper<M> {
         outlet: fn(&Outlets) -> &Outlet,
         make: Make<M>,
         notices: &Notices,
+        heights: &Arc<Heights>,
     ) -> Self {
         Self {
             what,
@@ -261,6 +313,9 @@ impl<M: Mix> Keeper<M> {
             retry: Retry::at_once(now()),
             told: false,
             inputs: BTreeMap::new(),
+            heights: Arc::clone(heights),
+            // Until it says otherwise: one that is slow to open is there all the same.
+            works: true,
         }
     }
 
@@ -302,6 +357,7 @@ impl<M: Mix> Keeper<M> {
             state.turn
         };
         self.retry.begin(now);
+        self.works = true;
         self.mix = Some((self.make)(self.tell(turn))?);
         Ok(())
     }
@@ -317,7 +373,10 @@ impl<M: Mix> Keeper<M> {
                 return;
             }
             match notice {
-                MixNotice::Device(notice) => return tell_device(&notices, what, notice),
+                MixNotice::Device(notice) => {
+                    state.reports.works = Some(notice == source::Notice::Running);
+                    tell_device(&notices, what, notice);
+                }
                 MixNotice::Input { key, why } => {
                     tracing::warn!(mix = name(what), why, "a member cannot be mixed");
                     state.reports.faults.insert(key);
@@ -343,6 +402,7 @@ impl<M: Mix> Keeper<M> {
 
     /// Takes the mix from what it is to what it should be.
     fn follow(&mut self, now: Instant, members: &BTreeMap<u64, Member>, reports: &Reports) {
+        self.works = reports.works.unwrap_or(self.works);
         if reports.failed && self.mix.is_some() {
             self.discard(now);
         }
@@ -369,6 +429,23 @@ impl<M: Mix> Keeper<M> {
             self.make_again(now);
         }
         self.put_in(now, members);
+        self.tell_heights();
+    }
+
+    /// Says at what height each is shown, where that changed. While the mix is made again, nothing
+    /// has: it will be there in a moment. A device that is gone shows nobody.
+    fn tell_heights(&mut self) {
+        let Some(mix) = &self.mix else {
+            return;
+        };
+        for (key, height) in mix.heights() {
+            let height = if self.works { height } else { 0 };
+            if let Some(input) = self.inputs.get_mut(&key)
+                && input.height.replace(height) != Some(height)
+            {
+                self.heights.tell(key, height);
+            }
+        }
     }
 
     fn put_in(&mut self, now: Instant, members: &BTreeMap<u64, Member>) {
@@ -379,6 +456,7 @@ impl<M: Mix> Keeper<M> {
             let input = self.inputs.entry(*key).or_insert_with(|| Input {
                 name: member.name.clone(),
                 outlet: (self.outlet)(&member.outlets).clone(),
+                height: None,
                 retry: Retry::at_once(now),
             });
             if input.is_in() {

@@ -18,6 +18,7 @@ macro_rules! files {
 
 static FILES: &[(&str, &[u8])] = files! {
     "codecs.js"
+    "uplink.js"
     "devices.js"
     "icon.svg"
     "index.html"

@@ -31,6 +31,8 @@ pub enum Client {
     Again(Again),
     /// Says at what height a member is displayed.
     Show(Show),
+    /// Says what becomes of our picture on a link.
+    Sending(Sending),
     /// Asks for a `pong`, because a page cannot send WebSocket pings.
     Ping {},
     /// Ends the session at once, so that nobody waits for it to come back.
@@ -57,6 +59,8 @@ pub enum Server {
     Candidate(Candidate),
     /// At what height the other side of a link shows us.
     Show(Show),
+    /// What becomes of the other side's picture on a link.
+    Sending(Sending),
     /// Fresh ICE servers, before the old credentials end.
     Ice {
         /// All of them; they replace those known.
@@ -370,6 +374,30 @@ pub struct Show {
     pub link: LinkId,
     /// The height in pixels of the other side's picture here; 0 when it is not shown.
     pub height: u32,
+}
+
+/// `sending`, in both directions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sending {
+    /// On which link.
+    pub link: LinkId,
+    /// Why the picture of the one who says so is paused here, while its sound goes on. None: it is
+    /// sent as the other side displays it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+}
+
+/// Why a picture is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pause {
+    /// The network between the two, or the sender's own, does not carry even the smallest.
+    Network,
+    /// The sender's machine cannot encode another.
+    Machine,
+    /// Any reason that a later version knows.
+    #[serde(other)]
+    Other,
 }
 
 /// `bye`, in both directions.

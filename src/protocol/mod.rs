@@ -15,8 +15,8 @@ pub use ice::IceServer;
 pub use id::{Generation, IdError, LinkId, MemberId, NodeId, RoomName, Secret, SessionId};
 pub use message::{
     Again, Answer, Bye, Candidate, Caps, Client, Codec, Ending, ErrorCode, Hello, Join, Keep, Kind,
-    Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Problem, Reason, Resume, Role,
-    Room, RoomLink, RoomMember, Server, Show, Welcome,
+    Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Pause, Problem, Reason, Resume,
+    Role, Room, RoomLink, RoomMember, Sending, Server, Show, Welcome,
 };
 pub use read::{read_client, read_server};
 

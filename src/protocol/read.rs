@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::{
     Again, Bye, Candidate, Caps, Client, ErrorCode, Generation, Hello, Join, Keep,
     LARGEST_CANDIDATE, LARGEST_FRAME, LARGEST_SDP, LONGEST_MID, LONGEST_NAME, LONGEST_PIN, Link,
-    MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Server, Show, Welcome,
+    MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Sending, Server, Show,
+    Welcome,
 };
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub fn read_client(text: &str) -> Result<Client, Problem> {
         "candidate" => fields.candidate().map(Client::Candidate),
         "again" => fields.again().map(Client::Again),
         "show" => fields.show().map(Client::Show),
+        "sending" => fields.sending().map(Client::Sending),
         "ping" => Ok(Client::Ping {}),
         "bye" => fields.bye().map(Client::Bye),
         _ => Err(unknown()),
@@ -55,6 +57,7 @@ pub fn read_server(text: &str) -> Result<Server, Problem> {
         "answer" => fields.description().map(Server::Answer),
         "candidate" => fields.candidate().map(Server::Candidate),
         "show" => fields.show().map(Server::Show),
+        "sending" => fields.sending().map(Server::Sending),
         "ice" => fields
             .need("servers", "a list of ICE servers")
             .map(|servers| Server::Ice { servers }),
@@ -193,6 +196,13 @@ impl Fields {
         Ok(Show {
             link: self.need("link", LINK_ID)?,
             height: self.need("height", "a height in pixels")?,
+        })
+    }
+
+    fn sending(&self) -> Result<Sending, Problem> {
+        Ok(Sending {
+            link: self.need("link", LINK_ID)?,
+            paused: self.maybe("paused", "a reason, as a text, or null")?,
         })
     }
 

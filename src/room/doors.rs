@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::protocol::{
     Caps, Client, Codec, ErrorCode, Generation, IceServer, Kind, LinkId, Media, MemberId, NodeId,
-    Reason, RoomMember, RoomName, Secret, Server,
+    Pause, Reason, RoomMember, RoomName, Secret, Server,
 };
 
 /// Who we are and what we ask for.
@@ -101,6 +101,24 @@ pub enum Input {
         /// Decoded pictures.
         frames: u64,
     },
+    /// At what height our screen shows the other side from here on.
+    Show {
+        /// On which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// In pixels; 0: not at all.
+        height: u32,
+    },
+    /// What becomes of our picture on one link from here on.
+    Sending {
+        /// On which link.
+        link: LinkId,
+        /// In which generation.
+        generation: Generation,
+        /// Why it is paused there; none where it is sent, as it is in every new generation.
+        paused: Option<Pause>,
+    },
     /// What we send from here on.
     Media(Media),
     /// Our display name from here on.
@@ -159,6 +177,14 @@ pub enum Output {
         link: LinkId,
         /// The display name.
         name: String,
+    },
+    /// The other side of a link shows us at this height from here on. Said again after the opening
+    /// of each generation.
+    Shown {
+        /// Which link.
+        link: LinkId,
+        /// In pixels; 0: not at all.
+        height: u32,
     },
     /// Another member is new or has changed.
     Member(RoomMember),
@@ -237,6 +263,7 @@ impl fmt::Debug for Output {
                 why,
             } => write!(f, "close {link} g{generation} {why:?}"),
             Self::Label { link, name } => write!(f, "label {link} {name}"),
+            Self::Shown { link, height } => write!(f, "shown {link} {height}"),
             Self::Member(member) => write!(f, "member {} {}", member.member, member.name),
             Self::Gone(member) => write!(f, "gone {member}"),
             Self::Refused { code, .. } => write!(f, "refused {code:?}"),
@@ -272,6 +299,10 @@ fn say(message: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "again {} g{} {:?}", said.link, said.generation, said.why)
         }
         Client::Show(said) => write!(f, "show {} {}", said.link, said.height),
+        Client::Sending(said) => match said.paused {
+            Some(why) => write!(f, "paused {} {why:?}", said.link),
+            None => write!(f, "sending {}", said.link),
+        },
         Client::Ping {} => f.write_str("ping"),
         Client::Bye(said) => write!(f, "bye {:?}", said.why),
     }

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::protocol::{Again, Client, Codec, Generation, IceServer, LinkId, MemberId, Reason};
+use crate::protocol::{
+    Again, Client, Codec, Generation, IceServer, LinkId, MemberId, Pause, Reason, Sending, Show,
+};
 
 use super::{
     Open, Output,
@@ -65,6 +67,12 @@ pub(super) struct Link {
     pub(super) held: bool,
     /// The height at which the other side shows us.
     pub(super) shown: Option<u32>,
+    /// Why the other side has paused its picture.
+    pub(super) paused: Option<Pause>,
+    /// At what height we show the other side.
+    show: Word<Show>,
+    /// What becomes of our picture.
+    sending: Word<Sending>,
     pub(super) negotiation: Negotiation,
     /// From when media was up.
     up: Option<(Instant, Stall)>,
@@ -78,6 +86,29 @@ pub(super) struct Link {
     dark_pause: Backoff,
     /// The picture may not be called dark before this.
     dark_not_before: Option<Instant>,
+}
+
+/// Something that the other side is to know: said when it changes, and once more on each new
+/// connection.
+struct Word<T> {
+    now: Option<T>,
+    said: Option<T>,
+}
+
+impl<T: Clone + PartialEq> Word<T> {
+    const SILENT: Self = Self {
+        now: None,
+        said: None,
+    };
+
+    fn next(&mut self) -> Option<T> {
+        let news = self
+            .now
+            .clone()
+            .filter(|now| self.said.as_ref() != Some(now))?;
+        self.said = Some(news.clone());
+        Some(news)
+    }
 }
 
 /// What is wrong with the present generation, and when to ask for the next.
@@ -128,6 +159,9 @@ impl Link {
             has_video: false,
             held: false,
             shown: None,
+            paused: None,
+            show: Word::SILENT,
+            sending: Word::SILENT,
             negotiation,
             up: None,
             trouble: None,
@@ -192,6 +226,76 @@ impl Link {
             relay_only: beginning.relay_only || self.relay_by_now(beginning.ice),
             ice: beginning.ice.to_vec(),
         }));
+        // Nothing is paused before it was tried.
+        self.pause(None);
+        if let Some(height) = self.shown {
+            let link = self.id.clone();
+            outputs.push_back(Output::Shown { link, height });
+        }
+    }
+
+    /// Our screen shows the other side at this height from here on.
+    pub(super) fn show(&mut self, now: Instant, height: u32) {
+        let before = self.wants_picture();
+        let link = self.id.clone();
+        self.show.now = Some(Show { link, height });
+        self.look_at_picture(now, before);
+    }
+
+    pub(super) fn showing(&self) -> Option<u32> {
+        self.show.now.as_ref().map(|show| show.height)
+    }
+
+    /// Our picture is paused on this link from here on, or goes on.
+    pub(super) fn pause(&mut self, paused: Option<Pause>) {
+        // Who never paused is known to send.
+        if paused.is_some() || self.sending.now.is_some() {
+            let link = self.id.clone();
+            self.sending.now = Some(Sending { link, paused });
+        }
+    }
+
+    pub(super) fn pausing(&self) -> Option<Pause> {
+        self.sending.now.as_ref().and_then(|sending| sending.paused)
+    }
+
+    /// The other side shows us at this height.
+    pub(super) fn shown_at(&mut self, height: u32, outputs: &mut VecDeque<Output>) {
+        if self.shown.replace(height) != Some(height) {
+            let link = self.id.clone();
+            outputs.push_back(Output::Shown { link, height });
+        }
+    }
+
+    /// The other side has paused its picture, or goes on.
+    pub(super) fn paused(&mut self, now: Instant, paused: Option<Pause>) {
+        let before = self.wants_picture();
+        self.paused = paused;
+        self.look_at_picture(now, before);
+    }
+
+    /// Whether a picture of the other side would be shown if it came, and is meant to come.
+    pub(super) fn wants_picture(&self) -> bool {
+        self.showing() != Some(0) && self.paused.is_none()
+    }
+
+    fn look_at_picture(&mut self, now: Instant, wanted: bool) {
+        if self.wants_picture() && !wanted {
+            self.picture_due(now);
+        } else if !self.wants_picture()
+            && let Some(trouble) = &self.trouble
+            && trouble.why == Reason::Dark
+        {
+            // What is not to come is not missing.
+            self.trouble = None;
+            self.last_failure = None;
+        }
+    }
+
+    /// Another connection to a server: what the last one was told may not have arrived.
+    pub(super) fn repeat(&mut self) {
+        self.show.said = None;
+        self.sending.said = None;
     }
 
     /// After two attempts that found no path, each third one uses relays alone: some networks let
@@ -389,6 +493,9 @@ impl Link {
         let may_ask = around.wire && !self.held;
         if may_ask {
             self.negotiation.send(outputs);
+            let show = self.show.next().map(Client::Show);
+            let sending = self.sending.next().map(Client::Sending);
+            outputs.extend(show.into_iter().chain(sending).map(Output::Send));
             if let Some((why, detail)) = self.negotiation.overdue(now) {
                 self.fail(now, why, detail, outputs);
             }
@@ -455,6 +562,12 @@ impl Link {
             (None, _) => words.to_owned(),
             (Some(why), "") => format!("{words}: {}", status::words(why)),
             (Some(_), detail) => format!("{words}: {detail}"),
+        };
+        let words = match self.paused {
+            Some(why) if state == LinkState::Connected => {
+                format!("{words}, and its picture is paused: {}", status::pause(why))
+            }
+            _ => words,
         };
         (state, why, words)
     }

@@ -158,6 +158,24 @@ impl Room {
                     link.traffic(now, received);
                 }
             }
+            Input::Show {
+                link,
+                generation,
+                height,
+            } => {
+                if let Some(link) = current(&mut self.links, &link, generation) {
+                    link.show(now, height);
+                }
+            }
+            Input::Sending {
+                link,
+                generation,
+                paused,
+            } => {
+                if let Some(link) = current(&mut self.links, &link, generation) {
+                    link.pause(paused);
+                }
+            }
             Input::Media(media) => {
                 self.settings.media = media;
                 self.tell_me(None, Some(media));
@@ -221,6 +239,9 @@ impl Room {
                         why,
                         words,
                         shown: link.shown,
+                        showing: link.showing(),
+                        paused: link.paused,
+                        pausing: link.pausing(),
                         waiting_candidates: link.negotiation.waiting(),
                     }
                 })
@@ -276,7 +297,12 @@ impl Room {
             Server::Candidate(candidate) => self.candidate(candidate),
             Server::Show(show) => {
                 if let Some(link) = self.links.get_mut(&show.link) {
-                    link.shown = Some(show.height);
+                    link.shown_at(show.height, &mut self.outputs);
+                }
+            }
+            Server::Sending(sending) => {
+                if let Some(link) = self.links.get_mut(&sending.link) {
+                    link.paused(now, sending.paused);
                 }
             }
         }
@@ -286,6 +312,10 @@ impl Room {
         let outputs = &mut self.outputs;
         if !self.session.welcome(now, &welcome, &self.settings, outputs) {
             return;
+        }
+        // What was said last may have been lost with the connection.
+        for link in self.links.values_mut() {
+            link.repeat();
         }
         self.ice = welcome.ice;
         self.relay_only = welcome.relay_only;
@@ -627,6 +657,7 @@ fn around(session: &Session, members: &BTreeMap<MemberId, RoomMember>, link: &Li
         wire: session.joined(),
         present: peer.is_none_or(|peer| !peer.away),
         video: link.has_video
+            && link.wants_picture()
             && peer.is_some_and(|peer| peer.media.video && peer.role != Role::Viewer),
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::protocol::{
-    ErrorCode, Generation, Kind, LinkId, Media, MemberId, Reason, Role, RoomName,
+    ErrorCode, Generation, Kind, LinkId, Media, MemberId, Pause, Reason, Role, RoomName,
 };
 
 /// The whole membership at one moment.
@@ -89,6 +89,15 @@ pub struct LinkStatus {
     /// At what height the other side shows us, if it has said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<u32>,
+    /// At what height we show the other side, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub showing: Option<u32>,
+    /// Why the other side has paused its picture, while it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+    /// Why ours is paused for the other side, while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pausing: Option<Pause>,
     /// Candidates that wait for their description, in both directions together.
     pub waiting_candidates: usize,
 }
@@ -157,6 +166,15 @@ pub(super) fn words(why: Reason) -> &'static str {
         Reason::Failed => "the connection failed",
         Reason::Resumed => "the signalling was lost meanwhile",
         Reason::Other => "something that this version does not know",
+    }
+}
+
+/// Why a picture is paused, for people.
+pub(super) fn pause(why: Pause) -> &'static str {
+    match why {
+        Pause::Network => "the network is too slow",
+        Pause::Machine => "the machine that sends it is too slow",
+        Pause::Other => "the other side says so",
     }
 }
 

@@ -8,7 +8,9 @@
 use std::fmt::{self, Write as _};
 
 use super::*;
-use crate::protocol::{Ending, Kind, Limits, LinkEvent, Member, Problem, SessionId};
+use crate::protocol::{
+    Ending, Kind, Limits, LinkEvent, Member, Pause, Problem, Sending, SessionId, Show,
+};
 
 const EVA: &str = "member-eva";
 const TOM: &str = "member-tom";
@@ -453,6 +455,133 @@ fn a_camera_that_is_off_is_not_dark() {
     }
     node.traffic(L1, 1, 40, 0);
     assert_eq!(node.advance(1_100), ["say again link-eva g1 Dark"]);
+}
+
+#[test]
+fn the_height_at_which_another_is_shown_is_said_when_it_changes_and_to_every_new_connection() {
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 1);
+    assert_eq!(node.show(L1, 1, 360), ["say show link-eva 360"]);
+    assert!(node.show(L1, 1, 360).is_empty());
+    assert!(node.show(L1, 7, 90).is_empty(), "another generation");
+    assert_eq!(node.link(L1).showing, Some(360));
+    // The server remembers it for the next generation.
+    assert_eq!(node.begin(L1, EVA, 2, true).len(), 2);
+    node.local(L1, 2);
+    node.answer(L1, 2, EVA);
+    node.up(L1, 2);
+    assert!(node.show(L1, 2, 360).is_empty());
+    // What changes without a server is said when one is back; what was said last may be lost.
+    node.drop_socket();
+    assert!(node.show(L1, 2, 180).is_empty());
+    node.resume();
+    assert_eq!(
+        node.snapshot(&[EVA], &[(L1, EVA, 2, true)]),
+        ["say show link-eva 180"]
+    );
+    node.drop_socket();
+    node.until("dial");
+    node.hear(Input::Connected);
+    node.welcome(false, 30_000);
+    assert!(node.snapshot(&[EVA], &[]).is_empty(), "not adopted yet");
+    assert_eq!(
+        node.link_event(LinkEvent::Adopted, L1, EVA, 2, true),
+        ["say show link-eva 180"]
+    );
+}
+
+#[test]
+fn at_what_height_we_are_shown_is_told_to_media_in_every_generation() {
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 1);
+    let shown = |height| {
+        Server::Show(Show {
+            link: id(L1),
+            height,
+        })
+    };
+    assert_eq!(node.message(shown(360)), ["shown link-eva 360"]);
+    assert!(node.message(shown(360)).is_empty());
+    assert_eq!(
+        node.begin(L1, EVA, 2, true)[1..],
+        [
+            "open link-eva g2 offering to member-eva Vp8",
+            "shown link-eva 360"
+        ]
+    );
+    assert!(node.message(shown(360)).is_empty(), "the server repeats it");
+    assert_eq!(node.message(shown(0)), ["shown link-eva 0"]);
+}
+
+#[test]
+fn a_picture_that_is_not_shown_or_is_paused_is_not_dark() {
+    let paused = |why| {
+        Server::Sending(Sending {
+            link: id(L1),
+            paused: why,
+        })
+    };
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 1);
+    node.show(L1, 1, 0);
+    let still = |node: &mut Node, seconds: std::ops::Range<u64>| {
+        seconds
+            .flat_map(|second| {
+                node.traffic(L1, 1, second * 50, 0);
+                node.advance(1_000)
+            })
+            .collect::<Vec<_>>()
+    };
+    assert!(still(&mut node, 1..20).is_empty());
+    // From now on it is wanted, and has the time of a first one.
+    node.show(L1, 1, 360);
+    assert!(still(&mut node, 20..24).is_empty());
+    assert!(node.message(paused(Some(Pause::Network))).is_empty());
+    assert_eq!(
+        node.link(L1).words,
+        "connected, and its picture is paused: the network is too slow"
+    );
+    assert!(still(&mut node, 24..40).is_empty());
+    node.message(paused(None));
+    assert!(still(&mut node, 40..44).is_empty());
+    assert_eq!(node.link(L1).state, LinkState::Connected);
+    // Called dark a moment before its pause is heard of, it is left alone.
+    assert!(still(&mut node, 44..47).is_empty());
+    assert_eq!(node.link(L1).state, LinkState::Dark);
+    node.message(paused(Some(Pause::Machine)));
+    assert!(still(&mut node, 47..60).is_empty());
+    assert_eq!(node.link(L1).state, LinkState::Connected);
+    node.message(paused(None));
+    assert_eq!(still(&mut node, 60..72), ["say again link-eva g1 Dark"]);
+}
+
+#[test]
+fn what_becomes_of_our_picture_is_said_and_a_new_generation_sends_it_again() {
+    let mut node = Node::joined(&[EVA]);
+    node.connect(L1, EVA, 1);
+    assert!(node.pause(L1, 1, None).is_empty(), "as it was");
+    assert_eq!(
+        node.pause(L1, 1, Some(Pause::Network)),
+        ["say paused link-eva Network"]
+    );
+    assert_eq!(node.link(L1).pausing, Some(Pause::Network));
+    assert!(node.pause(L1, 1, Some(Pause::Network)).is_empty());
+    node.drop_socket();
+    node.resume();
+    assert_eq!(
+        node.snapshot(&[EVA], &[(L1, EVA, 1, true)]),
+        ["say paused link-eva Network"]
+    );
+    assert_eq!(
+        node.begin(L1, EVA, 2, true),
+        [
+            "close link-eva g1 Other",
+            "open link-eva g2 offering to member-eva Vp8",
+            "say sending link-eva"
+        ]
+    );
+    assert!(node.pause(L1, 1, Some(Pause::Network)).is_empty(), "late");
+    assert_eq!(node.link(L1).pausing, None);
 }
 
 #[test]
@@ -1265,6 +1394,22 @@ impl Node {
             packets,
             video_packets: packets,
             frames,
+        })
+    }
+
+    fn show(&mut self, link: &str, generation: u32, height: u32) -> Vec<String> {
+        self.hear(Input::Show {
+            link: id(link),
+            generation: Generation(generation),
+            height,
+        })
+    }
+
+    fn pause(&mut self, link: &str, generation: u32, paused: Option<Pause>) -> Vec<String> {
+        self.hear(Input::Sending {
+            link: id(link),
+            generation: Generation(generation),
+            paused,
         })
     }
 

@@ -5,13 +5,14 @@
  * The picture carries, in two rows of sixteen blocks (each a sixteenth of the width), four bits of
  * the member's number and twelve of a frame counter, and the same inverted. The sound is one tone.
  *
- * @param {{ number: number, pitch: number, width?: number, height?: number, fps?: number, rate?: number, pips?: boolean,
+ * @param {{ number: number, pitch: number, width?: number, height?: number, fps?: number, rate?: number, pips?: boolean, busy?: boolean,
  *   camera?: string, microphone?: string, hue?: number }} options
  *   `rate`: samples a second, or whatever the browser likes; `pips`: the tone is short and comes
- *   every two seconds, for silence costs an encoder little;
+ *   every two seconds, for silence costs an encoder little; `busy`: half of the picture is never the
+ *   same, so that an encoder takes whatever it is given;
  *   `camera`, `microphone`: `works`, or the name of the error that opening it gives, or `never`
  */
-export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15, rate, pips = false, camera = 'works', microphone = 'works', hue }) {
+export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15, rate, pips = false, busy = false, camera = 'works', microphone = 'works', hue }) {
   const state = { counter: 0, camera, microphone, opened: 0 };
   Object.defineProperty(window, 'fakeDevices', { value: state });
 
@@ -21,6 +22,7 @@ export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15
     canvas.height = height;
     const context = canvas.getContext('2d', { alpha: false });
     const tone = hue ?? (number * 47) % 360;
+    const snow = busy && context.createImageData(width, Math.floor(height / 2));
     const draw = () => {
       state.counter = (state.counter + 1) & 0xfff;
       const sway = Math.sin(state.counter / 12) * width * 0.01;
@@ -43,6 +45,11 @@ export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15
       context.beginPath();
       context.ellipse(x, height * 0.4, size * 0.18, size * 0.12, 0, Math.PI, Math.PI * 2);
       context.fill();
+      if (snow) {
+        const grains = new Uint32Array(snow.data.buffer);
+        for (let at = 0; at < grains.length; at += 1) grains[at] = 0xff000000 | (0x010101 * Math.floor(96 + 64 * Math.random()));
+        context.putImageData(snow, 0, height - snow.height);
+      }
       const block = width / 16;
       const code = ((number & 0xf) << 12) | state.counter;
       for (let bit = 0; bit < 16; bit += 1) {

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -18,6 +18,14 @@ const CLIP = process.env.ROOMD_CLIP ?? join(ROOT, 'target/clip');
 /** Everything is slower by far where several programs share two cores. */
 export const WITHIN = 60_000;
 
+/** A screen that everything is composed for and that keeps nothing. */
+const UNWATCHED = 'summary = "A screen that nobody watches"\nelements = ["identity", "fakesink"]\nlaunch = "identity ! fakesink sync=true"\n';
+const SCREENS = {
+  none: () => 'pipeline = "none"',
+  unwatched: () => 'pipeline = "unwatched"',
+  files: (folder) => `pipeline = "file"\nsettings = { location = ${JSON.stringify(join(folder, '%06d.jpg'))} }`,
+};
+
 /** `roomd run`, with the test clip as its camera and microphone, as a member of somebody else's room. */
 export class RemoteDevice {
   /**
@@ -28,11 +36,12 @@ export class RemoteDevice {
    * @param {string} options.name
    * @param {number} [options.number] 1 or 2, which is the one in its picture
    * @param {{ width: number, height: number, framerate: number, kbps: number }} [options.video]
-   * @param {boolean} [options.screen] what it shows is written to files, see `screen.js`
+   * @param {false | 'files' | 'unwatched'} [options.screen] where what it shows goes: into files, see
+   *   `witness.js`, or nowhere. Without one it asks nobody for a picture.
    * @param {string} [options.more] further configuration
    * @param {string[]} [options.through] a command that starts it, such as `ip netns exec device`
    */
-  static async start({ server, url = server.url, room, name, number = 1, video = {}, screen = false, more = '', through = [] }) {
+  static async start({ server, url = server.url, room, name, number = 1, video = {}, screen = 'unwatched', more = '', through = [] }) {
     const device = new RemoteDevice();
     device.name = name;
     device.number = number;
@@ -61,7 +70,7 @@ settings = { location = ${JSON.stringify(camera)} }
 pipeline = "file"
 settings = { location = ${JSON.stringify(microphone)} }
 [screen]
-${screen ? `pipeline = "file"\nsettings = { location = ${JSON.stringify(join(device.screen, '%06d.jpg'))} }` : 'pipeline = "none"'}
+${SCREENS[screen || 'none'](device.screen)}
 [speaker]
 pipeline = "none"
 [video]
@@ -71,12 +80,18 @@ height = ${height}
 framerate = ${framerate}
 kbps = ${kbps}
 ${more}`, { mode: 0o600 });
+    await cp(join(ROOT, 'pipelines'), device.pipelines, { recursive: true });
+    await writeFile(join(device.pipelines, 'screen', 'unwatched.toml'), UNWATCHED);
     await device.run();
     return device;
   }
 
   get config() {
     return join(this.folder, 'roomd.toml');
+  }
+
+  get pipelines() {
+    return join(this.folder, 'pipelines');
   }
 
   get screen() {
@@ -90,7 +105,7 @@ ${more}`, { mode: 0o600 });
   /** Starts it (again), and waits until it is in the room. */
   async run() {
     this.log = [];
-    const command = [...this.through, ROOMD, 'run', '--config', this.config, '--pipelines', join(ROOT, 'pipelines'), '--state-dir', join(this.folder, 'state')];
+    const command = [...this.through, ROOMD, 'run', '--config', this.config, '--pipelines', this.pipelines, '--state-dir', join(this.folder, 'state')];
     const child = spawn(command[0], command.slice(1), {
       env: { ...process.env, RUNTIME_DIRECTORY: this.run_ }, stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -156,7 +171,7 @@ ${more}`, { mode: 0o600 });
         const links = await this.links();
         const at = Date.now();
         for (const [name, { link, generation, state, why, media }] of Object.entries(links)) {
-          if (media?.up) this.notes.push({ at, name, id: link, generation, state: `${state} ${why ?? ''}`, frames: media.frames_in, sent: media.video_out.delivered });
+          if (media?.up) this.notes.push({ at, name, id: link, generation, state: `${state} ${why ?? ''}`, frames: media.frames_in, sounds: media.sounds_in, sent: media.video_out.delivered });
         }
       } catch {
         // It may be dead on purpose; the gap in the notes says so.
@@ -165,17 +180,21 @@ ${more}`, { mode: 0o600 });
     }, 500);
   }
 
-  /** As `Member.framesSeen`: for each name the longest time without a new frame, in ms, and the links it had. */
+  /** As `Member.framesSeen`: for each name the longest times without a new frame and without sound, in ms, and the links it had. */
   framesSeen() {
     const now = Date.now();
     const people = {};
-    for (const { at, name, id, generation, state, frames, sent } of this.notes) {
-      const person = (people[name] ??= { longest: 0, longestSent: 0, links: new Set(), story: [], frames: -1, sent: -1, at, atSent: at });
+    for (const { at, name, id, generation, state, frames, sounds, sent } of this.notes) {
+      const person = (people[name] ??= { longest: 0, longestSent: 0, silence: 0, links: new Set(), story: [], frames: -1, sounds: -1, sent: -1, at, atSent: at, atSound: at });
       person.links.add(`${id}/${generation}`);
       tell(person.story, `${generation} ${state}`, at);
       if (frames !== person.frames) {
         person.longest = Math.max(person.longest, at - person.at);
         Object.assign(person, { frames, at });
+      }
+      if (sounds !== person.sounds) {
+        person.silence = Math.max(person.silence, at - person.atSound);
+        Object.assign(person, { sounds, atSound: at });
       }
       if (sent !== person.sent) {
         person.longestSent = Math.max(person.longestSent, at - person.atSent);
@@ -184,6 +203,7 @@ ${more}`, { mode: 0o600 });
     }
     for (const person of Object.values(people)) {
       person.longest = Math.max(person.longest, now - person.at);
+      person.silence = Math.max(person.silence, now - person.atSound);
       person.longestSent = Math.max(person.longestSent, now - person.atSent);
     }
     return people;

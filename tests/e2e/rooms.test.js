@@ -82,9 +82,9 @@ async function assertSteady(viewer, others, longest = LONGEST_MS) {
 
 test('two devices and a page: all links both ways, and either device killed comes back as itself', { timeout: 600_000 }, async (t) => {
   const room = 'pair';
-  const atrium = await RemoteDevice.start({ server, room, name: 'Atrium', number: 1, screen: true });
+  const atrium = await RemoteDevice.start({ server, room, name: 'Atrium', number: 1, screen: 'files' });
   t.after(() => atrium.stop());
-  const studio = await RemoteDevice.start({ server, room, name: 'Studio', number: 2, screen: true });
+  const studio = await RemoteDevice.start({ server, room, name: 'Studio', number: 2, screen: 'files' });
   t.after(() => studio.stop());
   const ann = await visit(room, 'Ann', 4);
   t.after(() => ann.close());

@@ -17,3 +17,22 @@ export function usage(pid) {
     cpu: (Number(stat[11]) + Number(stat[12])) * 10,
   };
 }
+
+/** Processor time in ms since their starts of all living processes that `pid` has started, and they in turn, by the names of their programs. */
+export function familyUsage(pid) {
+  const all = new Map();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const [, name, rest] = /^\d+ \((.*)\) (.*)$/s.exec(readFileSync(`/proc/${entry}/stat`, 'utf8'));
+      const stat = rest.split(' ');
+      all.set(Number(entry), { name, parent: Number(stat[1]), cpu: (Number(stat[11]) + Number(stat[12])) * 10 });
+    } catch {
+      // It has just ended.
+    }
+  }
+  const of = (one) => (one === pid ? true : all.has(one) && of(all.get(one).parent));
+  const names = {};
+  for (const [one, { name, cpu }] of all) if (one !== pid && of(one)) names[name] = (names[name] ?? 0) + cpu;
+  return names;
+}

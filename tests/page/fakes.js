@@ -301,6 +301,8 @@ function brief({ t, ...rest }) {
       return `again ${rest.link}/${rest.gen} ${rest.why}`;
     case 'show':
       return `show ${rest.link} ${rest.height}`;
+    case 'sending':
+      return `sending ${rest.link} ${rest.paused}`;
     case 'me':
       return `me ${JSON.stringify(rest)}`;
     default:

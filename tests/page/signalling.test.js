@@ -232,9 +232,91 @@ test('the size at which each is displayed travels, and only when it changes', as
   assert.deepEqual(scene.look(), ['→ show l1 360', '→ show l1 0']);
   const video = scene.pc.transceivers[1].sender;
   await scene.hear({ t: 'show', link: 'l1', height: 180 });
-  assert.deepEqual(video.parameters.encodings[0], { active: true, scaleResolutionDownBy: 4, maxBitrate: 250_000 });
+  assert.deepEqual(video.parameters.encodings[0], { active: true, scaleResolutionDownBy: 4, maxBitrate: 250_000, maxFramerate: 30 });
   await scene.hear({ t: 'show', link: 'l1', height: 0 });
   assert.equal(video.parameters.encodings[0].active, false);
+});
+
+test('a tab that is hidden asks nobody for a picture, and is back at once', async () => {
+  const { scene, page } = await live();
+  page.show(page.people[0].key, 360);
+  scene.onScreen = false;
+  page.appear();
+  assert.deepEqual(scene.look(), ['→ show l1 360', '→ show l1 0']);
+  // What is laid out, who comes and what begins meanwhile asks for nothing either.
+  page.show(page.people[0].key, 180);
+  await scene.hear({ t: 'member', ev: 'joined', owner: 'anna', member: member('bob') },
+    { t: 'link', ev: 'begin', link: 'l2', peer: 'bob', gen: 1, offerer: false });
+  page.show(page.people[1].key, 180);
+  assert.deepEqual(scene.look(), ['came bob', 'pc2 new', '→ show l2 0']);
+  scene.onScreen = true;
+  page.appear();
+  assert.deepEqual(scene.look(), ['→ show l1 180', '→ show l2 180']);
+});
+
+test('a link that begins long after its person has a place asks for the right size', async () => {
+  const { scene, page } = await live();
+  await scene.hear({ t: 'member', ev: 'joined', owner: 'anna', member: member('bob') });
+  page.show(page.people[1].key, 270);
+  assert.deepEqual(scene.look(), ['came bob']);
+  await scene.hear({ t: 'link', ev: 'begin', link: 'l2', peer: 'bob', gen: 1, offerer: false });
+  assert.deepEqual(scene.look(), ['pc2 new', '→ show l2 270']);
+  // The server remembers it for every further generation.
+  await scene.hear({ t: 'link', ev: 'begin', link: 'l2', peer: 'bob', gen: 2, offerer: false });
+  assert.deepEqual(scene.look(), ['pc2 closed', 'pc3 new']);
+});
+
+test('a picture that the other side has paused is not dark, and is given time when it goes on', async () => {
+  const { scene, page } = await live();
+  await flow(scene, scene.pc, 10);
+  await scene.hear({ t: 'sending', link: 'l1', paused: 'network' });
+  assert.equal(page.people[0].link.paused, 'network');
+  await flow(scene, scene.pc, 20, { frames: 0, pictures: 0 });
+  await scene.hear({ t: 'sending', link: 'l1' });
+  assert.equal(page.people[0].link.paused, null);
+  await flow(scene, scene.pc, 8, { frames: 0, pictures: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  // Called dark a moment before the pause is heard of, it is left alone.
+  await flow(scene, scene.pc, 2, { frames: 0, pictures: 0 });
+  assert.equal(page.people[0].link.state, 'broken');
+  await scene.hear({ t: 'sending', link: 'l1', paused: 'machine' });
+  assert.equal(page.people[0].link.state, 'live');
+  await flow(scene, scene.pc, 20, { frames: 0, pictures: 0 });
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+});
+
+test('an uplink that carries no picture sends none, says so on every link, and sound goes on', async () => {
+  const { scene, page } = await live();
+  const [audio, video] = scene.pc.transceivers.map(({ sender }) => sender);
+  const before = { ...video.parameters.encodings[0] };
+  // What a browser on a line of 60 kbit/s sees, of which no picture can be cut off.
+  let sent = 0;
+  const slow = async (seconds) => {
+    for (let second = 0; second < seconds; second += 1) {
+      scene.pc.receive(100 + second, 100 + second);
+      sent += 7_500;
+      scene.pc.stats.set('p', { type: 'candidate-pair', state: 'succeeded', nominated: true, bytesSent: sent, packetsSent: 0, availableOutgoingBitrate: 60_000 });
+      scene.pc.stats.set('r', { type: 'remote-inbound-rtp', kind: 'video', timestamp: scene.clock.time, fractionLost: 0.2, roundTripTime: 0.5 });
+      await scene.clock.advance(1_000);
+    }
+  };
+  await slow(12);
+  assert.deepEqual(scene.look(), ['→ sending l1 network']);
+  assert.deepEqual([page.paused, page.snapshot().uplink.paused], ['network', 'network']);
+  assert.equal(video.parameters.encodings[0].active, false);
+  assert.equal(audio.track.kind, 'audio');
+  assert.ok(scene.told.some(({ type, paused }) => type === 'uplink' && paused));
+  // Who comes meanwhile is told, and so is a server that may not have heard.
+  await scene.hear({ t: 'member', ev: 'joined', owner: 'anna', member: member('bob') },
+    { t: 'link', ev: 'begin', link: 'l2', peer: 'bob', gen: 1, offerer: false });
+  assert.deepEqual(scene.look(), ['came bob', 'pc2 new', '→ sending l2 network']);
+  scene.socket.lose();
+  await scene.clock.advance(600);
+  scene.socket.open();
+  await scene.hear(welcome({ resumed: true }),
+    room([member('anna'), member('bob'), member('me', { name: 'Ada' })], [{ link: 'l1', peer: 'anna', gen: 1, offerer: true }]));
+  assert.ok(scene.look().includes('→ sending l1 network'));
+  assert.notDeepEqual(video.parameters.encodings[0], before);
 });
 
 test('ICE that fails asks again, with growing pauses, and a success forgives them', async () => {

@@ -15,7 +15,7 @@ use crate::{
     hub::{ConnId, Hub, Input, Now, Origin, Output, Rooms, Settings},
     protocol::{
         Again, Candidate, Client, Generation, Join, Keep, LinkEvent, LinkId, Me, Media,
-        MemberEvent, MemberId, Offer, Reason, Resume, Role, RoomName, Server, Show,
+        MemberEvent, MemberId, Offer, Pause, Reason, Resume, Role, RoomName, Sending, Server, Show,
     },
 };
 
@@ -73,6 +73,11 @@ enum Step {
         who: usize,
         link: usize,
     },
+    Sending {
+        who: usize,
+        link: usize,
+        paused: bool,
+    },
     Garbage {
         who: usize,
         what: usize,
@@ -121,6 +126,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (who(), link(), gen_off())
             .prop_map(|(who, link, gen_off)| Step::Again { who, link, gen_off }),
         1 => (who(), link()).prop_map(|(who, link)| Step::Show { who, link }),
+        1 => (who(), link(), any::<bool>())
+            .prop_map(|(who, link, paused)| Step::Sending { who, link, paused }),
         1 => (who(), 0..4_usize).prop_map(|(who, what)| Step::Garbage { who, what }),
         1 => who().prop_map(|who| Step::TooBig { who }),
         6 => prop_oneof![0..3000_u64, 3000..40_000_u64].prop_map(|ms| Step::Wait { ms }),
@@ -333,6 +340,13 @@ impl Watch {
                     return;
                 };
                 self.say(who, &Client::Show(Show { link, height: 360 }));
+            }
+            Step::Sending { who, link, paused } => {
+                let Some((link, _)) = self.some_link(who, link, 0) else {
+                    return;
+                };
+                let paused = paused.then_some(Pause::Network);
+                self.say(who, &Client::Sending(Sending { link, paused }));
             }
             _ => unreachable!("{step:?} is not about a link"),
         }
@@ -640,8 +654,8 @@ impl Watch {
                     .expect("a link unheard of");
                 assert_eq!(known.generation, it.generation);
             }
-            Server::Show(it) => {
-                let (offerer, answerer) = &self.sides[&it.link];
+            Server::Show(Show { link, .. }) | Server::Sending(Sending { link, .. }) => {
+                let (offerer, answerer) = &self.sides[link];
                 assert!(me.as_ref() == Some(offerer) || me.as_ref() == Some(answerer));
             }
             Server::Welcome(_)

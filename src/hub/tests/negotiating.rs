@@ -4,7 +4,8 @@ use super::play::*;
 use crate::{
     hub::Note,
     protocol::{
-        Again, Candidate, Client, ErrorCode, Generation, MOST_CANDIDATES, Reason, Server, Show,
+        Again, Candidate, Client, ErrorCode, Generation, MOST_CANDIDATES, Pause, Reason, Server,
+        Show,
     },
 };
 
@@ -318,6 +319,29 @@ fn one_who_shows_says_so_to_the_one_shown() {
             "bob: begin ann>bob 2, dark",
             "bob: shown on ann>bob at 720",
         ]
+    );
+}
+
+#[test]
+fn one_who_pauses_its_picture_says_so_to_the_one_who_would_see_it() {
+    let mut play = Play::meeting(settings(), &["ann", "bob", "cat"]);
+    play.sending("ann", "bob", Some(Pause::Network));
+    assert_eq!(play.take(), ["bob: picture on ann>bob paused, network"]);
+    play.again("bob", "ann", Reason::Path);
+    assert_eq!(
+        play.take().last().unwrap(),
+        "bob: picture on ann>bob paused, network",
+        "a new generation does not make the network better"
+    );
+    play.negotiate("ann", "bob");
+    // What changed while one was away is told, also where there is nothing left to tell of.
+    play.lose("bob");
+    play.sending("ann", "bob", None);
+    play.take();
+    play.resume("bob");
+    assert_eq!(
+        play.take().last().unwrap(),
+        "bob: picture on ann>bob goes on"
     );
 }
 

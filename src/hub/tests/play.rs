@@ -11,8 +11,8 @@ use crate::{
     hub::{ConnId, Hub, Input, Note, Now, Origin, Output, Rooms, Settings},
     protocol::{
         Again, Bye, Candidate, Caps, Client, Codec, Ending, Generation, Hello, Join, Keep, Kind,
-        LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Offer, Reason, Resume, Role, Server,
-        Show, Welcome, read_server,
+        LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Offer, Pause, Reason, Resume, Role,
+        Sending, Server, Show, Welcome, read_server,
     },
 };
 
@@ -238,6 +238,11 @@ impl Play {
         self.say(from, Client::Show(Show { link, height }));
     }
 
+    pub(super) fn sending(&mut self, from: &str, to: &str, paused: Option<Pause>) {
+        let (link, _) = self.link(from, to);
+        self.say(from, Client::Sending(Sending { link, paused }));
+    }
+
     /// The offerer offers and the other answers.
     pub(super) fn negotiate(&mut self, offerer: &str, answerer: &str) {
         self.offer(offerer, answerer);
@@ -399,6 +404,12 @@ impl Play {
                 it.from.as_ref().map_or("nobody".into(), name)
             ),
             Server::Show(it) => format!("shown on {} at {}", link(&it.link), it.height),
+            Server::Sending(it) => match it.paused {
+                Some(why) => {
+                    format!("picture on {} paused, {why:?}", link(&it.link)).to_lowercase()
+                }
+                None => format!("picture on {} goes on", link(&it.link)),
+            },
             Server::Ice { .. } => "ice".into(),
             Server::Error(it) => {
                 let code = serde_json::to_value(it.code).unwrap();

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Engine, KeyframeWanted, tiers::Sent};
 use crate::{
-    ladder::Place,
+    ladder::{Place, Why},
     media::{
         Event, OpenLink,
         congestion::Path,
@@ -21,7 +21,7 @@ use crate::{
         receive::{Arrivals, Outlets},
         stats::TransportStats,
     },
-    protocol,
+    protocol::{self, Pause},
     sdp::Codec,
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
     pub(super) outlets: Outlets,
+    /// At what height the other side shows us, if it has said so.
+    pub(super) shown: Option<u32>,
     /// The mixes know of it.
     pub(super) is_mixed: bool,
     /// Audio and video, once the gate is open.
@@ -52,8 +54,8 @@ pub(super) struct Link {
     pub(super) fed: Counts,
     /// Where the ladder has put it, once its codec is known.
     pub(super) place: Option<Place>,
-    /// At what height the other side shows us, as far as it has said.
-    pub(super) shown: Option<u32>,
+    /// Why its picture is paused, as far as that was told.
+    pub(super) told: Option<Pause>,
     pub(super) path: Arc<Path>,
     pub(super) sent: Sent,
 }
@@ -72,6 +74,16 @@ impl Link {
         match (self.codec, self.place) {
             (Some(codec), Some(Place::Tier(tier))) => Some(BranchId { codec, tier }),
             _ => None,
+        }
+    }
+
+    /// Why it gets no picture, if that is for a reason that the other side should know.
+    pub(super) fn pause(&self) -> Option<Pause> {
+        match self.place {
+            Some(Place::Paused(Why::Network | Why::Uplink)) => Some(Pause::Network),
+            Some(Place::Paused(Why::Encoder)) => Some(Pause::Machine),
+            // It knows itself that it shows nothing.
+            Some(Place::Paused(Why::NotShown) | Place::Tier(_)) | None => None,
         }
     }
 
@@ -179,6 +191,7 @@ impl Engine {
                 arrivals,
                 transport,
                 outlets,
+                shown: None,
                 is_mixed: false,
                 sources: None,
                 audio: None,
@@ -186,7 +199,7 @@ impl Engine {
                 lane: Lane::default(),
                 fed: Counts::default(),
                 place: None,
-                shown: None,
+                told: None,
                 path,
                 sent: Sent::default(),
             },

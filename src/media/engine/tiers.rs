@@ -10,7 +10,7 @@ use super::{Engine, Parts};
 use crate::{
     ladder::{Input, Ladder, Output, Place, Seen},
     media::{
-        Picture,
+        Event, Picture,
         encoder::{BranchId, Rate},
         peer::Key,
         stats::TransportStats,
@@ -155,6 +155,9 @@ impl Engine {
 
     /// The other side of a link says at what height it shows us.
     pub(super) fn tell_shown(&mut self, now: Instant, key: &Key, height: Option<u32>) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.shown = height;
+        }
         let peer = key.clone();
         self.tiers.ladder.handle(now, Input::Show { peer, height });
         self.follow(now);
@@ -197,9 +200,10 @@ impl Engine {
                 self.tiers.ladder.handle(now, Input::Seen { peer, seen });
                 self.follow(now);
             }
-            // Whoever waits for a keyframe that was lost is helped here.
+            // Whoever waits for a keyframe that was lost is helped here, and what could not be told.
             for key in self.links.keys().cloned().collect::<Vec<_>>() {
                 self.subscribe(now, &key);
+                self.tell_pause(&key);
             }
         } else if self.tiers.ladder.deadline().is_some_and(|at| at <= now) {
             self.tiers.ladder.handle(now, Input::Tick);
@@ -242,5 +246,25 @@ impl Engine {
         link.place = Some(place);
         self.place_branches(now);
         self.subscribe(now, key);
+        self.tell_pause(key);
+    }
+
+    /// Says that a picture is paused, or goes on. Where there is no room for it, it is said later.
+    fn tell_pause(&mut self, key: &Key) {
+        let Some(link) = self.links.get_mut(key) else {
+            return;
+        };
+        let paused = link.pause();
+        if !link.gate.is_open() || link.told == paused {
+            return;
+        }
+        let sending = Event::Sending {
+            link: key.link.clone(),
+            generation: key.generation,
+            paused,
+        };
+        if self.events.try_send(sending).is_ok() {
+            link.told = paused;
+        }
     }
 }

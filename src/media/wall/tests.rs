@@ -256,6 +256,8 @@ fn a_mix_that_fails_is_made_again_with_everybody_in_it() {
 struct Fake {
     calls: Arc<Mutex<Vec<String>>>,
     full: Arc<Mutex<bool>>,
+    /// Who is in it: the more, the smaller each.
+    seen: Mutex<BTreeSet<u64>>,
 }
 
 impl Mix for Fake {
@@ -264,6 +266,7 @@ impl Mix for Fake {
             return Err(MixError::Closed);
         }
         self.calls.lock().unwrap().push(format!("+{key} {name}"));
+        self.seen.lock().unwrap().insert(key);
         Ok(AppSrc::builder().build())
     }
     fn label(&self, key: u64, name: &str) {
@@ -271,6 +274,12 @@ impl Mix for Fake {
     }
     fn remove(&self, key: u64) {
         self.calls.lock().unwrap().push(format!("-{key}"));
+        self.seen.lock().unwrap().remove(&key);
+    }
+    fn heights(&self) -> BTreeMap<u64, u32> {
+        let seen = self.seen.lock().unwrap();
+        let height = 720 / u32::try_from(seen.len()).unwrap().max(1);
+        seen.iter().map(|key| (*key, height)).collect()
     }
     fn close(&self, _: Duration) -> bool {
         self.calls.lock().unwrap().push("close".to_owned());
@@ -286,6 +295,8 @@ struct Kit {
     broken: Arc<Mutex<bool>>,
     members: BTreeMap<u64, Member>,
     events: tokio::sync::mpsc::Receiver<Event>,
+    /// Who was told to be shown at what height.
+    told: Arc<Mutex<Vec<(u64, u32)>>>,
     at: Instant,
 }
 
@@ -303,14 +314,22 @@ impl Kit {
             Ok(Fake {
                 calls: log.clone(),
                 full: no_room.clone(),
+                seen: Mutex::default(),
             })
         });
         let (sender, events) = tokio::sync::mpsc::channel(64);
+        let heights = Arc::<Heights>::default();
+        let told = Arc::<Mutex<Vec<(u64, u32)>>>::default();
+        let log = told.clone();
+        *heights.0.lock().unwrap() = Some(Arc::new(move |key, height| {
+            log.lock().unwrap().push((key, height));
+        }));
         let keeper = Keeper::new(
             Notice::Screen,
             |to| &to.pictures,
             make,
             &Notices::new(sender),
+            &heights,
         );
         Self {
             keeper,
@@ -319,6 +338,7 @@ impl Kit {
             broken,
             members: BTreeMap::new(),
             events,
+            told,
             at: now(),
         }
     }
@@ -379,6 +399,57 @@ fn a_mix_follows_who_is_there() {
     assert_eq!(it.after(0, &nothing), did("", None));
     it.keeper.end();
     assert!(one.source().is_none());
+}
+
+#[test]
+fn whoever_is_shown_at_another_height_is_told_of() {
+    let mut it = Kit::new();
+    let nothing = Reports::default();
+    let told = |it: &Kit| std::mem::take(&mut *it.told.lock().unwrap());
+    it.member(1, "one");
+    it.after(0, &nothing);
+    assert_eq!(told(&it), [(1, 720)]);
+    it.member(2, "two");
+    it.after(0, &nothing);
+    assert_eq!(told(&it), [(1, 360), (2, 360)]);
+    it.after(1, &nothing);
+    assert_eq!(told(&it), []);
+
+    // A mix that is made again is soon there: until then nothing has changed.
+    let failed = it.failed();
+    it.after(0, &failed);
+    assert_eq!(told(&it), []);
+    it.after(1, &nothing);
+    assert_eq!(told(&it), []);
+
+    // On a screen that is gone nobody is seen, whoever comes.
+    let gone = it.says(MixNotice::Device(source::Notice::Lost("gone".to_owned())));
+    it.after(0, &gone);
+    assert_eq!(told(&it), [(1, 0), (2, 0)]);
+    it.member(3, "three");
+    it.after(0, &nothing);
+    assert_eq!(told(&it), [(3, 0)]);
+    let back = it.says(MixNotice::Device(source::Notice::Running));
+    it.members.remove(&2);
+    it.after(0, &back);
+    assert_eq!(told(&it), [(1, 360), (3, 360)]);
+}
+
+#[test]
+fn where_there_is_no_screen_nobody_is_shown() {
+    gst::init().unwrap();
+    let blind = Wall::start(
+        None::<Make<VideoMix>>,
+        None::<Make<AudioMix>>,
+        &nothing_heard(),
+    );
+    let blind = blind.unwrap();
+    let (tell, told) = mpsc::channel();
+    blind.tell_heights(Arc::new(move |key, height| {
+        let _ = tell.send((key, height));
+    }));
+    blind.add(7, "one", Outlets::default());
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(7, 0)]);
 }
 
 #[test]

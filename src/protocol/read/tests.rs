@@ -81,6 +81,11 @@ fn what_is_wrong_is_said_by_name() {
             ErrorCode::BadField,
             "`height` must be a height in pixels",
         ),
+        (
+            r#"{"t":"sending","link":"link-one-two","paused":true}"#,
+            ErrorCode::BadField,
+            "`paused` must be a reason, as a text, or null",
+        ),
     ] {
         assert_eq!(wrong_with(text), (code, sentence.into()), "{text}");
     }
@@ -199,6 +204,7 @@ fn any_object() -> impl Strategy<Value = Value> {
         "candidate",
         "again",
         "show",
+        "sending",
         "ping",
         "bye",
         "welcome",
@@ -231,6 +237,7 @@ fn any_object() -> impl Strategy<Value = Value> {
         "mline",
         "why",
         "height",
+        "paused",
         "session",
         "secret",
         "member",

@@ -626,6 +626,138 @@ async fn an_encoder_that_gives_nothing_is_reported_and_replaced() {
     }
 }
 
+/// Three tiers, small enough for a machine that is busy.
+fn three_tiers(parts: &mut Parts) {
+    parts.ladder = ladder(vec![
+        tier(180, 30, 500),
+        tier(90, 30, 200),
+        tier(60, 15, 80),
+    ]);
+}
+
+/// A peer gets the tier that suits what it shows: nothing is encoded that nobody has, and on the
+/// way from one tier to another it misses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_shows_decides_its_tier() {
+    for codec in [Codec::Vp8, Codec::H264] {
+        let name = match codec {
+            Codec::H264 => "H264",
+            _ => "VP8",
+        };
+        let mut world = World::with(3, three_tiers).await;
+        let link = world.link(0, 1, codec);
+        let other = world.link(0, 2, codec);
+        let runs = |world: &World, tier: &str| {
+            let stats = world.stats(0);
+            stats.branches.contains_key(&format!("{name} {tier}"))
+        };
+        let is_on = |world: &World, link: &LinkId, tier: &str| {
+            let stats = world.link_stats(0, link);
+            stats.is_some_and(|stats| stats.tier.as_deref() == Some(tier))
+        };
+        let sees = |world: &World| {
+            world
+                .link_stats(1, &link)
+                .map_or((0, 0), |it| (it.frames_in, it.picture_height))
+        };
+        world
+            .until("frames of the best", |world| {
+                sees(world).0 >= 30 && sees(world).1 == 180 && world.frames(2, &other) >= 30
+            })
+            .await;
+        assert!(is_on(&world, &link, "180p30") && !runs(&world, "90p30"));
+
+        for (height, tier) in [(90, "90p30"), (50, "60p15"), (90, "90p30"), (180, "180p30")] {
+            let before = sees(&world).0;
+            let lost = world.link_stats(1, &link).unwrap().transport.lost_in;
+            world.show(0, &link, height);
+            world
+                .until("frames of another size", |world| {
+                    is_on(world, &link, tier)
+                        && sees(world).1.to_string() == tier[..tier.find('p').unwrap()]
+                        && sees(world).0 >= before + 20
+                })
+                .await;
+            assert!(is_on(&world, &other, "180p30"), "the other has what it had");
+            let after = world.link_stats(1, &link).unwrap().transport.lost_in;
+            assert_eq!(lost, after, "nothing is lost on the way to {tier}");
+        }
+        world
+            .until("what nobody has is not encoded", |world| {
+                !runs(world, "90p30") && !runs(world, "60p15")
+            })
+            .await;
+
+        // Who shows nothing gets sound and no picture.
+        world.show(0, &link, 0);
+        world
+            .until("no picture", |world| {
+                is_on(world, &link, "paused: not shown")
+            })
+            .await;
+        let before = world.link_stats(1, &link).unwrap();
+        world
+            .until("sound", |world| {
+                world.link_stats(1, &link).unwrap().sounds_in >= before.sounds_in + 100
+            })
+            .await;
+        let after = world.link_stats(1, &link).unwrap();
+        assert!(
+            after.frames_in <= before.frames_in + 5,
+            "{before:?} {after:?}"
+        );
+        world.show(0, &link, 180);
+        world
+            .until("pictures again", |world| {
+                sees(world).0 >= after.frames_in + 30
+            })
+            .await;
+        assert!(world.is_up(0, &link));
+        world.stop();
+    }
+}
+
+/// An encoder that stalls, or fails, while it runs: the next of its codec takes its place, and the
+/// link stays what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_breaks_in_a_call_is_replaced_by_the_next() {
+    for (fault, says) in [("eos-after=60", "no frame"), ("error-after=60", "failed")] {
+        let text = format!(
+            "summary = \"breaks\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
+             launch = \"vp8enc name=e deadline=1 cpu-used=8 keyframe-max-dist=3000 ! identity {fault}\"\n\
+             [keyframe]\nby = \"event\"\n\
+             [bitrate]\nelement = \"e\"\nproperty = \"target-bitrate\"\nunit = \"bit/s\"\nlive = true\n"
+        );
+        let breaks = File::parse(Kind::Encoder, "breaks", Path::new("breaks.toml"), &text).unwrap();
+        let mut world = World::with(2, |parts| {
+            let mut first = parts.encoders[1].clone();
+            first.file = Some((breaks.clone(), BTreeMap::new()));
+            parts.encoders.insert(1, first);
+        })
+        .await;
+        let link = world.link(0, 1, Codec::Vp8);
+        let encoder = |world: &World| {
+            let stats = world.stats(0);
+            stats.branches.get(VP8).map(|it| it.encoder.clone())
+        };
+        world
+            .until("the first encoder", |world| {
+                encoder(world).as_deref() == Some("breaks") && world.frames(1, &link) >= 10
+            })
+            .await;
+        world
+            .until("the second", |world| {
+                encoder(world).as_deref() == Some("vp8") && world.frames(1, &link) >= 150
+            })
+            .await;
+        let notice = Notice::Encoder(sdp::Codec::Vp8);
+        let text = world.notice(0, notice).unwrap();
+        assert!(text.contains("`breaks`") && text.contains(says), "{text}");
+        assert!(world.is_up(0, &link) && world.failed(0, &link).is_none());
+        world.stop();
+    }
+}
+
 /// Threads and file descriptors of this process.
 fn open_things() -> (usize, usize) {
     let count = |path| std::fs::read_dir(path).unwrap().count();
@@ -895,6 +1027,16 @@ impl World {
             _ => None,
         });
         own.collect()
+    }
+
+    /// The other side of a link says at what height it shows a device.
+    fn show(&self, device: usize, link: &LinkId, height: u32) {
+        let link = link.clone();
+        assert!(
+            self.devices[device]
+                .media
+                .command(Command::Show { link, height })
+        );
     }
 
     fn frames(&self, device: usize, link: &LinkId) -> u64 {

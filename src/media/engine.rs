@@ -665,6 +665,7 @@ impl Engine {
                 packets_in: arrivals.packets.load(Relaxed),
                 bytes_in: arrivals.bytes.load(Relaxed),
                 frames_in: arrivals.pictures.load(Relaxed),
+                picture_height: arrivals.picture_height.load(Relaxed),
                 sounds_in: arrivals.sounds.load(Relaxed),
                 video_out: link.video_counts(),
                 audio_out: counts(&link.audio),

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use gstreamer as gst;
@@ -35,6 +35,8 @@ pub struct Arrivals {
     pub video_packets: AtomicU64,
     /// Pictures decoded.
     pub pictures: AtomicU64,
+    /// The height of the last of them, in pixels.
+    pub picture_height: AtomicU32,
     /// Pieces of sound decoded.
     pub sounds: AtomicU64,
 }
@@ -316,7 +318,13 @@ fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> App
                     return Ok(gst::FlowSuccess::Ok);
                 }
                 match which {
-                    Which::Pictures => arrivals.pictures.fetch_add(1, Relaxed),
+                    Which::Pictures => {
+                        let shape = sample.caps().and_then(|caps| caps.structure(0));
+                        let height = shape.and_then(|shape| shape.get::<i32>("height").ok());
+                        let height = height.and_then(|height| u32::try_from(height).ok());
+                        arrivals.picture_height.store(height.unwrap_or(0), Relaxed);
+                        arrivals.pictures.fetch_add(1, Relaxed)
+                    }
                     Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),
                 };
                 let (Some((source, turn)), Some(buffer)) =

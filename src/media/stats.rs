@@ -38,6 +38,8 @@ pub struct LinkStats {
     pub bytes_in: u64,
     /// Pictures decoded.
     pub frames_in: u64,
+    /// The height of the last of them, in pixels.
+    pub picture_height: u32,
     /// Pieces of sound decoded.
     pub sounds_in: u64,
     /// Encoded pictures handed to the payloader.

@@ -53,8 +53,8 @@ kbps = 600
 
 /** A device with its server, and a directory of its own for what it shows and plays. */
 export class Device {
-  /** @param {{ config?: string, listen?: string, env?: object }} options */
-  static async start({ config = clip(), listen, env = {} } = {}) {
+  /** @param {{ config?: string, listen?: string, env?: object, screen?: boolean }} options */
+  static async start({ config = clip(), listen, env = {}, screen = true } = {}) {
     const device = new Device();
     device.folder = await mkdtemp(join(tmpdir(), 'roomd-e2e-device-'));
     device.pictures = join(device.folder, 'screen');
@@ -63,8 +63,7 @@ export class Device {
     const file = join(device.folder, 'roomd.toml');
     await writeFile(file, `${config}
 [screen]
-pipeline = "file"
-settings = { location = ${JSON.stringify(join(device.pictures, '%06d.jpg'))} }
+${screen ? `pipeline = "file"\nsettings = { location = ${JSON.stringify(join(device.pictures, '%06d.jpg'))} }` : 'pipeline = "none"'}
 [speaker]
 pipeline = "file"
 settings = { location = ${JSON.stringify(device.samples)} }

@@ -87,6 +87,51 @@ test("Chromium's own fake devices, through the real getUserMedia", { timeout: 6 
   assert.deepEqual(ann.errors, []);
 });
 
+test('each side sends as much as the other shows, and nothing to a device without a screen', { timeout: 10 * WITHIN }, async (t) => {
+  const device = await Device.start();
+  t.after(() => device.stop());
+  const camera = { width: 1280, height: 720, fps: 10 };
+  const ann = await visit(device, { name: 'Ann', number: 4, devices: camera });
+  t.after(() => ann.close());
+  /** The device shows Ann at this height, she knows, and sends so many lines. */
+  const shows = (height, lines) => until(`Ann is shown at ${height} and sends ${lines} lines`, async () => {
+    const { showing } = await device.link('Ann');
+    const { shown, stats } = (await ann.person(DEVICE.name)).link;
+    if (showing !== height || shown !== height || stats?.heightOut !== lines) throw new Error(JSON.stringify({ showing, shown, lines: stats?.heightOut }));
+    return true;
+  }, { within: WITHIN, every: 250 });
+  await shows(720, 720);
+  await until('the device knows how high Ann shows it', async () => (await device.link('Ann')).shown > 0, { within: WITHIN, every: 250 });
+  const bob = await visit(device, { name: 'Bob', number: 5 });
+  await shows(360, 360);
+  await device.shows(ann, bob);
+  await bob.close();
+  await shows(720, 720);
+  await device.shows(ann);
+  assert.equal((await device.link('Ann')).generation, 1);
+
+  const blind = await Device.start({ screen: false });
+  t.after(() => blind.stop());
+  const cem = await visit(blind, { name: 'Cem', number: 6 });
+  t.after(() => cem.close());
+  await cem.sees(DEVICE, { within: WITHIN });
+  await until('Cem is told that nobody sees her', async () => (await cem.person(DEVICE.name)).link.shown === 0, { within: WITHIN });
+  const frames = async () => (await blind.link('Cem')).media.frames_in;
+  const still = await until('no picture of her comes', async () => {
+    const before = await frames();
+    const since = Date.now();
+    await until('a moment is over', () => Date.now() - since > 1_500, { within: WITHIN });
+    return (await frames()) === before ? { before } : null;
+  }, { within: WITHIN });
+  await blind.plays([cem]);
+  // Longer than a picture may be missing.
+  const since = Date.now();
+  await until('ten seconds are over', () => Date.now() - since > 10_000, { within: WITHIN, every: 500 });
+  const link = await blind.link('Cem');
+  assert.deepEqual([link.state, link.generation, link.showing, link.media.frames_in], ['connected', 1, 0, still.before]);
+  for (const { errors } of [ann, cem]) assert.deepEqual(errors, []);
+});
+
 test('the status names who is there and what flows; when all have left, nothing runs', { timeout: 8 * WITHIN }, async (t) => {
   const device = await Device.start();
   t.after(() => device.stop());

@@ -99,6 +99,38 @@ describe('two pages', () => {
     assert.deepEqual([link.id, link.generation], [before.link.id, before.link.generation], 'no link was rebuilt for it');
   });
 
+  test('a tab that is hidden is sent no picture, hears on, and sees again at once', async () => {
+    const ada = await joined('Ada');
+    const bob = await joined('Bob');
+    await Promise.all([ada.sees(bob), bob.sees(ada)]);
+    const turn = (state) => ada.page.evaluate((now) => {
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => now });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, state);
+    const before = await ada.person('Bob');
+    await turn('hidden');
+    await until('Bob is told', async () => (await bob.person('Ada')).link.shown === 0);
+    const frames = async () => (await ada.person('Bob')).link.stats.frames;
+    await until('no frame comes any more', async () => {
+      const had = await frames();
+      const since = Date.now();
+      await until('two looks are over', () => Date.now() - since > 2_500, { within: 5_000 });
+      return (await frames()) === had;
+    }, { within: 20_000 });
+    await ada.listens(bob);
+    await bob.sees(ada);
+    await turn('visible');
+    const shown = Date.now();
+    await ada.sees(bob, { within: 5_000 });
+    assert.ok(Date.now() - shown < 5_000);
+    const { link } = await ada.person('Bob');
+    assert.deepEqual([link.id, link.generation, link.state], [before.link.id, before.link.generation, 'live']);
+    // Larger on her screen, he is asked for more.
+    const asked = (await bob.person('Ada')).link.shown;
+    await ada.page.evaluate(() => document.querySelector('.tile:not(.self) .enlarge').click());
+    await until('Bob is asked for a larger picture', async () => (await bob.person('Ada')).link.shown > asked);
+  });
+
   test('one who leaves is gone at once, and can come back', async () => {
     const ada = await joined('Ada');
     const bob = await joined('Bob');

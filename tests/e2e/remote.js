@@ -26,6 +26,9 @@ const SCREENS = {
   files: (folder) => `pipeline = "file"\nsettings = { location = ${JSON.stringify(join(folder, '%06d.jpg'))} }`,
 };
 
+/** How long a piece of sound is. */
+const SOUND_MS = 20;
+
 /** `roomd run`, with the test clip as its camera and microphone, as a member of somebody else's room. */
 export class RemoteDevice {
   /**
@@ -185,17 +188,18 @@ ${more}`, { mode: 0o600 });
     const now = Date.now();
     const people = {};
     for (const { at, name, id, generation, state, frames, sounds, sent } of this.notes) {
-      const person = (people[name] ??= { longest: 0, longestSent: 0, silence: 0, links: new Set(), story: [], frames: -1, sounds: -1, sent: -1, at, atSent: at, atSound: at });
+      const person = (people[name] ??= { longest: 0, longestSent: 0, silence: 0, quiet: 0, links: new Set(), story: [], frames: -1, sounds, sent: -1, at, atSent: at, atSound: at });
       person.links.add(`${id}/${generation}`);
       tell(person.story, `${generation} ${state}`, at);
       if (frames !== person.frames) {
         person.longest = Math.max(person.longest, at - person.at);
         Object.assign(person, { frames, at });
       }
-      if (sounds !== person.sounds) {
-        person.silence = Math.max(person.silence, at - person.atSound);
-        Object.assign(person, { sounds, atSound: at });
-      }
+      // Looks may be late themselves, so what counts is what is missing between two of them.
+      const missing = Math.max(0, at - person.atSound - SOUND_MS * (sounds - person.sounds));
+      person.silence = Math.max(person.silence, person.quiet + missing);
+      person.quiet = sounds === person.sounds ? person.quiet + missing : 0;
+      Object.assign(person, { sounds, atSound: at });
       if (sent !== person.sent) {
         person.longestSent = Math.max(person.longestSent, at - person.atSent);
         Object.assign(person, { sent, atSent: at });
@@ -203,7 +207,6 @@ ${more}`, { mode: 0o600 });
     }
     for (const person of Object.values(people)) {
       person.longest = Math.max(person.longest, now - person.at);
-      person.silence = Math.max(person.silence, now - person.atSound);
       person.longestSent = Math.max(person.longestSent, now - person.atSent);
     }
     return people;

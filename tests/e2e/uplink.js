@@ -11,7 +11,7 @@ import { chromium, Member, Roomd, until } from './support.js';
 
 const ROOM = 'uplink';
 /** Small, and large enough for tiles that ask for 180 lines where there are six. */
-const VIEWPORT = { width: 640, height: 400 };
+const VIEWPORT = { width: 800, height: 520 };
 /** Who is at home looks at small tiles, for it is not its sight that is measured. */
 const VIEWPORT_AT_HOME = { width: 400, height: 300 };
 /** A camera that gives an encoder all that it can want to send. */
@@ -43,29 +43,33 @@ export function withoutBudget() {
   };
 }
 
-/** Notes on a page, ten times a second from here on, how what `name` sends arrives. */
-function watch(member, name) {
+/** Notes on a page, ten times a second from here on, how what these send arrives. */
+function watch(member, names) {
   return member.page.evaluate((wanted) => {
     clearInterval(window.watch_?.timer);
-    const tile = [...document.querySelectorAll('.tile')].find((other) => other.querySelector('.name').textContent === wanted);
-    const video = tile.querySelector('.picture');
-    const frames = () => video.getVideoPlaybackQuality().totalVideoFrames;
-    const seen = { since: performance.now(), frames: frames(), silence: 0 };
-    seen.timer = setInterval(() => {
-      const track = tile.querySelector('audio').srcObject?.getAudioTracks()[0];
-      const [source] = (track && window.receivers_.get(track.id)?.getSynchronizationSources()) ?? [];
-      // Chromium counts from 1970 here.
-      const heard = source ? source.timestamp - (source.timestamp > 1e12 ? performance.timeOrigin : 0) : seen.since;
-      seen.silence = Math.max(seen.silence, performance.now() - Math.max(heard, seen.since));
-    }, 100);
-    seen.told = () => ({
-      silence: Math.round(seen.silence),
-      fps: (frames() - seen.frames) / ((performance.now() - seen.since) / 1_000),
-      height: video.videoHeight,
-      trouble: tile.querySelector('.trouble').hidden ? '' : tile.querySelector('.trouble .long').textContent,
+    const begun = performance.now();
+    const tiles = [...document.querySelectorAll('.tile')];
+    const all = wanted.map((name) => {
+      const tile = tiles.find((other) => other.querySelector('.name').textContent === name);
+      const frames = () => tile.querySelector('.picture').getVideoPlaybackQuality().totalVideoFrames;
+      return { name, tile, frames, before: frames(), silence: 0 };
     });
-    window.watch_ = seen;
-  }, name);
+    const timer = setInterval(() => {
+      for (const one of all) {
+        const track = one.tile.querySelector('audio').srcObject?.getAudioTracks()[0];
+        const [source] = (track && window.receivers_.get(track.id)?.getSynchronizationSources()) ?? [];
+        // Chromium counts from 1970 here.
+        const heard = source ? source.timestamp - (source.timestamp > 1e12 ? performance.timeOrigin : 0) : begun;
+        one.silence = Math.max(one.silence, performance.now() - Math.max(heard, begun));
+      }
+    }, 100);
+    const told = () => Object.fromEntries(all.map(({ name, tile, frames, before, silence }) => [name, {
+      silence: Math.round(silence),
+      fps: (frames() - before) / ((performance.now() - begun) / 1_000),
+      height: tile.querySelector('.picture').videoHeight,
+    }]));
+    window.watch_ = { timer, told };
+  }, names);
 }
 
 export class UplinkRoom {
@@ -137,18 +141,22 @@ export class UplinkRoom {
 
   /** From here on. */
   async watch() {
-    for (const other of this.others) await watch(other, 'Home');
+    for (const other of this.others) await watch(other, ['Home', ...(this.device ? [this.device.name] : [])]);
     this.device?.watchFrames();
   }
 
-  /** What was seen since: for each of the others, the longest silence in ms, and the picture. */
+  /**
+   * What was seen since: for each of the others, the longest silence of the one at home in ms, and
+   * its picture. `control`: the longest silence of the device, whose way to there nothing limits,
+   * so that it is this machine's.
+   */
   async arrived() {
     const all = {};
-    for (const other of this.others) all[other.name] = await other.page.evaluate(() => window.watch_.told());
-    if (this.device) {
-      const { silence } = this.device.framesSeen().Home;
-      all[this.device.name] = { silence };
+    for (const other of this.others) {
+      const { Home: home, ...rest } = await other.page.evaluate(() => window.watch_.told());
+      all[other.name] = { ...home, control: Object.values(rest)[0]?.silence ?? 0 };
     }
+    if (this.device) all[this.device.name] = { silence: Math.round(this.device.framesSeen().Home.silence), control: 0 };
     return all;
   }
 

@@ -3,19 +3,25 @@
 //! Its pipeline takes raw buffers, which all branches share, and ends in a [`Fanout`]. It knows
 //! nothing of who consumes.
 
+mod control;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
-use gstreamer_video as gst_video;
 
 use super::{
     LaunchError, Timebase, bus,
     fanout::{Content, Counts, Fanout, Gate, Subscription},
-    launch, set_property,
+    launch,
 };
-use crate::{pipeline, sdp::Codec};
+use crate::{
+    pipeline::{self, File},
+    sdp::Codec,
+};
+
+pub use control::{Change, Control, ControlError};
 
 /// How a codec is encoded.
 #[derive(Debug, Clone)]
@@ -34,9 +40,12 @@ pub enum EncoderError {
     /// Its pipeline file cannot be used.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// The file says how the bitrate is set, and it cannot be set so.
-    #[error("its bitrate cannot be set: {0}")]
-    Bitrate(String),
+    /// The file says how it is driven, and it cannot be driven so.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The file is that of something else.
+    #[error("`{0}` is no encoder")]
+    Kind(String),
     /// GStreamer refuses.
     #[error("{0}")]
     Pipeline(#[from] glib::BoolError),
@@ -51,7 +60,13 @@ pub struct Branch {
     output: Fanout,
     // Dropped first of all, so that nothing is pushed into a pipeline that is being stopped.
     input: Option<Subscription>,
-    end: gst::Pad,
+    drive: Drive,
+}
+
+/// What changes the bitrate and asks for keyframes.
+enum Drive {
+    File(Control),
+    Opus(gst::Bin),
 }
 
 impl Branch {
@@ -73,7 +88,7 @@ impl Branch {
             .format(gst::Format::Time)
             .is_live(true)
             .build();
-        let encoder = encoder(recipe)?;
+        let (encoder, drive) = encoder(recipe)?;
         let output = AppSink::builder().name("encoded").build();
         output.set_caps(Some(&encoded_caps(recipe.codec)));
         let elements: [&gst::Element; 3] = [
@@ -83,9 +98,6 @@ impl Branch {
         ];
         pipeline.add_many(elements)?;
         gst::Element::link_many(elements)?;
-        let end = output
-            .static_pad("sink")
-            .ok_or_else(|| glib::bool_error!("appsink has no sink"))?;
 
         let content = match recipe.codec {
             Codec::Opus => Content::EncodedAudio,
@@ -104,7 +116,7 @@ impl Branch {
             input: Some(raw.subscribe(0, &input, &gate)),
             pipeline,
             output: fanout,
-            end,
+            drive,
         })
     }
 
@@ -114,13 +126,24 @@ impl Branch {
         &self.output
     }
 
-    /// Makes the next frame a keyframe.
+    /// Makes the next frame a keyframe. Sound has none.
     pub fn force_keyframe(&self) {
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        // Refused where the encoder has not seen a frame: its first will be one anyway.
-        let _ = self.end.push_event(event);
+        match &self.drive {
+            Drive::File(control) => control.force_keyframe(),
+            Drive::Opus(_) => {}
+        }
+    }
+
+    /// Changes the bitrate to this many kbit/s while it runs, where the encoder can.
+    #[allow(dead_code, reason = "tiers change it")]
+    pub fn set_kbps(&self, kbps: u32) -> Result<Change, EncoderError> {
+        match &self.drive {
+            Drive::File(control) => Ok(control.set_kbps(kbps)?),
+            Drive::Opus(bin) => {
+                set_opus(bin, kbps);
+                Ok(Change::Done)
+            }
+        }
     }
 
     /// What it took in.
@@ -140,24 +163,26 @@ impl Drop for Branch {
     }
 }
 
-fn encoder(recipe: &Recipe) -> Result<gst::Bin, EncoderError> {
+fn encoder(recipe: &Recipe) -> Result<(gst::Bin, Drive), EncoderError> {
     let Some((file, settings)) = &recipe.file else {
-        return opus(recipe.kbps);
+        let bin = opus(recipe.kbps)?;
+        return Ok((bin.clone(), Drive::Opus(bin)));
     };
+    let (bin, control) = launch_encoder(file, settings, recipe.kbps)?;
+    Ok((bin, Drive::File(control)))
+}
+
+/// Makes a bin of an encoder's file, which begins at this many kbit/s, and what drives it.
+pub fn launch_encoder(
+    file: &File,
+    settings: &BTreeMap<String, String>,
+    kbps: u32,
+) -> Result<(gst::Bin, Control), EncoderError> {
+    let traits = file.encoder.as_ref();
+    let traits = traits.ok_or_else(|| EncoderError::Kind(file.name.clone()))?;
     let bin = launch(file, settings)?;
-    if let Some(traits) = &file.encoder {
-        let bitrate = &traits.bitrate;
-        let element = bin.by_name(&bitrate.element).ok_or_else(|| {
-            EncoderError::Bitrate(format!("there is no element `{}`", bitrate.element))
-        })?;
-        set_property(
-            &element,
-            &bitrate.property,
-            &bitrate.value(recipe.kbps).to_string(),
-        )
-        .map_err(EncoderError::Bitrate)?;
-    }
-    Ok(bin)
+    let control = Control::new(&bin, traits, kbps)?;
+    Ok((bin, control))
 }
 
 /// Opus needs no file: there is one encoder, and it runs anywhere.
@@ -172,14 +197,19 @@ fn opus(kbps: u32) -> Result<gst::Bin, EncoderError> {
         true,
     )
     .map_err(|error| glib::bool_error!("opusenc: {error}"))?;
+    set_opus(&bin, kbps);
+    Ok(bin)
+}
+
+fn set_opus(bin: &gst::Bin, kbps: u32) {
     let rate = i32::try_from(kbps.saturating_mul(1000)).unwrap_or(i32::MAX);
     if let Some(encoder) = bin.by_name("encoder") {
         encoder.set_property("bitrate", rate.clamp(6_000, 510_000));
     }
-    Ok(bin)
 }
 
-fn encoded_caps(codec: Codec) -> gst::Caps {
+/// What every encoder of a codec must end in, which is what payloaders are promised.
+pub(super) fn encoded_caps(codec: Codec) -> gst::Caps {
     match codec {
         Codec::Vp8 => gst::Caps::new_empty_simple("video/x-vp8"),
         // What `Line::encoded_caps` promises to the payloaders.

@@ -27,10 +27,11 @@ mod stats;
 mod teardown;
 mod timebase;
 mod transceiver;
+pub mod trial;
 pub mod video_mix;
 mod wall;
 
-pub use encoder::Recipe;
+pub use encoder::{Change, Control, ControlError, EncoderError, Recipe, launch_encoder};
 pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};

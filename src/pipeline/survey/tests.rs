@@ -14,7 +14,11 @@ fn machine() -> Survey {
         summary: "it".to_owned(),
         codec,
         preference,
+        tested: vec!["a desk".to_owned(); usize::from(codec.is_some())],
+        budget: None,
         missing: Vec::new(),
+        absent: Vec::new(),
+        verdict: None,
     };
     Survey {
         pipelines: vec![

@@ -49,18 +49,105 @@ fn every_kind_has_the_files_that_are_promised() {
     let names = |kind| -> Vec<_> { catalogue.of(kind).map(|file| file.name.as_str()).collect() };
     assert_eq!(
         names(Kind::Camera),
-        ["file", "no-camera", "test", "v4l2", "v4l2-mjpeg"]
+        ["file", "libcamera", "no-camera", "test", "v4l2", "v4l2-mjpeg"]
     );
     assert_eq!(names(Kind::Microphone), ["alsa", "file", "silence"]);
-    assert_eq!(names(Kind::Encoder), ["openh264", "vp8", "x264"]);
+    assert_eq!(
+        names(Kind::Encoder),
+        [
+            "imx",
+            "jetson",
+            "nvidia",
+            "nvidia-cuda",
+            "openh264",
+            "qualcomm",
+            "raspberry-pi",
+            "rockchip",
+            "va",
+            "va-lp",
+            "vaapi",
+            "vp8",
+            "x264",
+        ]
+    );
     assert_eq!(names(Kind::Speaker), ["alsa", "file", "none"]);
     assert_eq!(names(Kind::Screen), ["file", "none", "x11"]);
 }
 
+/// The files whose elements this machine has. Those of boards are for boards.
+fn complete() -> Vec<File> {
+    let shipped = shipped();
+    let all = shipped.all().filter(|file| missing_elements(file).is_empty());
+    all.cloned().collect()
+}
+
+#[test]
+fn only_what_is_for_boards_has_elements_that_are_not_in_debian() {
+    let shipped = shipped();
+    let missing = shipped.all().filter(|file| !missing_elements(file).is_empty());
+    for file in missing {
+        let of_a_board = file.name == "libcamera"
+            || file
+                .encoder
+                .as_ref()
+                .is_some_and(|traits| traits.tested.is_empty() && !file.devices.is_empty());
+        assert!(of_a_board, "{}", file.path.display());
+    }
+}
+
+/// What cannot be built here can at least be read: GStreamer finds fault with the missing elements
+/// alone, and the files name each of them.
+#[test]
+fn the_launch_texts_of_boards_are_in_order() {
+    let mut count = 0;
+    for file in shipped().all() {
+        let missing = missing_elements(file);
+        if missing.is_empty() {
+            continue;
+        }
+        count += 1;
+        let mut context = gst::ParseContext::new();
+        let parsed = gst::parse::bin_from_description_full(
+            &file.launch,
+            false,
+            Some(&mut context),
+            gst::ParseFlags::FATAL_ERRORS,
+        );
+        let error = parsed.expect_err("elements are missing");
+        assert!(error.matches(gst::ParseError::NoSuchElement), "{}: {error}", file.name);
+        for element in context.missing_elements() {
+            assert!(missing.contains(&element.to_string()), "{}: {element}", file.name);
+        }
+        // With something in the place of each missing element that takes any property, the rest of
+        // the text has the shape that it must have: names, caps and links.
+        let mut text = file.launch.clone();
+        for element in &missing {
+            let with_properties: Vec<&str> = text.split(element.as_str()).collect();
+            let mut rest = with_properties[0].to_owned();
+            for piece in &with_properties[1..] {
+                let end = piece.find(" !").unwrap_or(piece.len());
+                let name = piece[..end].split_whitespace().find(|word| word.starts_with("name="));
+                rest.push_str("identity ");
+                rest.push_str(name.unwrap_or_default());
+                rest.push_str(&piece[end..]);
+            }
+            text = rest;
+        }
+        let shape = File {
+            elements: vec!["identity".to_owned()],
+            launch: text.clone(),
+            optional: Vec::new(),
+            settings: BTreeMap::new(),
+            ..file.clone()
+        };
+        launch(&shape, &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}: {text}"));
+    }
+    assert!(count >= 5, "only {count} boards; this machine is strange");
+}
+
 #[test]
 fn every_file_becomes_a_bin_and_names_all_its_elements() {
-    for file in shipped().all() {
-        assert_eq!(missing_elements(file), [""; 0], "{}", file.path.display());
+    for file in &complete() {
         let bin = launch(file, &required(file)).unwrap_or_else(|error| panic!("{error}"));
         // Whatever the core brings is always there.
         let core = [
@@ -91,7 +178,7 @@ fn every_file_becomes_a_bin_and_names_all_its_elements() {
 
 #[test]
 fn every_setting_of_every_file_is_a_property() {
-    for file in shipped().all() {
+    for file in &complete() {
         let bin = launch(file, &required(file)).unwrap_or_else(|error| panic!("{error}"));
         let bitrate = file.encoder.iter().map(|traits| &traits.bitrate);
         let wanted = file

@@ -34,8 +34,8 @@ pub(super) fn compare(
         let colour = light / 4;
         for (what, from, to) in [
             ("brightness", 0, light),
-            ("colours", light, light + colour),
-            ("colours", light + colour, light + 2 * colour),
+            ("colour", light, light + colour),
+            ("colour", light + colour, light + 2 * colour),
         ] {
             let (Some(image), Some(wanted)) = (image.get(from..to), wanted.get(from..to)) else {
                 return Err("its pictures have another size".to_owned());
@@ -43,7 +43,7 @@ pub(super) fn compare(
             let off = distance(image, wanted);
             if off > FAR {
                 return Err(format!(
-                    "the {what} of picture {index} are not those that went in (off by {off} of 255)"
+                    "picture {index} differs in {what} from what went in, by {off} of 255"
                 ));
             }
         }

@@ -26,8 +26,12 @@ const WAITING: u64 = 3;
 /// Pictures that an encoder may have inside, with those that wait before it.
 const INSIDE: usize = 8;
 
-/// How long it may take for the first pictures, with everything that a driver loads for them.
-const FIRST: Duration = Duration::from_secs(20);
+/// How often to look whether there is room for a picture.
+const ROOM: Duration = Duration::from_millis(1);
+
+/// Nothing goes in or comes out for so long: it is stuck. Before the first frame a driver may have
+/// to load its firmware.
+const STUCK: Duration = Duration::from_secs(20);
 
 /// What was encoded.
 pub(super) struct Encoded {
@@ -44,8 +48,7 @@ enum Told {
     Fault(bus::Fault),
 }
 
-/// Encodes the film. When the encoder hangs, so does this; when it fails, it is left as it is,
-/// because taking down what is broken may hang as well.
+/// Encodes the film.
 pub(super) fn encode(
     file: &File,
     settings: &BTreeMap<String, String>,
@@ -85,18 +88,27 @@ pub(super) fn encode(
         })
         .build();
     output.set_callbacks(callbacks);
-    pipeline
-        .set_state(gst::State::Playing)
-        .map_err(|_| heard(&told).unwrap_or_else(|| "it does not start".to_owned()))?;
-
-    let mut out = Vec::with_capacity(PICTURES);
-    feed(&input, film, 0..ASK_AFTER, &told)?;
-    listen(&told, &mut out, ASK_AFTER - INSIDE)?;
+    // What is broken is left as it is: taking it down may hang, and so may forgetting it.
+    std::mem::forget(pipeline.clone());
+    let mut run = Run {
+        input,
+        told,
+        out: Vec::with_capacity(PICTURES),
+        ended: false,
+    };
+    if pipeline.set_state(gst::State::Playing).is_err() {
+        run.hear(Duration::ZERO)?;
+        return Err("it does not start".to_owned());
+    }
+    run.feed(film, 0..ASK_AFTER)?;
+    run.listen(ASK_AFTER - INSIDE)?;
     control.force_keyframe();
-    feed(&input, film, ASK_AFTER..PICTURES, &told)?;
-    input.end_of_stream().map_err(|error| error.to_string())?;
-    listen(&told, &mut out, usize::MAX)?;
+    run.feed(film, ASK_AFTER..PICTURES)?;
+    let ended = run.input.end_of_stream();
+    ended.map_err(|error| format!("it does not come to an end: {error}"))?;
+    run.listen(usize::MAX)?;
     bus::stop(&pipeline);
+    let out = run.out;
 
     let (Some((_, caps, first)), Some((_, _, last))) = (out.first(), out.last()) else {
         return Err("no frame came".to_owned());
@@ -130,62 +142,73 @@ fn source(film: &Film) -> Result<AppSrc, String> {
         .caps(&caps)
         .format(gst::Format::Time)
         .is_live(true)
-        .block(true)
         .max_bytes(0)
-        .max_buffers(WAITING)
         .build())
 }
 
-fn feed(
-    input: &AppSrc,
-    film: &Film,
-    pictures: std::ops::Range<usize>,
-    told: &mpsc::Receiver<Told>,
-) -> Result<(), String> {
-    let framerate = film.picture().framerate;
-    for index in pictures {
-        let mut buffer = gst::Buffer::from_mut_slice(film.show(index));
-        if let Some(buffer) = buffer.get_mut() {
-            let (begin, end) = (time_of(index, framerate), time_of(index + 1, framerate));
-            buffer.set_pts(begin);
-            buffer.set_duration(end - begin);
-        }
-        input.push_buffer(buffer).map_err(|error| {
-            heard(told).unwrap_or_else(|| format!("it takes no pictures: {error}"))
-        })?;
-    }
-    Ok(())
+/// The encoder while it runs.
+struct Run {
+    input: AppSrc,
+    told: mpsc::Receiver<Told>,
+    out: Vec<(Frame, gst::Caps, Instant)>,
+    ended: bool,
 }
 
-/// Takes what comes until there are so many frames, or the end is there.
-fn listen(
-    told: &mpsc::Receiver<Told>,
-    out: &mut Vec<(Frame, gst::Caps, Instant)>,
-    until: usize,
-) -> Result<(), String> {
-    while out.len() < until {
-        match told.recv_timeout(FIRST) {
-            Ok(Told::Frame(frame, caps, at)) => out.push((frame, caps, at)),
-            Ok(Told::End) => return Ok(()),
-            Ok(Told::Fault(fault)) => return Err(fault.to_string()),
-            Err(_) => {
-                let (count, seconds) = (out.len(), FIRST.as_secs());
+impl Run {
+    /// Gives it pictures, as fast as it takes them.
+    fn feed(&mut self, film: &Film, pictures: std::ops::Range<usize>) -> Result<(), String> {
+        let framerate = film.picture().framerate;
+        for index in pictures {
+            let mut since = Instant::now();
+            while self.input.current_level_buffers() >= WAITING {
+                if self.hear(ROOM)? {
+                    since = Instant::now();
+                }
+                if since.elapsed() > STUCK {
+                    return Err(format!("it takes {} pictures and then no more", index - 1));
+                }
+            }
+            let mut buffer = gst::Buffer::from_mut_slice(film.show(index));
+            if let Some(buffer) = buffer.get_mut() {
+                let (begin, end) = (time_of(index, framerate), time_of(index + 1, framerate));
+                buffer.set_pts(begin);
+                buffer.set_duration(end - begin);
+            }
+            if let Err(error) = self.input.push_buffer(buffer) {
+                self.hear(ROOM)?;
+                return Err(format!("it takes no pictures: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what comes until there are so many frames, or the end is there.
+    fn listen(&mut self, until: usize) -> Result<(), String> {
+        while self.out.len() < until && !self.ended {
+            if !self.hear(STUCK)? {
+                let (count, seconds) = (self.out.len(), STUCK.as_secs());
                 return Err(format!(
-                    "it gave {count} frames and then none in {seconds} s: it hangs or holds \
+                    "it gives {count} frames and then none in {seconds} s: it hangs, or holds \
                      pictures back"
                 ));
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// What went wrong, where an element said so.
-fn heard(told: &mpsc::Receiver<Told>) -> Option<String> {
-    told.try_iter().find_map(|told| match told {
-        Told::Fault(fault) => Some(fault.to_string()),
-        Told::Frame(..) | Told::End => None,
-    })
+    /// Takes whatever has come or comes within this time. Says whether anything has.
+    fn hear(&mut self, within: Duration) -> Result<bool, String> {
+        let first = self.told.recv_timeout(within).ok();
+        let any = first.is_some();
+        for told in first.into_iter().chain(self.told.try_iter()) {
+            match told {
+                Told::Frame(frame, caps, at) => self.out.push((frame, caps, at)),
+                Told::End => self.ended = true,
+                Told::Fault(fault) => return Err(fault.to_string()),
+            }
+        }
+        Ok(any)
+    }
 }
 
 fn frame(sample: &gst::Sample, framerate: u32) -> Option<(Frame, gst::Caps)> {

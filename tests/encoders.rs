@@ -15,7 +15,9 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use roomd::{
     media::{
-        Change, Picture, device::absent_devices, launch_encoder, missing_elements,
+        Change, Picture,
+        device::absent_devices,
+        launch_encoder, missing_elements,
         trial::{Answer, Asked, in_child},
     },
     pipeline::{Catalogue, Codec, File, Kind, Outcome},
@@ -202,7 +204,9 @@ fn run(file: &File, tier: Tier, kbps: &[u32]) -> Run {
 
     let measured = |number: usize| {
         let from = part * u64::try_from(number).unwrap() + SETTLE * framerate;
-        let within = frames.iter().filter(|it| (from..from + MEASURE * framerate).contains(&it.index));
+        let within = frames
+            .iter()
+            .filter(|it| (from..from + MEASURE * framerate).contains(&it.index));
         let bits: usize = within.map(|it| it.bytes * 8).sum();
         f64::from(u32::try_from(bits).unwrap()) / f64::from(u32::try_from(MEASURE).unwrap()) / 1e3
     };
@@ -211,7 +215,10 @@ fn run(file: &File, tier: Tier, kbps: &[u32]) -> Run {
     let keyframes = frames.iter().filter(|it| it.keyframe).map(|it| it.index);
     let (anew, keyframes): (Vec<u64>, Vec<u64>) = keyframes.partition(|index| at_change(*index));
     if !anew.is_empty() {
-        eprintln!("{}: keyframes of its own at {anew:?}, for another bitrate", file.name);
+        eprintln!(
+            "{}: keyframes of its own at {anew:?}, for another bitrate",
+            file.name
+        );
     }
     let mut faults = Vec::new();
     let name = &file.name;
@@ -220,7 +227,9 @@ fn run(file: &File, tier: Tier, kbps: &[u32]) -> Run {
         panic!("{name}: keyframes at {keyframes:?}, one was asked for at {asked_at}");
     };
     if !(asked_at.saturating_sub(SOON)..=asked_at + SOON).contains(&answered) {
-        faults.push(format!("{name}: a keyframe came at {answered}, not at {asked_at}"));
+        faults.push(format!(
+            "{name}: a keyframe came at {answered}, not at {asked_at}"
+        ));
     }
     if u64::try_from(frames.len()).unwrap() != total {
         faults.push(format!("{name}: {} frames of {total}", frames.len()));
@@ -407,7 +416,9 @@ fn detail(width: usize, height: usize, chance: &mut Chance) -> Vec<u8> {
         size /= 2;
         strength = (strength / 2).max(1);
     }
-    sum.into_iter().map(|it| u8::try_from((it / 128).clamp(0, 255)).unwrap()).collect()
+    sum.into_iter()
+        .map(|it| u8::try_from((it / 128).clamp(0, 255)).unwrap())
+        .collect()
 }
 
 /// The same numbers in every run.
@@ -415,13 +426,19 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, end: i64) -> i64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         i64::try_from(self.0 >> 40).unwrap() * end >> 24
     }
 
     /// 0 to 8, mostly near 4.
     fn noise(&mut self) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         ((self.0 >> 33) & 0x0101_0101 | (self.0 >> 40) & 0x0202_0202).count_ones()
     }
 }
@@ -436,7 +453,10 @@ fn real_of(number: i64) -> f64 {
     number as f64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "it is the size of a picture")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it is the size of a picture"
+)]
 fn whole(number: f64) -> i64 {
     number as i64
 }
@@ -655,7 +675,10 @@ fn what_was_tried_is_told_and_can_be_forgotten() {
     }
     // What cannot begin is not tried.
     assert!(row(&tried, "jetson").ends_with("; untested"));
-    assert!(tried.contains("  h264         x264         works here (20"), "{tried}");
+    assert!(
+        tried.contains("  h264         x264         works here (20"),
+        "{tried}"
+    );
 
     // All is known, so nothing is tried again.
     let known = std::fs::read(state.join("encoders.json")).unwrap();

@@ -50,7 +50,9 @@ pub(super) fn judge(survey: &mut Survey, loaded: &Loaded) {
         };
         let under = Circumstances::of(file, &settings(config, file), picture(config));
         pipeline.verdict = records.verdict(&file.name, &under).cloned();
-        pipeline.tested.extend(records.worked_before(&file.name, &under));
+        pipeline
+            .tested
+            .extend(records.worked_before(&file.name, &under));
     }
 }
 
@@ -58,7 +60,10 @@ pub(super) fn judge(survey: &mut Survey, loaded: &Loaded) {
 pub(super) fn forget(loaded: &Loaded) -> Result<(), String> {
     let dir = &loaded.config.state_dir;
     Records::forget(dir).map_err(|error| {
-        format!("what is known of encoders, in {}, stays: {error}", dir.display())
+        format!(
+            "what is known of encoders, in {}, stays: {error}",
+            dir.display()
+        )
     })
 }
 
@@ -66,7 +71,10 @@ pub(super) fn forget(loaded: &Loaded) -> Result<(), String> {
 pub(super) fn try_all(loaded: &Loaded) -> Result<(), String> {
     let dir = &loaded.config.state_dir;
     std::fs::create_dir_all(dir).map_err(|error| {
-        format!("what is found out cannot be kept in {}: {error}", dir.display())
+        format!(
+            "what is found out cannot be kept in {}: {error}",
+            dir.display()
+        )
     })?;
     let (survey, _) = super::engine::look(loaded);
     let encoders = Encoders::of(loaded, survey);
@@ -129,7 +137,9 @@ impl Encoders {
     /// The codecs that can be sent, in the order of the configuration.
     pub(super) fn codecs(&self) -> Vec<Codec> {
         let codecs = self.config.video.codecs.iter().copied();
-        codecs.filter(|codec| !self.choices(*codec).is_empty()).collect()
+        codecs
+            .filter(|codec| !self.choices(*codec).is_empty())
+            .collect()
     }
 
     /// What to encode with, the one to begin with first: where it fails, the next. Cheap, and
@@ -165,7 +175,8 @@ impl Encoders {
             return taken(&part, None).into_iter().collect();
         }
         let auto = pipeline::encoders(&self.known(), codec, self.wanted()).into_iter();
-        auto.filter_map(|choice| taken(&part, Some(choice))).collect()
+        auto.filter_map(|choice| taken(&part, Some(choice)))
+            .collect()
     }
 
     /// Tries encoders until for each codec that is left to `auto` one works and keeps up, in a
@@ -193,7 +204,8 @@ impl Encoders {
     fn next(&self) -> Option<String> {
         let known = self.known();
         let codecs = self.config.video.codecs.iter();
-        let left = codecs.filter(|codec| part(&self.config, **codec).pipeline == config::Choice::Auto);
+        let left =
+            codecs.filter(|codec| part(&self.config, **codec).pipeline == config::Choice::Auto);
         left.copied()
             .find_map(|codec| pipeline::next_to_try(&known, codec, self.wanted()))
             .map(str::to_owned)

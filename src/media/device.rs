@@ -113,7 +113,11 @@ fn fits(name: &str, pattern: &str) -> bool {
 /// The device nodes of which a file needs one, where there is none.
 #[must_use]
 pub fn absent_devices(file: &File) -> Vec<String> {
-    if file.devices.iter().any(|pattern| !nodes(pattern).is_empty()) {
+    if file
+        .devices
+        .iter()
+        .any(|pattern| !nodes(pattern).is_empty())
+    {
         return Vec::new();
     }
     file.devices.clone()

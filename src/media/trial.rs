@@ -120,5 +120,7 @@ fn time_of(index: usize, framerate: u32) -> gst::ClockTime {
 /// Which picture is shown then.
 fn index_at(time: gst::ClockTime, framerate: u32) -> usize {
     let index = time.mul_div_round(u64::from(framerate), *gst::ClockTime::SECOND);
-    index.map_or(0, |index| usize::try_from(index.nseconds()).unwrap_or(usize::MAX))
+    index.map_or(0, |index| {
+        usize::try_from(index.nseconds()).unwrap_or(usize::MAX)
+    })
 }

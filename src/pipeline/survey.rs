@@ -191,7 +191,10 @@ impl fmt::Display for Verdict {
         let when = &self.when;
         match &self.outcome {
             Outcome::Works { speed } => {
-                write!(formatter, "works here ({when}, {speed} macroblocks a second)")
+                write!(
+                    formatter,
+                    "works here ({when}, {speed} macroblocks a second)"
+                )
             }
             Outcome::Fails { why } => write!(formatter, "failed here ({when}): {why}"),
             Outcome::Crashes { why } => write!(formatter, "crashed here ({when}): {why}"),

@@ -183,7 +183,9 @@ impl Way {
                 // Emitting one that does not exist, or without what it takes, would be a panic.
                 if !known.is_some_and(|known| known.n_params() == 0) {
                     let name = element.name();
-                    return Err(format!("{name} has no signal `{signal}` that takes nothing"));
+                    return Err(format!(
+                        "{name} has no signal `{signal}` that takes nothing"
+                    ));
                 }
                 Self::Signal {
                     element,
@@ -221,7 +223,9 @@ fn set_field(
         .is_some_and(|spec| spec.value_type() == gst::Structure::static_type());
     if !is_structure {
         let name = element.name();
-        return Err(format!("{name} has no property `{property}` that is a structure"));
+        return Err(format!(
+            "{name} has no property `{property}` that is a structure"
+        ));
     }
     let mut structure = element
         .property::<Option<gst::Structure>>(property)

@@ -49,7 +49,9 @@ fn h264(frame: &[u8]) -> Result<(), String> {
         Ok(())
     } else {
         let id = format!("{profile:02x}{constraints:02x}{level:02x}");
-        Err(format!("its profile is {id}, which is not constrained baseline"))
+        Err(format!(
+            "its profile is {id}, which is not constrained baseline"
+        ))
     }
 }
 
@@ -92,7 +94,10 @@ mod tests {
             (&[sps, pps, &[0x61, 1]][..], "it is no IDR picture"),
             (&[pps, idr], "no sequence parameter set comes with it"),
             (&[sps, idr], "no picture parameter set comes with it"),
-            (&[&[0x67, 66], pps, idr], "its sequence parameter set is cut short"),
+            (
+                &[&[0x67, 66], pps, idr],
+                "its sequence parameter set is cut short",
+            ),
             (
                 &[&[0x67, 100, 0, 40], pps, idr],
                 "its profile is 640028, which is not constrained baseline",

@@ -198,8 +198,14 @@ mod tests {
         for (how, crash) in [
             ("kill -SEGV $$", Some("the process died of SIGSEGV")),
             ("kill -ABRT $$", Some("the process died of SIGABRT")),
-            ("exit 3", Some("the process ended in the middle: exit status: 3")),
-            ("exit 0", Some("the process ended in the middle: exit status: 0")),
+            (
+                "exit 3",
+                Some("the process ended in the middle: exit status: 3"),
+            ),
+            (
+                "exit 0",
+                Some("the process ended in the middle: exit status: 0"),
+            ),
             ("kill -TERM $$", None),
             ("kill -KILL $$", None),
             ("exit 78", None),

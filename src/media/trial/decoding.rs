@@ -25,7 +25,9 @@ pub(super) fn compare(
     // A decoder leaves out what it cannot make sense of.
     if shown.len() < frames.len() {
         let (got, sent) = (shown.len(), frames.len());
-        return Err(format!("a software decoder takes {got} of its {sent} frames"));
+        return Err(format!(
+            "a software decoder takes {got} of its {sent} frames"
+        ));
     }
     for (index, image) in &shown {
         let wanted = film.show(*index);

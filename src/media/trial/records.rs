@@ -77,7 +77,10 @@ impl Circumstances {
                 .flat_map(|pattern| nodes(pattern))
                 .map(|node| identity(&node))
                 .collect(),
-            picture: format!("{}x{} at {}", picture.width, picture.height, picture.framerate),
+            picture: format!(
+                "{}x{} at {}",
+                picture.width, picture.height, picture.framerate
+            ),
             trial: TRIAL,
         }
     }
@@ -166,7 +169,14 @@ fn machine() -> String {
     let model = line("/sys/firmware/devicetree/base/model");
     let processor = || {
         let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-        let named = |line: &str| Some(line.strip_prefix("model name")?.split_once(':')?.1.to_owned());
+        let named = |line: &str| {
+            Some(
+                line.strip_prefix("model name")?
+                    .split_once(':')?
+                    .1
+                    .to_owned(),
+            )
+        };
         text.lines().find_map(named)
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -228,7 +238,9 @@ mod tests {
     fn under(text: &str, settings: &[(&str, &str)], width: u32) -> Circumstances {
         gst::init().unwrap();
         let file = File::parse(Kind::Encoder, "it", Path::new("it.toml"), text).unwrap();
-        let settings = settings.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        let settings = settings
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
         let picture = Picture {
             width,
             height: 360,

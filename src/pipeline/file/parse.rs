@@ -196,9 +196,10 @@ impl Check<'_> {
     fn devices(&mut self, raw: &Spanned<toml::Value>) -> Vec<String> {
         let each = match raw.get_ref() {
             toml::Value::String(path) => vec![path.as_str()],
-            toml::Value::Array(paths) if !paths.is_empty() => {
-                paths.iter().map(|it| it.as_str().unwrap_or_default()).collect()
-            }
+            toml::Value::Array(paths) if !paths.is_empty() => paths
+                .iter()
+                .map(|it| it.as_str().unwrap_or_default())
+                .collect(),
             _ => vec![""],
         };
         for path in &each {

@@ -329,7 +329,10 @@ pub fn encoders(survey: &Survey, codec: Codec, wanted: Wanted) -> Vec<Choice> {
         .filter(|(standing, _)| *standing != Standing::Useless)
         .collect();
     all.sort_by_key(|(standing, it)| (*standing, Reverse(it.preference)));
-    if all.first().is_some_and(|(best, _)| *best < Standing::Failed) {
+    if all
+        .first()
+        .is_some_and(|(best, _)| *best < Standing::Failed)
+    {
         all.retain(|(standing, _)| *standing < Standing::Failed);
     }
     let names: Vec<_> = all.iter().map(|(_, it)| it.name.clone()).collect();
@@ -347,7 +350,9 @@ pub fn encoders(survey: &Survey, codec: Codec, wanted: Wanted) -> Vec<Choice> {
             };
             let why = match names.get(place + 1) {
                 Some(next) => format!("{said}; before `{next}`"),
-                None if place == 0 => format!("{said}; the only one that this machine has"),
+                None if place == 0 && standing != Standing::Failed => {
+                    format!("{said}; the only one that this machine has")
+                }
                 None => said,
             };
             choice(&it.name, &[], why)

@@ -68,21 +68,37 @@ fn fields_of_a_structure_are_set_one_by_one() {
         names.map(|name| (name.clone(), value(&name))).collect()
     };
     let expect = |pairs: &[(&str, i32)]| -> Vec<(String, i32)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect()
     };
-    assert_eq!(fields(), expect(&[("b_frames", 0), ("video_bitrate", 300_000)]));
+    assert_eq!(
+        fields(),
+        expect(&[("b_frames", 0), ("video_bitrate", 300_000)])
+    );
     // Too early: its first frame is a keyframe.
     control.force_keyframe();
-    assert_eq!(fields(), expect(&[("b_frames", 0), ("video_bitrate", 300_000)]));
+    assert_eq!(
+        fields(),
+        expect(&[("b_frames", 0), ("video_bitrate", 300_000)])
+    );
     leave(&bin);
     control.force_keyframe();
     assert_eq!(
         fields(),
-        expect(&[("b_frames", 0), ("video_bitrate", 300_000), ("force_key_frame", 1)])
+        expect(&[
+            ("b_frames", 0),
+            ("video_bitrate", 300_000),
+            ("force_key_frame", 1)
+        ])
     );
     // A change of the bitrate is no keyframe.
     assert_eq!(control.set_kbps(450).expect("it is set"), Change::Done);
-    assert_eq!(fields(), expect(&[("b_frames", 0), ("video_bitrate", 450_000)]));
+    assert_eq!(
+        fields(),
+        expect(&[("b_frames", 0), ("video_bitrate", 450_000)])
+    );
 }
 
 #[test]
@@ -168,7 +184,9 @@ fn what_the_encoder_does_not_have_is_told_before_it_starts() {
     ] {
         let it = file("identity", "identity name=encoder", bitrate, keyframe);
         gst::init().expect("GStreamer starts");
-        let error = launch_encoder(&it, &BTreeMap::new(), 300).err().expect(message);
+        let error = launch_encoder(&it, &BTreeMap::new(), 300)
+            .err()
+            .expect(message);
         assert_eq!(error.to_string(), message);
     }
 }

@@ -5,6 +5,7 @@
 
 use core::net::SocketAddr;
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     io::{self, Write},
     path::PathBuf,
@@ -46,7 +47,13 @@ pub enum Command {
         flags: Flags,
         /// For programs.
         json: bool,
+        /// Forget first how encoders did here.
+        forget: bool,
+        /// Try encoders of which it is not known how they do here.
+        trying: bool,
     },
+    /// Try one encoder in this process, and print one line of JSON. roomd calls itself so.
+    TryEncoder(TryEncoder),
     /// Say what a running roomd does.
     Status {
         /// Where that roomd is.
@@ -72,6 +79,23 @@ pub struct Check {
     pub effective: bool,
     /// For which command the configuration is meant.
     pub purpose: Purpose,
+}
+
+/// `roomd try-encoder`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TryEncoder {
+    /// The encoder's pipeline file.
+    pub file: PathBuf,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Pictures a second.
+    pub framerate: u32,
+    /// kbit/s
+    pub kbps: u32,
+    /// Settings of the pipeline file.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Reads the command line of this process. Where it makes no sense, or asks for help or for the
@@ -110,10 +134,32 @@ where
             },
         }),
         Some(Word::Init) => Command::Init,
-        Some(Word::Devices { find, json }) => Command::Devices {
+        Some(Word::Devices {
+            find,
+            json,
+            forget,
+            trying,
+        }) => Command::Devices {
             flags: find.into(),
             json,
+            forget,
+            trying,
         },
+        Some(Word::TryEncoder {
+            file,
+            width,
+            height,
+            framerate,
+            kbps,
+            settings,
+        }) => Command::TryEncoder(TryEncoder {
+            file,
+            width,
+            height,
+            framerate,
+            kbps,
+            settings: settings.into_iter().collect(),
+        }),
         Some(Word::Status { find, json }) => Command::Status {
             flags: find.into(),
             json,
@@ -253,13 +299,48 @@ Example:
     #[command(after_help = "\
 Examples:
   roomd devices
-  roomd devices --json")]
+  roomd devices --json
+  roomd devices --try
+  roomd devices --forget --try")]
     Devices {
         #[command(flatten)]
         find: Find,
         /// Print JSON, for programs
         #[arg(long)]
         json: bool,
+        /// Forget how encoders did on this machine, so that they are tried again
+        #[arg(long)]
+        forget: bool,
+        /// Try all encoders that have not been tried on this machine, the untested ones as well
+        #[arg(long = "try")]
+        trying: bool,
+    },
+    /// Try one encoder, and print how it does as one line of JSON
+    ///
+    /// roomd calls itself so, because an encoder that is broken takes its process with it. Ends
+    /// when its standard input does.
+    #[command(hide = true)]
+    TryEncoder {
+        /// The encoder's pipeline file
+        file: PathBuf,
+        /// Width of the pictures, in pixels
+        #[arg(long, value_name = "PIXELS", default_value_t = 1280)]
+        #[arg(value_parser = clap::value_parser!(u32).range(32..=8192))]
+        width: u32,
+        /// Height of the pictures, in pixels
+        #[arg(long, value_name = "PIXELS", default_value_t = 720)]
+        #[arg(value_parser = clap::value_parser!(u32).range(32..=8192))]
+        height: u32,
+        /// Pictures a second
+        #[arg(long, value_name = "RATE", default_value_t = 30)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=120))]
+        framerate: u32,
+        /// How much the encoder yields, in kbit/s
+        #[arg(long, value_name = "KBPS", default_value_t = 1500)]
+        kbps: u32,
+        /// A setting of the pipeline file; may be said several times
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+        settings: Vec<(String, String)>,
     },
     /// Say what the roomd that runs here does
     #[command(after_help = "\
@@ -285,6 +366,12 @@ Examples:
         #[arg(long)]
         new: bool,
     },
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Where the configuration of this machine is.

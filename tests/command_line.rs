@@ -10,7 +10,7 @@ use std::{
 };
 
 use roomd::{
-    cli::{Check, Command, EXIT_CONFIG, parse_from},
+    cli::{Check, Command, EXIT_CONFIG, TryEncoder, parse_from},
     config::{Flags, LogLevel, Purpose},
 };
 use tempfile::TempDir;
@@ -43,7 +43,31 @@ fn words_become_commands() {
             Command::Devices {
                 flags: Flags::default(),
                 json: true,
+                forget: false,
+                trying: false,
             },
+        ),
+        (
+            "roomd devices --forget --try".to_owned(),
+            Command::Devices {
+                flags: Flags::default(),
+                json: false,
+                forget: true,
+                trying: true,
+            },
+        ),
+        (
+            "roomd try-encoder /p/x264.toml --height 360 --set threads=1 --set a=b=c".to_owned(),
+            Command::TryEncoder(TryEncoder {
+                file: "/p/x264.toml".into(),
+                width: 1280,
+                height: 360,
+                framerate: 30,
+                kbps: 1500,
+                settings: [("threads", "1"), ("a", "b=c")]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+            }),
         ),
         (
             "roomd status --state-dir /s".to_owned(),
@@ -76,6 +100,9 @@ fn words_that_make_no_sense_are_refused() {
         "roomd run --log-level loud",
         "roomd check a.toml --config b.toml",
         "roomd init --json",
+        "roomd try-encoder",
+        "roomd try-encoder x264.toml --set threads",
+        "roomd try-encoder x264.toml --width 0",
     ] {
         let error = parse_from(line.split_whitespace()).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

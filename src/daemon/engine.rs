@@ -5,7 +5,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::start::StartError;
+use super::{
+    encoders::{self, Encoders},
+    start::StartError,
+};
 use crate::{
     config::{self, Config, Loaded, Part, Problem},
     ladder::{self, Tier},
@@ -32,7 +35,8 @@ const SHOWN: Picture = Picture {
 
 /// What there is on this machine, and what `auto` makes of it. Opens nothing.
 pub(super) fn look(loaded: &Loaded) -> (Survey, Choices) {
-    let survey = device::survey(&loaded.pipelines);
+    let mut survey = device::survey(&loaded.pipelines);
+    encoders::judge(&mut survey, loaded);
     let kept = device::kept(&loaded.config.state_dir);
     let choices = choose(&survey, &kept, wanted(&loaded.config));
     (survey, choices)
@@ -93,32 +97,17 @@ pub(super) struct Plan {
     microphone: Choice,
     speaker: Choice,
     screen: Choice,
-    /// In the order of the configuration; none where no encoder for the codec exists.
-    encoders: Vec<(Codec, Choice)>,
+    encoders: Arc<Encoders>,
 }
 
 impl Plan {
     /// Looks at the machine and decides, and remembers what `auto` took.
     pub(super) fn make(loaded: &Loaded) -> Self {
         let config = &loaded.config;
-        let (_, choices) = look(loaded);
+        let (survey, choices) = look(loaded);
         if let Err(error) = device::keep(&config.state_dir, &choices.kept) {
             warn!(%error, "what was chosen cannot be remembered, so it may be another next time");
         }
-        let encoders = config.video.codecs.iter().filter_map(|codec| {
-            let part = config
-                .video
-                .encoders
-                .get(codec)
-                .cloned()
-                .unwrap_or_default();
-            let auto = match codec {
-                crate::pipeline::Codec::Vp8 => choices.vp8.clone(),
-                crate::pipeline::Codec::H264 => choices.h264.clone(),
-            };
-            Some((wire(*codec), taken(&part, auto)?))
-        });
-        let encoders = encoders.collect();
         let Choices {
             camera,
             microphone,
@@ -132,8 +121,13 @@ impl Plan {
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),
             screen: part(&config.screen, screen),
-            encoders,
+            encoders: Arc::new(Encoders::of(loaded, survey)),
         }
+    }
+
+    /// The encoders, which are told here how trials went.
+    pub(super) fn encoders(&self) -> Arc<Encoders> {
+        self.encoders.clone()
     }
 
     /// What was found, and what stands in for what is missing: a word and a sentence each.
@@ -157,10 +151,11 @@ impl Plan {
     /// What the device can encode and decode.
     pub(super) fn caps(&self) -> Caps {
         let audio = [Codec::Opus];
-        let send = self.encoders.iter().map(|(codec, _)| *codec).chain(audio);
+        let video: Vec<Codec> = self.encoders.codecs().into_iter().map(wire).collect();
+        let send = video.iter().copied().chain(audio);
         let decoders = [Codec::Vp8, Codec::H264];
         // The order of what is received follows what is sent, so that both ends agree.
-        let mut recv: Vec<Codec> = self.encoders.iter().map(|(codec, _)| *codec).collect();
+        let mut recv = video.clone();
         recv.extend(
             decoders
                 .into_iter()
@@ -222,7 +217,7 @@ impl Plan {
                 framerate: config.video.framerate,
             },
             shown: SHOWN,
-            encoders: self.recipes(&pipelines),
+            encoders: self.recipes(),
             ladder: ladder(config),
             audio_kbps: config.audio.kbps.0,
             network: Network {
@@ -235,14 +230,10 @@ impl Plan {
         Ok(Media::start(settings, events)?)
     }
 
-    fn recipes(&self, pipelines: &Catalogue) -> Vec<Recipe> {
-        let video = self.encoders.iter().filter_map(|(codec, choice)| {
-            let file = pipelines.get(Kind::Encoder, &choice.pipeline)?.clone();
-            Some(Recipe {
-                codec: described(*codec)?,
-                file: Some((file, choice.settings.clone())),
-            })
-        });
+    /// For each codec every encoder that may be used, the one to begin with first.
+    fn recipes(&self) -> Vec<Recipe> {
+        let codecs = self.encoders.codecs().into_iter();
+        let video = codecs.flat_map(|codec| self.encoders.recipes(codec));
         let audio = Recipe {
             codec: crate::sdp::Codec::Opus,
             file: None,
@@ -318,7 +309,7 @@ impl Input {
 }
 
 /// What a part of the configuration comes to.
-fn taken(part: &Part, auto: Option<Choice>) -> Option<Choice> {
+pub(super) fn taken(part: &Part, auto: Option<Choice>) -> Option<Choice> {
     match &part.pipeline {
         config::Choice::Named(name) => Some(Choice {
             pipeline: name.clone(),
@@ -332,7 +323,7 @@ fn taken(part: &Part, auto: Option<Choice>) -> Option<Choice> {
     }
 }
 
-fn wanted(config: &Config) -> Wanted {
+pub(super) fn wanted(config: &Config) -> Wanted {
     Wanted {
         width: config.video.width,
         height: config.video.height,
@@ -345,16 +336,6 @@ fn wire(codec: crate::pipeline::Codec) -> Codec {
     match codec {
         crate::pipeline::Codec::Vp8 => Codec::Vp8,
         crate::pipeline::Codec::H264 => Codec::H264,
-    }
-}
-
-/// The wire's codec as descriptions name it.
-fn described(codec: Codec) -> Option<crate::sdp::Codec> {
-    match codec {
-        Codec::Vp8 => Some(crate::sdp::Codec::Vp8),
-        Codec::H264 => Some(crate::sdp::Codec::H264),
-        Codec::Opus => Some(crate::sdp::Codec::Opus),
-        Codec::Unknown => None,
     }
 }
 

@@ -7,6 +7,8 @@ mod clock;
 #[cfg(feature = "media")]
 mod device;
 #[cfg(feature = "media")]
+mod encoders;
+#[cfg(feature = "media")]
 mod engine;
 #[cfg(feature = "media")]
 mod identity;
@@ -45,9 +47,15 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Serve(flags) => start::start(&flags, Purpose::Server),
         Command::Check(check) => cli::check(&check, missing),
         Command::Init => cli::init(),
-        Command::Devices { flags, json } => {
-            with(&flags, Purpose::Device, |loaded| devices(loaded, json))
-        }
+        Command::Devices {
+            flags,
+            json,
+            forget,
+            trying,
+        } => with(&flags, Purpose::Device, |loaded| {
+            devices(loaded, json, forget, trying)
+        }),
+        Command::TryEncoder(what) => try_encoder(&what),
         Command::Status { flags, json } => match config::load(&flags, Purpose::Server) {
             Ok(loaded) => end(status(&status::socket(&loaded.config.runtime_dir), json)),
             Err(problems) => status_without_file(&flags, json, &problems),
@@ -153,8 +161,14 @@ fn status_without_file(flags: &Flags, json: bool, problems: &[Problem]) -> ExitC
 
 /// `roomd devices`.
 #[cfg(feature = "media")]
-fn devices(loaded: &Loaded, json: bool) -> Result<String, String> {
+fn devices(loaded: &Loaded, json: bool, forget: bool, trying: bool) -> Result<String, String> {
     crate::media::init().map_err(|error| error.to_string())?;
+    if forget {
+        encoders::forget(loaded)?;
+    }
+    if trying {
+        encoders::try_all(loaded)?;
+    }
     let (survey, choices) = engine::look(loaded);
     if json {
         let all = json!({ "found": survey, "auto": choices });
@@ -164,8 +178,26 @@ fn devices(loaded: &Loaded, json: bool) -> Result<String, String> {
 }
 
 #[cfg(not(feature = "media"))]
-fn devices(_: &Loaded, _: bool) -> Result<String, String> {
+fn devices(_: &Loaded, _: bool, _: bool, _: bool) -> Result<String, String> {
     Err("this roomd was built without media".into())
+}
+
+/// `roomd try-encoder`: the other side of `encoders`.
+#[cfg(feature = "media")]
+fn try_encoder(what: &cli::TryEncoder) -> ExitCode {
+    match encoders::attempt(what) {
+        Ok(line) => cli::print(&line),
+        Err(error) => {
+            eprintln!("roomd: {error}");
+            ExitCode::from(cli::EXIT_CONFIG)
+        }
+    }
+}
+
+#[cfg(not(feature = "media"))]
+fn try_encoder(_: &cli::TryEncoder) -> ExitCode {
+    eprintln!("roomd: this roomd was built without media");
+    ExitCode::from(cli::EXIT_CONFIG)
 }
 
 /// What a configuration names and this machine does not have.

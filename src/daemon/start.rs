@@ -37,6 +37,11 @@ const QUESTIONS: usize = 16;
 /// After this long without an answer, the room's task does not work any more.
 const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
+/// Encoders are tried after this long although the room cannot be joined: its server may be away
+/// for hours.
+#[cfg(feature = "media")]
+const TRY_WITHIN: Duration = Duration::from_secs(10);
+
 /// Why roomd does not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
@@ -262,6 +267,13 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             .fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
     );
     let (told, standing) = watch::channel(Standing::default());
+    let encoders = plan.encoders();
+    let mut ready = standing.clone();
+    tokio::spawn(async move {
+        // The start has the machine for itself; whoever joins meanwhile gets what is known.
+        let _ = timeout(TRY_WITHIN, ready.wait_for(|standing| standing.joined)).await;
+        encoders.find_out();
+    });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
     let device = device::Device::new(room, server, media, from_media, told);

@@ -77,6 +77,52 @@ pub fn keep(state_dir: &Path, kept: &Kept) -> io::Result<()> {
     fs::rename(new, state_dir.join(KEPT_FILE))
 }
 
+/// The device nodes that a pattern names: a path below `/dev`, where `*` in the last part stands
+/// for anything.
+pub(super) fn nodes(pattern: &str) -> Vec<PathBuf> {
+    let path = Path::new(pattern);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|it| it.to_str()))
+    else {
+        return Vec::new();
+    };
+    if !name.contains('*') {
+        return path.exists().then(|| path.to_owned()).into_iter().collect();
+    }
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|it| fits(it, name)))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether a name is what a pattern means.
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => name == pattern,
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            let mut ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+            ends.any(|at| fits(&rest[at..], tail))
+        }),
+    }
+}
+
+/// The device nodes of which a file needs one, where there is none.
+#[must_use]
+pub fn absent_devices(file: &File) -> Vec<String> {
+    if file
+        .devices
+        .iter()
+        .any(|pattern| !nodes(pattern).is_empty())
+    {
+        return Vec::new();
+    }
+    file.devices.clone()
+}
+
 fn pipeline(file: &File) -> Pipeline {
     let traits = file.encoder.as_ref();
     Pipeline {
@@ -85,6 +131,8 @@ fn pipeline(file: &File) -> Pipeline {
         summary: file.summary.clone(),
         codec: traits.map(|traits| traits.codec),
         preference: traits.map(|traits| traits.preference),
+        tested: traits.map_or_else(Vec::new, |traits| traits.tested.clone()),
+        budget: traits.and_then(|traits| traits.budget),
         missing: missing_elements(file)
             .into_iter()
             .map(|element| Missing {
@@ -92,6 +140,8 @@ fn pipeline(file: &File) -> Pipeline {
                 element,
             })
             .collect(),
+        absent: absent_devices(file),
+        verdict: None,
     }
 }
 

@@ -3,6 +3,8 @@
 //! Its pipeline takes raw buffers, which all branches share, makes them as large and as frequent
 //! as its tier is, and ends in a [`Fanout`]. It knows nothing of who consumes.
 
+mod control;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -12,14 +14,18 @@ use std::{
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
-use gstreamer_video as gst_video;
 
 use super::{
     LaunchError, Picture, Timebase, bus,
     fanout::{Content, Counts, Fanout, Gate, Subscription},
-    launch, set_property,
+    launch,
 };
-use crate::{pipeline, sdp::Codec};
+use crate::{
+    pipeline::{self, File},
+    sdp::Codec,
+};
+
+pub use control::{Change, Control, ControlError};
 
 /// How a codec is encoded.
 #[derive(Debug, Clone)]
@@ -92,9 +98,12 @@ pub enum EncoderError {
     /// Its pipeline file cannot be used.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// The file says how the bitrate is set, and it cannot be set so.
-    #[error("its bitrate cannot be set: {0}")]
-    Bitrate(String),
+    /// The file says how it is driven, and it cannot be driven so.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The file is that of something else.
+    #[error("`{0}` is no encoder")]
+    Kind(String),
     /// GStreamer refuses.
     #[error("{0}")]
     Pipeline(#[from] glib::BoolError),
@@ -109,8 +118,9 @@ pub struct Branch {
     output: Fanout,
     // Dropped first of all, so that nothing is pushed into a pipeline that is being stopped.
     input: Option<Subscription>,
-    end: gst::Pad,
-    bitrate: Option<(gst::Element, pipeline::Bitrate)>,
+    /// What changes the bitrate and asks for keyframes. None for Opus, which needs neither.
+    control: Option<Control>,
+    /// Where frames are left out.
     frequency: Option<gst::Element>,
     kbps: AtomicU32,
 }
@@ -135,7 +145,7 @@ impl Branch {
             .format(gst::Format::Time)
             .is_live(true)
             .build();
-        let (encoder, bitrate) = encoder(recipe, make.rate.kbps)?;
+        let (encoder, control) = encoder(recipe, make.rate.kbps)?;
         let output = AppSink::builder().name("encoded").build();
         output.set_caps(Some(&encoded_caps(recipe.codec)));
         let shape = make.picture.map(shape).transpose()?;
@@ -146,9 +156,6 @@ impl Branch {
             .collect();
         pipeline.add_many(&elements)?;
         gst::Element::link_many(&elements)?;
-        let end = output
-            .static_pad("sink")
-            .ok_or_else(|| glib::bool_error!("appsink has no sink"))?;
 
         let content = match recipe.codec {
             Codec::Opus => Content::EncodedAudio,
@@ -167,8 +174,7 @@ impl Branch {
             input: Some(raw.subscribe(0, &input, &gate)),
             pipeline,
             output: fanout,
-            end,
-            bitrate,
+            control,
             frequency: shape.and_then(|bin| bin.by_name("frequency")),
             kbps: AtomicU32::new(make.rate.kbps),
         })
@@ -183,10 +189,8 @@ impl Branch {
         if self.kbps.swap(rate.kbps, Relaxed) == rate.kbps {
             return true;
         }
-        let Some((element, bitrate)) = &self.bitrate else {
-            return true;
-        };
-        bitrate.live && apply(element, bitrate, rate.kbps).is_ok()
+        let control = self.control.as_ref();
+        control.is_none_or(|control| matches!(control.set_kbps(rate.kbps), Ok(Change::Done)))
     }
 
     /// What it makes.
@@ -195,13 +199,11 @@ impl Branch {
         &self.output
     }
 
-    /// Makes the next frame a keyframe.
+    /// Makes the next frame a keyframe. Sound has none.
     pub fn force_keyframe(&self) {
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        // Refused where the encoder has not seen a frame: its first will be one anyway.
-        let _ = self.end.push_event(event);
+        if let Some(control) = &self.control {
+            control.force_keyframe();
+        }
     }
 
     /// What it took in.
@@ -249,26 +251,25 @@ fn set_frequency(videorate: &gst::Element, framerate: u32) {
     }
 }
 
-type Adjustable = Option<(gst::Element, pipeline::Bitrate)>;
-
-fn encoder(recipe: &Recipe, kbps: u32) -> Result<(gst::Bin, Adjustable), EncoderError> {
+fn encoder(recipe: &Recipe, kbps: u32) -> Result<(gst::Bin, Option<Control>), EncoderError> {
     let Some((file, settings)) = &recipe.file else {
         return Ok((opus(kbps)?, None));
     };
-    let bin = launch(file, settings)?;
-    let Some(traits) = &file.encoder else {
-        return Ok((bin, None));
-    };
-    let bitrate = traits.bitrate.clone();
-    let element = bin.by_name(&bitrate.element).ok_or_else(|| {
-        EncoderError::Bitrate(format!("there is no element `{}`", bitrate.element))
-    })?;
-    apply(&element, &bitrate, kbps).map_err(EncoderError::Bitrate)?;
-    Ok((bin, Some((element, bitrate))))
+    let (bin, control) = launch_encoder(file, settings, kbps)?;
+    Ok((bin, Some(control)))
 }
 
-fn apply(element: &gst::Element, bitrate: &pipeline::Bitrate, kbps: u32) -> Result<(), String> {
-    set_property(element, &bitrate.property, &bitrate.value(kbps).to_string())
+/// Makes a bin of an encoder's file, which begins at this many kbit/s, and what drives it.
+pub fn launch_encoder(
+    file: &File,
+    settings: &BTreeMap<String, String>,
+    kbps: u32,
+) -> Result<(gst::Bin, Control), EncoderError> {
+    let traits = file.encoder.as_ref();
+    let traits = traits.ok_or_else(|| EncoderError::Kind(file.name.clone()))?;
+    let bin = launch(file, settings)?;
+    let control = Control::new(&bin, traits, kbps)?;
+    Ok((bin, control))
 }
 
 /// Opus needs no file: there is one encoder, and it runs anywhere.
@@ -290,7 +291,8 @@ fn opus(kbps: u32) -> Result<gst::Bin, EncoderError> {
     Ok(bin)
 }
 
-fn encoded_caps(codec: Codec) -> gst::Caps {
+/// What every encoder of a codec must end in, which is what payloaders are promised.
+pub(super) fn encoded_caps(codec: Codec) -> gst::Caps {
     match codec {
         Codec::Vp8 => gst::Caps::new_empty_simple("video/x-vp8"),
         // What `Line::encoded_caps` promises to the payloaders.

@@ -362,8 +362,8 @@ struct Engine {
     branches: BTreeMap<BranchId, Slot>,
     starting: BTreeMap<BranchId, Starting>,
     last_branch: u64,
-    /// Recipes that failed, by their places among those of their codec, and when.
-    unfit: BTreeMap<(Codec, usize), Instant>,
+    /// Recipes that failed, by their names, and when.
+    unfit: BTreeMap<(Codec, String), Instant>,
     tiers: Tiers,
     /// What is wrong with which encoder, as far as it was told.
     encoder_troubles: BTreeMap<Codec, String>,
@@ -416,6 +416,7 @@ impl Engine {
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
+        self.tell_budgets(now());
         loop {
             let message = match self.deadline() {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -588,6 +589,11 @@ impl Engine {
             } => self.tell(now, &Key { link, generation }, Input::Candidate(candidate)),
             Command::Close { link, generation } => self.forget(now, &Key { link, generation }),
             Command::Own(media) => self.media = media,
+            Command::Encoders(recipes) => {
+                self.parts.encoders.retain(|it| it.codec == Codec::Opus);
+                self.parts.encoders.extend(recipes);
+                self.tell_budgets(now);
+            }
             Command::Show { link, height } => {
                 let keys = self.links.keys().filter(|key| key.link == link);
                 for key in keys.cloned().collect::<Vec<_>>() {
@@ -680,7 +686,7 @@ impl Engine {
             let (frames, keyframes, bytes) = branch.output().made();
             let stats = BranchStats {
                 number: slot.number,
-                encoder: self.encoder_name(*id, slot.recipe),
+                encoder: slot.recipe.clone(),
                 kbps: slot.rate.kbps,
                 framerate: slot.rate.framerate,
                 frames,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use crate::pipeline::{Assignment, BadSetting, File, Kind};
+use crate::pipeline::{Assignment, BadSetting, File, Kind, Optional};
 
 /// A pipeline file cannot be used on this machine, or not with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,16 @@ pub enum LaunchError {
         /// All that does not fit.
         bad: Vec<BadSetting>,
     },
+    /// A property that the file sets where it exists cannot have the value that the file gives.
+    #[error("{kind} `{name}`, under `optional`: {text}")]
+    Optional {
+        /// What the file stands for.
+        kind: Kind,
+        /// The file's name.
+        name: String,
+        /// What is wrong and what would be right.
+        text: String,
+    },
     /// A setting is no property of its element, or cannot have this value.
     #[error("{kind} `{name}`, setting `{setting}`: {text}")]
     Value {
@@ -76,6 +86,13 @@ pub fn launch(file: &File, settings: &BTreeMap<String, String>) -> Result<gst::B
     })?;
     check_elements(file)?;
     let bin = parse(file)?;
+    for optional in &file.optional {
+        set_optional(&bin, optional).map_err(|text| LaunchError::Optional {
+            kind: file.kind,
+            name: file.name.clone(),
+            text,
+        })?;
+    }
     for assignment in &assignments {
         assign(&bin, assignment).map_err(|text| LaunchError::Value {
             kind: file.kind,
@@ -229,6 +246,18 @@ fn assign(bin: &gst::Bin, assignment: &Assignment) -> Result<(), String> {
         .by_name(name)
         .ok_or_else(|| format!("the launch text has no element named `{name}`"))?;
     set_property(&element, property, value)
+}
+
+/// Sets a property that may not exist in this version.
+fn set_optional(bin: &gst::Bin, optional: &Optional) -> Result<(), String> {
+    let name = &optional.element;
+    let element = bin
+        .by_name(name)
+        .ok_or_else(|| format!("the launch text has no element named `{name}`"))?;
+    if element.find_property(&optional.property).is_none() {
+        return Ok(());
+    }
+    set_property(&element, &optional.property, &optional.value)
 }
 
 /// Sets a property from text, as `gst-launch-1.0` would read it, but refuses what that clamps.

@@ -28,10 +28,13 @@ mod stats;
 mod teardown;
 mod timebase;
 mod transceiver;
+pub mod trial;
 pub mod video_mix;
 mod wall;
 
-pub use encoder::{BranchId, Rate, Recipe};
+pub use encoder::{
+    BranchId, Change, Control, ControlError, EncoderError, Rate, Recipe, launch_encoder,
+};
 pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts, TellHeight};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
@@ -91,6 +94,8 @@ pub enum Command {
         /// In pixels; 0: not at all.
         height: u32,
     },
+    /// How to encode from here on, of each codec the best first. What runs goes on.
+    Encoders(Vec<Recipe>),
     /// The display name of a link's other side.
     Label {
         /// Which link.

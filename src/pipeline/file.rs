@@ -23,12 +23,30 @@ pub struct File {
     pub summary: String,
     /// The elements that must exist, by the names of their factories.
     pub elements: Vec<String>,
+    /// Device nodes of which one must exist, as paths; `*` in the last part stands for anything.
+    /// Empty where it needs none that is known beforehand.
+    pub devices: Vec<String>,
     /// What is given to `gst_parse_launch`.
     pub launch: String,
+    /// Properties that are set where the element has them: some are in some versions only.
+    pub optional: Vec<Optional>,
     /// What a configuration may set, by name.
     pub settings: BTreeMap<String, Setting>,
     /// What is known of an encoder. Present exactly where `kind` is [`Kind::Encoder`].
     pub encoder: Option<EncoderTraits>,
+    /// The text that all of this was read from.
+    pub source: String,
+}
+
+/// A property that an element has in some versions and not in others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Optional {
+    /// The element's name in the launch text.
+    pub element: String,
+    /// The property.
+    pub property: String,
+    /// The value as text, as `gst-launch-1.0` would read it.
+    pub value: String,
 }
 
 /// Something that a configuration may set: a property of an element with a name.
@@ -53,6 +71,10 @@ pub struct EncoderTraits {
     pub codec: Codec,
     /// `auto` tries those with the higher figure first; 0 to 100.
     pub preference: u32,
+    /// Where it was run, each in a line for people. Empty: nowhere, it is untested.
+    pub tested: Vec<String>,
+    /// What it can do in all, in macroblocks (16x16 pixels) a second, where that is known.
+    pub budget: Option<u64>,
     /// How its bitrate is set.
     pub bitrate: Bitrate,
     /// How a keyframe is forced.
@@ -66,6 +88,8 @@ pub struct Bitrate {
     pub element: String,
     /// The property.
     pub property: String,
+    /// The property is a structure, and the bitrate is this whole number in it.
+    pub field: Option<String>,
     /// What the property counts.
     pub unit: Unit,
     /// It may be set while the encoder runs.
@@ -93,10 +117,28 @@ pub enum Unit {
 }
 
 /// How a keyframe is forced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keyframe {
     /// By a `GstForceKeyUnit` event that comes up its source pad.
     Event,
+    /// By setting a property, each time anew.
+    Property {
+        /// The element's name in the launch text.
+        element: String,
+        /// The property.
+        property: String,
+        /// The property is a structure, and `value` is this whole number in it.
+        field: Option<String>,
+        /// The value as text, as `gst-launch-1.0` would read it.
+        value: String,
+    },
+    /// By an action signal that takes nothing.
+    Signal {
+        /// The element's name in the launch text.
+        element: String,
+        /// The signal.
+        signal: String,
+    },
 }
 
 /// A value for a property, ready to be set once the launch text is parsed.

@@ -18,11 +18,13 @@ use std::str::FromStr;
 use serde::Serialize;
 
 pub use catalogue::Catalogue;
-pub use file::{Assignment, BadSetting, Bitrate, EncoderTraits, File, Keyframe, Setting, Unit};
+pub use file::{
+    Assignment, BadSetting, Bitrate, EncoderTraits, File, Keyframe, Optional, Setting, Unit,
+};
 pub use problem::Problem;
 pub use survey::{
-    Camera, Choice, Choices, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey, Wanted,
-    choose,
+    Camera, Choice, Choices, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Sound, Survey,
+    Verdict, Wanted, choose, encoders, next_to_try,
 };
 
 /// What a pipeline file stands for, which is also the folder that it lives in.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Codec, Kind};
 
-pub use choice::{Choice, Choices, Wanted, choose};
+pub use choice::{Choice, Choices, Wanted, choose, encoders, next_to_try};
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -120,8 +120,86 @@ pub struct Pipeline {
     /// What an encoder's file says of its preference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference: Option<u32>,
+    /// Where an encoder was seen to work, each in a line for people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tested: Vec<String>,
+    /// What an encoder's file says it can do in all, in macroblocks a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
     /// The elements that do not exist here, with the Debian package where it is known.
     pub missing: Vec<Missing>,
+    /// The device nodes of which it needs one, where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
+    /// How an encoder did when it was tried here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+impl Pipeline {
+    /// Whether this machine has everything that it needs.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.absent.is_empty()
+    }
+
+    /// What it can do in all, in macroblocks a second: what its file says, or half of what it did
+    /// when it was tried and had the whole machine. The other half is for the rest of a call.
+    #[must_use]
+    pub fn budget(&self) -> Option<u64> {
+        self.budget.or(match self.verdict.as_ref()?.outcome {
+            Outcome::Works { speed } => Some(speed / 2),
+            Outcome::Fails { .. } | Outcome::Crashes { .. } => None,
+        })
+    }
+}
+
+/// How an encoder did when it was tried on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Verdict {
+    /// The day, for people: `2026-10-19`.
+    pub when: String,
+    /// How it went.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// How the trial of an encoder went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum Outcome {
+    /// Its pictures can be decoded and are the right ones, and a keyframe comes when it is asked for.
+    Works {
+        /// Macroblocks a second, with the whole machine for itself.
+        speed: u64,
+    },
+    /// They are not, or there are none.
+    Fails {
+        /// Why, for people: lower case, no full stop.
+        why: String,
+    },
+    /// It took the whole process with it, and would take roomd.
+    Crashes {
+        /// How, for people: lower case, no full stop.
+        why: String,
+    },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = &self.when;
+        match &self.outcome {
+            Outcome::Works { speed } => {
+                write!(
+                    formatter,
+                    "works here ({when}, {speed} macroblocks a second)"
+                )
+            }
+            Outcome::Fails { why } => write!(formatter, "failed here ({when}): {why}"),
+            Outcome::Crashes { why } => write!(formatter, "crashed here ({when}): {why}"),
+        }
+    }
 }
 
 /// An element that does not exist here.
@@ -150,11 +228,11 @@ pub struct Kept {
 }
 
 impl Survey {
-    /// The file of this name, if its elements all exist.
+    /// The file of this name, if this machine has everything that it needs.
     fn usable(&self, kind: Kind, name: &str) -> Option<&Pipeline> {
         self.pipelines
             .iter()
-            .find(|it| it.kind == kind && it.name == name && it.missing.is_empty())
+            .find(|it| it.kind == kind && it.name == name && it.is_complete())
     }
 
     /// What was found and what `auto` makes of it, for people.
@@ -201,11 +279,21 @@ impl Survey {
         for (title, kind) in [("Encoders", Kind::Encoder), ("Screens", Kind::Screen)] {
             writeln!(text, "{title}")?;
             for pipeline in self.pipelines.iter().filter(|it| it.kind == kind) {
-                write!(text, "  {:<10} {}", pipeline.name, pipeline.summary)?;
+                write!(text, "  {:<12} {}", pipeline.name, pipeline.summary)?;
                 for missing in &pipeline.missing {
                     write!(text, "; needs {}", missing.element)?;
                     if let Some(package) = &missing.package {
                         write!(text, " of {package}")?;
+                    }
+                }
+                if !pipeline.absent.is_empty() {
+                    write!(text, "; needs {}", pipeline.absent.join(" or "))?;
+                }
+                if kind == Kind::Encoder {
+                    match (&pipeline.verdict, pipeline.tested.as_slice()) {
+                        (Some(verdict), _) => write!(text, "; {verdict}")?,
+                        (None, []) => write!(text, "; untested")?,
+                        (None, places) => write!(text, "; seen on {}", places.join(" and "))?,
                     }
                 }
                 writeln!(text)?;

@@ -53,8 +53,8 @@ pub(super) struct Slot {
     pub(super) branch: Option<Branch>,
     /// Tells the encoder in here from those that were.
     pub(super) number: u64,
-    /// Which recipe of its codec is in it.
-    pub(super) recipe: usize,
+    /// The name of the recipe that is in it, or was last.
+    pub(super) recipe: String,
     pub(super) rate: Rate,
     /// Nobody needs it; it is taken down then.
     pub(super) idle_until: Option<Instant>,
@@ -88,7 +88,7 @@ impl Seen {
 /// where one is stuck, another would be too.
 pub(super) struct Starting {
     number: u64,
-    recipe: usize,
+    recipe: String,
     /// When to say that it takes long.
     pub(super) look_at: Option<Instant>,
     /// It failed before we heard that it had started.
@@ -100,7 +100,7 @@ impl Slot {
         Self {
             branch: None,
             number: 0,
-            recipe: 0,
+            recipe: String::new(),
             rate,
             idle_until: None,
             retry: Retry::at_once(now),
@@ -180,34 +180,35 @@ impl Engine {
     }
 
     /// The recipes of a codec, in order.
-    fn recipes(&self, codec: Codec) -> impl Iterator<Item = (usize, &Recipe)> {
+    pub(super) fn recipes(&self, codec: Codec) -> impl Iterator<Item = &Recipe> {
         let recipes = self.parts.encoders.iter();
-        recipes
-            .filter(move |recipe| recipe.codec == codec)
-            .enumerate()
+        recipes.filter(move |recipe| recipe.codec == codec)
+    }
+
+    fn failed_at(&self, recipe: &Recipe) -> Option<Instant> {
+        let key = (recipe.codec, recipe.name().to_owned());
+        self.unfit.get(&key).copied()
+    }
+
+    fn is_fit(&self, now: Instant, recipe: &Recipe) -> bool {
+        self.failed_at(recipe).is_none_or(|at| at + UNFIT <= now)
     }
 
     /// The recipe to use: the first that did not fail lately, or else the one whose failure is the
     /// longest ago.
-    fn recipe(&self, now: Instant, codec: Codec) -> Option<(usize, Recipe)> {
+    pub(super) fn recipe(&self, now: Instant, codec: Codec) -> Option<&Recipe> {
         self.recipes(codec)
-            .find(|(index, _)| self.is_fit(now, codec, *index))
+            .find(|recipe| self.is_fit(now, recipe))
             .or_else(|| {
                 let recipes = self.recipes(codec);
-                recipes.min_by_key(|(index, _)| self.unfit.get(&(codec, *index)))
+                recipes.min_by_key(|recipe| self.failed_at(recipe))
             })
-            .map(|(index, recipe)| (index, recipe.clone()))
-    }
-
-    fn is_fit(&self, now: Instant, codec: Codec, index: usize) -> bool {
-        let failed = self.unfit.get(&(codec, index));
-        failed.is_none_or(|at| *at + UNFIT <= now)
     }
 
     /// Whether a recipe other than this one can take its place.
-    fn has_other(&self, now: Instant, codec: Codec, than: usize) -> bool {
-        let mut others = self.recipes(codec).filter(|(index, _)| *index != than);
-        others.any(|(index, _)| self.is_fit(now, codec, index))
+    fn has_other(&self, now: Instant, codec: Codec, than: &str) -> bool {
+        let mut others = self.recipes(codec).filter(|recipe| recipe.name() != than);
+        others.any(|recipe| self.is_fit(now, recipe))
     }
 
     fn start_branches(&mut self, now: Instant) {
@@ -221,8 +222,8 @@ impl Engine {
             })
             .collect();
         for id in due {
-            match self.recipe(now, id.codec) {
-                Some((index, recipe)) => self.start_branch(now, id, index, recipe),
+            match self.recipe(now, id.codec).cloned() {
+                Some(recipe) => self.start_branch(now, id, recipe),
                 None => {
                     let text = format!("there is no {} encoder", name(id.codec));
                     self.encoder_trouble(id.codec, text);
@@ -231,7 +232,7 @@ impl Engine {
         }
     }
 
-    fn start_branch(&mut self, now: Instant, id: BranchId, index: usize, recipe: Recipe) {
+    fn start_branch(&mut self, now: Instant, id: BranchId, recipe: Recipe) {
         let Some(slot) = self.branches.get(&id) else {
             return;
         };
@@ -253,6 +254,7 @@ impl Engine {
         let timebase = self.parts.timebase.clone();
         let engine = self.own.clone();
         let (overrun, fault) = (self.own.clone(), self.own.clone());
+        let name = recipe.name().to_owned();
         let spawned = std::thread::Builder::new()
             .name("encoder".to_owned())
             .spawn(move || {
@@ -277,7 +279,7 @@ impl Engine {
             Ok(_) => {
                 let starting = Starting {
                     number,
-                    recipe: index,
+                    recipe: name,
                     look_at: Some(now + STARTED_WITHIN),
                     fault: None,
                 };
@@ -293,9 +295,10 @@ impl Engine {
     }
 
     /// A recipe is no good. The next is tried at once, or this one again after a pause.
-    fn unfit(&mut self, now: Instant, id: BranchId, index: usize) {
-        let other = self.has_other(now, id.codec, index);
-        self.unfit.insert((id.codec, index), now);
+    fn unfit(&mut self, now: Instant, id: BranchId, recipe: &str) {
+        let other = self.has_other(now, id.codec, recipe);
+        self.unfit.insert((id.codec, recipe.to_owned()), now);
+        self.tell_budgets(now);
         if let Some(slot) = self.branches.get_mut(&id) {
             if other {
                 slot.retry.hurry(now);
@@ -318,7 +321,7 @@ impl Engine {
                 let _ = branch.set_rate(slot.rate);
                 slot.branch = Some(branch);
                 slot.number = starting.number;
-                slot.recipe = starting.recipe;
+                slot.recipe.clone_from(&starting.recipe);
                 slot.look_at = Some(now + LOOK);
                 slot.seen = Seen::nothing(now);
                 if let Some(fault) = starting.fault {
@@ -332,10 +335,9 @@ impl Engine {
                 self.closing.release(now, describe(id), branch);
             }
             (Err(error), Some(_)) => {
-                let which = self.recipe_name(id.codec, starting.recipe);
-                let text = format!("the {} encoder{which} cannot run: {error}", name(id.codec));
-                self.encoder_trouble(id.codec, text);
-                self.unfit(now, id, starting.recipe);
+                let which = describe_recipe(id, &starting.recipe);
+                self.encoder_trouble(id.codec, format!("{which} cannot run: {error}"));
+                self.unfit(now, id, &starting.recipe);
             }
             (Err(error), None) => tracing::debug!(?id, error, "an encoder did not start"),
         }
@@ -364,34 +366,13 @@ impl Engine {
         let Some(branch) = slot.branch.take() else {
             return;
         };
-        let index = slot.recipe;
+        let recipe = slot.recipe.clone();
         slot.look_at = None;
         self.unsubscribe(id);
         self.closing.release(now, describe(id), branch);
-        let which = self.recipe_name(id.codec, index);
-        let text = format!("the {} encoder{which} failed: {fault}", name(id.codec));
-        self.encoder_trouble(id.codec, text);
-        self.unfit(now, id, index);
-    }
-
-    pub(super) fn encoder_name(&self, id: BranchId, index: usize) -> String {
-        let mut recipes = self.recipes(id.codec);
-        let recipe = recipes
-            .find(|(at, _)| *at == index)
-            .map(|(_, recipe)| recipe);
-        recipe.map_or_else(
-            || name(id.codec).to_owned(),
-            |recipe| recipe.name().to_owned(),
-        )
-    }
-
-    /// The name of a recipe, where it has one.
-    fn recipe_name(&self, codec: Codec, index: usize) -> String {
-        let mut recipes = self.recipes(codec);
-        match recipes.find(|(at, _)| *at == index) {
-            Some((_, recipe)) if codec != Codec::Opus => format!(" `{}`", recipe.name()),
-            _ => String::new(),
-        }
+        let which = describe_recipe(id, &recipe);
+        self.encoder_trouble(id.codec, format!("{which} failed: {fault}"));
+        self.unfit(now, id, &recipe);
     }
 
     /// Tells what is wrong with an encoder, once, however often it is tried again.
@@ -423,10 +404,10 @@ impl Engine {
             .branches
             .iter()
             .filter(|(_, slot)| slot.look_at.is_some_and(|at| at <= now))
-            .map(|(id, slot)| (*id, slot.recipe))
+            .map(|(id, slot)| (*id, slot.recipe.clone()))
             .collect();
         for (id, recipe) in due {
-            let stalled = if self.has_other(now, id.codec, recipe) {
+            let stalled = if self.has_other(now, id.codec, &recipe) {
                 STALLED
             } else {
                 STALLED_ALONE
@@ -442,8 +423,7 @@ impl Engine {
             let number = slot.number;
             match slot.runs(now, stalled) {
                 Some(true) if self.encoder_troubles.remove(&id.codec).is_some() => {
-                    let which = self.recipe_name(id.codec, recipe);
-                    let text = format!("the {} encoder{which} runs", name(id.codec));
+                    let text = format!("{} runs", describe_recipe(id, &recipe));
                     self.notices.tell(Notice::Encoder(id.codec), text, true);
                 }
                 Some(false) => {
@@ -502,4 +482,13 @@ fn name(codec: Codec) -> &'static str {
 
 pub(super) fn describe(id: BranchId) -> String {
     format!("{} encoder", name(id.codec))
+}
+
+/// An encoder with the name of its file, where it has one.
+fn describe_recipe(id: BranchId, recipe: &str) -> String {
+    if id.is_sound() {
+        format!("the {} encoder", name(id.codec))
+    } else {
+        format!("the {} encoder `{recipe}`", name(id.codec))
+    }
 }

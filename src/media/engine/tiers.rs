@@ -143,6 +143,20 @@ impl Engine {
         tier.map_or_else(|| codec.to_owned(), |tier| format!("{codec} {tier}"))
     }
 
+    /// Tells the ladder what the encoders in use can do.
+    pub(super) fn tell_budgets(&mut self, now: Instant) {
+        for codec in [Codec::Vp8, Codec::H264] {
+            let traits = self.recipe(now, codec).and_then(|recipe| {
+                let (file, _) = recipe.file.as_ref()?;
+                file.encoder.as_ref()
+            });
+            let macroblocks = traits.and_then(|traits| traits.budget);
+            let budget = Input::Budget { codec, macroblocks };
+            self.tiers.ladder.handle(now, budget);
+            self.follow(now);
+        }
+    }
+
     /// A link has chosen its codec.
     pub(super) fn climb(&mut self, now: Instant, key: &Key, codec: Codec) {
         let peer = key.clone();

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Bitrate, EncoderTraits, File, Keyframe, Setting, Unit};
+use super::{Bitrate, EncoderTraits, File, Keyframe, Optional, Setting, Unit};
 use crate::pipeline::{Codec, Kind, Problem, is_name, nearest};
 
 /// What the file may contain. Neither `tag` nor `flatten`: they lose the positions.
@@ -16,13 +16,26 @@ use crate::pipeline::{Codec, Kind, Problem, is_name, nearest};
 struct Raw {
     summary: Spanned<String>,
     elements: Spanned<Vec<Spanned<String>>>,
+    device: Option<Spanned<toml::Value>>,
     launch: Spanned<String>,
+    #[serde(default)]
+    optional: Vec<RawOptional>,
     #[serde(default)]
     settings: BTreeMap<Spanned<String>, RawSetting>,
     codec: Option<Spanned<String>>,
     preference: Option<Spanned<i64>>,
+    tested: Option<Spanned<Vec<Spanned<String>>>>,
+    budget: Option<Spanned<i64>>,
     bitrate: Option<Spanned<RawBitrate>>,
     keyframe: Option<Spanned<RawKeyframe>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawOptional {
+    element: Spanned<String>,
+    property: Spanned<String>,
+    value: Spanned<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +54,7 @@ struct RawSetting {
 struct RawBitrate {
     element: Spanned<String>,
     property: Spanned<String>,
+    field: Option<Spanned<String>>,
     unit: Spanned<String>,
     live: bool,
 }
@@ -49,6 +63,11 @@ struct RawBitrate {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawKeyframe {
     by: Spanned<String>,
+    element: Option<Spanned<String>>,
+    property: Option<Spanned<String>>,
+    field: Option<Spanned<String>>,
+    value: Option<Spanned<toml::Value>>,
+    signal: Option<Spanned<String>>,
 }
 
 pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<File, Vec<Problem>> {
@@ -63,8 +82,8 @@ pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<F
         Err(error) => {
             let message = error.message();
             let remedy = if message.starts_with("missing field") {
-                "a pipeline file has at least summary, elements and launch, and each setting \
-                 element, property and help"
+                "a pipeline file has at least summary, elements and launch, each setting \
+                 element, property and help, and each optional one element, property and value"
             } else if message.starts_with("unknown field") {
                 "remove the key or correct its spelling"
             } else {
@@ -85,6 +104,11 @@ pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<F
             "describe the pipeline as for gst-launch-1.0",
         );
     }
+    let devices = raw
+        .device
+        .as_ref()
+        .map_or_else(Vec::new, |device| check.devices(device));
+    let optional = raw.optional.iter().map(|it| check.optional(it)).collect();
     let settings = raw
         .settings
         .iter()
@@ -106,9 +130,12 @@ pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<F
             .into_iter()
             .map(Spanned::into_inner)
             .collect(),
+        devices,
         launch: raw.launch.into_inner(),
+        optional,
         settings,
         encoder,
+        source: text.to_owned(),
     })
 }
 
@@ -166,6 +193,53 @@ impl Check<'_> {
         }
     }
 
+    fn devices(&mut self, raw: &Spanned<toml::Value>) -> Vec<String> {
+        let each = match raw.get_ref() {
+            toml::Value::String(path) => vec![path.as_str()],
+            toml::Value::Array(paths) if !paths.is_empty() => paths
+                .iter()
+                .map(|it| it.as_str().unwrap_or_default())
+                .collect(),
+            _ => vec![""],
+        };
+        for path in &each {
+            let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+            let under_dev = folder == "/dev" || folder.starts_with("/dev/");
+            if !under_dev || path.ends_with('/') || folder.contains('*') {
+                self.say(
+                    Some(raw.span()),
+                    format!("`{path}` is no device node"),
+                    "write a path below /dev, such as \"/dev/video11\", or a list of which one \
+                     must exist; a `*` may stand in the last part",
+                );
+            }
+        }
+        each.into_iter().map(str::to_owned).collect()
+    }
+
+    fn optional(&mut self, raw: &RawOptional) -> Optional {
+        self.named(&raw.element);
+        self.property(&raw.property);
+        Optional {
+            element: raw.element.get_ref().clone(),
+            property: raw.property.get_ref().clone(),
+            value: self.value(&raw.value).unwrap_or_default(),
+        }
+    }
+
+    /// A value for a property, as text.
+    fn value(&mut self, raw: &Spanned<toml::Value>) -> Option<String> {
+        let text = scalar(raw.get_ref());
+        if text.is_none() {
+            self.say(
+                Some(raw.span()),
+                "a value is neither text nor a number nor true or false",
+                "write it as text, as gst-launch-1.0 would read it",
+            );
+        }
+        text
+    }
+
     fn setting(&mut self, name: &Spanned<String>, raw: &RawSetting) -> Setting {
         if !is_name(name.get_ref()) {
             self.say(
@@ -210,6 +284,8 @@ impl Check<'_> {
             let spans = [
                 raw.codec.as_ref().map(|it| ("codec", it.span())),
                 raw.preference.as_ref().map(|it| ("preference", it.span())),
+                raw.tested.as_ref().map(|it| ("tested", it.span())),
+                raw.budget.as_ref().map(|it| ("budget", it.span())),
                 raw.bitrate.as_ref().map(|it| ("bitrate", it.span())),
                 raw.keyframe.as_ref().map(|it| ("keyframe", it.span())),
             ];
@@ -224,11 +300,15 @@ impl Check<'_> {
         }
         let codec = self.codec(raw.codec.as_ref());
         let preference = self.preference(raw.preference.as_ref());
+        let tested = self.tested(raw.tested.as_ref());
+        let budget = raw.budget.as_ref().and_then(|raw| self.budget(raw));
         let bitrate = self.bitrate(raw.bitrate.as_ref());
         let keyframe = self.keyframe(raw.keyframe.as_ref());
         Some(EncoderTraits {
             codec: codec?,
             preference: preference?,
+            tested,
+            budget,
             bitrate: bitrate?,
             keyframe: keyframe?,
         })
@@ -273,6 +353,37 @@ impl Check<'_> {
         figure
     }
 
+    fn tested(&mut self, raw: Option<&Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
+        let Some(raw) = raw else {
+            return Vec::new();
+        };
+        if raw.get_ref().is_empty() {
+            self.say(
+                Some(raw.span()),
+                "`tested` names no place",
+                "say where it was run, or leave `tested` out where it was not",
+            );
+        }
+        for place in raw.get_ref() {
+            self.line(place, "tested");
+        }
+        let places = raw.get_ref().iter();
+        places.map(|place| place.get_ref().clone()).collect()
+    }
+
+    fn budget(&mut self, raw: &Spanned<i64>) -> Option<u64> {
+        let figure = u64::try_from(*raw.get_ref()).ok().filter(|it| *it > 0);
+        if figure.is_none() {
+            self.say(
+                Some(raw.span()),
+                format!("a budget of {} does nothing", raw.get_ref()),
+                "write how many macroblocks of 16x16 pixels it encodes in a second, 108000 for \
+                 1280x720 at 30; leave it out where that is not known",
+            );
+        }
+        figure
+    }
+
     fn bitrate(&mut self, raw: Option<&Spanned<RawBitrate>>) -> Option<Bitrate> {
         let Some(raw) = raw else {
             let remedy = "add a table `bitrate` with element, property, unit and live";
@@ -281,6 +392,7 @@ impl Check<'_> {
         let raw = raw.get_ref();
         self.named(&raw.element);
         self.property(&raw.property);
+        let field = self.field(raw.field.as_ref());
         let unit = match raw.unit.get_ref().as_str() {
             "bit/s" => Unit::Bit,
             "kbit/s" => Unit::Kbit,
@@ -296,25 +408,91 @@ impl Check<'_> {
         Some(Bitrate {
             element: raw.element.get_ref().clone(),
             property: raw.property.get_ref().clone(),
+            field,
             unit,
             live: raw.live,
         })
     }
 
     fn keyframe(&mut self, raw: Option<&Spanned<RawKeyframe>>) -> Option<Keyframe> {
-        let Some(raw) = raw else {
+        let Some(whole) = raw else {
             return self.missing("keyframe", "add a table `keyframe` with by = \"event\"");
         };
-        let by = &raw.get_ref().by;
-        if by.get_ref() == "event" {
-            return Some(Keyframe::Event);
+        let raw = whole.get_ref();
+        let by = raw.by.get_ref().as_str();
+        let allowed: &[&str] = match by {
+            "event" => &[],
+            "property" => &["element", "property", "field", "value"],
+            "signal" => &["element", "signal"],
+            other => {
+                self.say(
+                    Some(raw.by.span()),
+                    format!("a keyframe cannot be forced by `{other}`"),
+                    "use \"event\", \"property\" or \"signal\"",
+                );
+                return None;
+            }
+        };
+        let given = [
+            ("element", raw.element.as_ref().map(Spanned::span)),
+            ("property", raw.property.as_ref().map(Spanned::span)),
+            ("field", raw.field.as_ref().map(Spanned::span)),
+            ("value", raw.value.as_ref().map(Spanned::span)),
+            ("signal", raw.signal.as_ref().map(Spanned::span)),
+        ];
+        let mut complete = true;
+        for (key, span) in given {
+            match span {
+                Some(span) if !allowed.contains(&key) => self.say(
+                    Some(span),
+                    format!("a keyframe that is forced by `{by}` has no `{key}`"),
+                    "remove it, or force the keyframe in another way",
+                ),
+                None if allowed.contains(&key) && key != "field" => {
+                    complete = false;
+                    self.say(
+                        Some(whole.span()),
+                        format!("a keyframe that is forced by `{by}` needs `{key}`"),
+                        "add it, or force the keyframe in another way",
+                    );
+                }
+                _ => {}
+            }
         }
-        self.say(
-            Some(by.span()),
-            format!("a keyframe cannot be forced by `{}`", by.get_ref()),
-            "use \"event\"",
-        );
-        None
+        if let Some(element) = raw.element.as_ref().filter(|_| by != "event") {
+            self.named(element);
+        }
+        let text = |raw: &Option<Spanned<String>>| raw.as_ref().map(|it| it.get_ref().clone());
+        match by {
+            "event" => Some(Keyframe::Event),
+            "signal" if complete => {
+                self.word(raw.signal.as_ref()?, "signal");
+                Some(Keyframe::Signal {
+                    element: text(&raw.element)?,
+                    signal: text(&raw.signal)?,
+                })
+            }
+            _ if complete => {
+                self.property(raw.property.as_ref()?);
+                let field = self.field(raw.field.as_ref());
+                let value = raw.value.as_ref()?;
+                let whole = i32::try_from(value.get_ref().as_integer().unwrap_or(i64::MAX));
+                if field.is_some() && whole.is_err() {
+                    self.say(
+                        Some(value.span()),
+                        "the field of a structure is set to something that is no whole number",
+                        "write it without quotes, as in: value = 1",
+                    );
+                }
+                Some(Keyframe::Property {
+                    element: text(&raw.element)?,
+                    property: text(&raw.property)?,
+                    field,
+                    value: self.value(value)?,
+                })
+            }
+            _ => None,
+        }
     }
 
     /// An element that is set must have a name in the launch text.
@@ -338,14 +516,33 @@ impl Check<'_> {
     }
 
     fn property(&mut self, property: &Spanned<String>) {
+        self.word(property, "property");
+    }
+
+    fn word(&mut self, word: &Spanned<String>, what: &str) {
         let fits = |each: char| each.is_ascii_alphanumeric() || "-_:".contains(each);
-        if property.get_ref().is_empty() || !property.get_ref().chars().all(fits) {
+        if word.get_ref().is_empty() || !word.get_ref().chars().all(fits) {
             self.say(
-                Some(property.span()),
-                format!("`{}` is no name of a property", property.get_ref()),
+                Some(word.span()),
+                format!("`{}` is no name of a {what}", word.get_ref()),
                 "use the name that gst-inspect-1.0 knows",
             );
         }
+    }
+
+    /// A field of a structure, which is made where the structure does not have it.
+    fn field(&mut self, raw: Option<&Spanned<String>>) -> Option<String> {
+        let raw = raw?;
+        let fits = |each: char| each.is_ascii_alphanumeric() || "-_".contains(each);
+        let first = |each: char| each.is_ascii_alphabetic();
+        if !raw.get_ref().starts_with(first) || !raw.get_ref().chars().all(fits) {
+            self.say(
+                Some(raw.span()),
+                format!("`{}` is no name of a field", raw.get_ref()),
+                "use a letter, and then letters, digits, `-` and `_`",
+            );
+        }
+        Some(raw.get_ref().clone())
     }
 }
 

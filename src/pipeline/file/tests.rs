@@ -65,6 +65,61 @@ fn an_encoder_is_read() {
     assert_eq!(kbit.value(300), 300);
 }
 
+#[test]
+fn what_a_board_needs_is_read() {
+    let text = ENCODER
+        .replace(
+            "preference = 50\n",
+            "preference = 50\ndevice = \"/dev/video11\"\ntested = [\"a Pi 4\"]\nbudget = 245760\n",
+        )
+        .replace(
+            "property = \"target",
+            "field = \"video_bitrate\"\nproperty = \"target",
+        )
+        .replace(
+            "by = \"event\"",
+            "by = \"property\"\nelement = \"encoder\"\nproperty = \"extra-controls\"\n\
+             field = \"force_key_frame\"\nvalue = 1\n[[optional]]\nelement = \"encoder\"\n\
+             property = \"tune\"\nvalue = true",
+        );
+    let file = parse(Kind::Encoder, &text).unwrap();
+    assert_eq!(file.devices, ["/dev/video11"]);
+    assert_eq!(file.source, text);
+    let [optional] = &file.optional[..] else {
+        panic!("{:?}", file.optional);
+    };
+    assert_eq!(
+        (optional.property.as_str(), optional.value.as_str()),
+        ("tune", "true")
+    );
+    let traits = file.encoder.unwrap();
+    assert_eq!(traits.tested, ["a Pi 4"]);
+    assert_eq!(traits.budget, Some(245_760));
+    assert_eq!(traits.bitrate.field.as_deref(), Some("video_bitrate"));
+    assert_eq!(
+        traits.keyframe,
+        Keyframe::Property {
+            element: "encoder".to_owned(),
+            property: "extra-controls".to_owned(),
+            field: Some("force_key_frame".to_owned()),
+            value: "1".to_owned(),
+        }
+    );
+    let signal = ENCODER.replace(
+        "by = \"event\"",
+        "by = \"signal\"\nelement = \"encoder\"\nsignal = \"force-IDR\"",
+    );
+    let traits = parse(Kind::Encoder, &signal).unwrap().encoder.unwrap();
+    assert_eq!(
+        traits.keyframe,
+        Keyframe::Signal {
+            element: "encoder".to_owned(),
+            signal: "force-IDR".to_owned(),
+        }
+    );
+    assert!(traits.tested.is_empty() && traits.budget.is_none());
+}
+
 /// Each line: a file, what is changed in it, and every message that this gives.
 #[test]
 fn each_wrong_file_has_its_message() {
@@ -76,7 +131,8 @@ fn each_wrong_file_has_its_message() {
             "",
             &[
                 "it.toml:1:1: missing field `summary`; a pipeline file has at least summary, elements \
-               and launch, and each setting element, property and help",
+               and launch, each setting element, property and help, and each optional one element, \
+               property and value",
             ],
         ),
         (
@@ -85,9 +141,9 @@ fn each_wrong_file_has_its_message() {
             "launch = ",
             "lauch = ",
             &[
-                "it.toml:3:1: unknown field `lauch`, expected one of `summary`, `elements`, `launch`, \
-               `settings`, `codec`, `preference`, `bitrate`, `keyframe`; remove the key or correct \
-               its spelling",
+                "it.toml:3:1: unknown field `lauch`, expected one of `summary`, `elements`, `device`, \
+               `launch`, `optional`, `settings`, `codec`, `preference`, `tested`, `budget`, \
+               `bitrate`, `keyframe`; remove the key or correct its spelling",
             ],
         ),
         (
@@ -160,7 +216,89 @@ fn each_wrong_file_has_its_message() {
             ENCODER,
             "by = \"event\"",
             "by = \"prayer\"",
-            &["it.toml:14:6: a keyframe cannot be forced by `prayer`; use \"event\""],
+            &[
+                "it.toml:14:6: a keyframe cannot be forced by `prayer`; use \"event\", \
+                 \"property\" or \"signal\"",
+            ],
+        ),
+        (
+            Kind::Encoder,
+            ENCODER,
+            "by = \"event\"",
+            "by = \"event\"\nsignal = \"force-IDR\"",
+            &[
+                "it.toml:15:10: a keyframe that is forced by `event` has no `signal`; remove it, or \
+                 force the keyframe in another way",
+            ],
+        ),
+        (
+            Kind::Encoder,
+            ENCODER,
+            "by = \"event\"",
+            "by = \"signal\"\nelement = \"encodr\"",
+            &[
+                "it.toml:13:1: a keyframe that is forced by `signal` needs `signal`; add it, or \
+                 force the keyframe in another way",
+                "it.toml:15:11: no element of the launch text has the name `encodr`; did you mean \
+                 `encoder`?",
+            ],
+        ),
+        (
+            Kind::Encoder,
+            ENCODER,
+            "by = \"event\"",
+            "by = \"property\"\nelement = \"encoder\"\nproperty = \"extra-controls\"\nfield = \
+             \"force key\"\nvalue = \"1\"",
+            &[
+                "it.toml:17:9: `force key` is no name of a field; use a letter, and then letters, \
+                 digits, `-` and `_`",
+                "it.toml:18:9: the field of a structure is set to something that is no whole \
+                 number; write it without quotes, as in: value = 1",
+            ],
+        ),
+        (
+            Kind::Encoder,
+            ENCODER,
+            "preference = 50\n",
+            "preference = 50\ndevice = [\"/dev/dri/renderD*\", \"/dev/*/x\", \"video0\"]\n",
+            &[
+                "it.toml:6:10: `/dev/*/x` is no device node; write a path below /dev, such as \
+                 \"/dev/video11\", or a list of which one must exist; a `*` may stand in the last \
+                 part",
+                "it.toml:6:10: `video0` is no device node; write a path below /dev, such as \
+                 \"/dev/video11\", or a list of which one must exist; a `*` may stand in the last \
+                 part",
+            ],
+        ),
+        (
+            Kind::Encoder,
+            ENCODER,
+            "preference = 50\n",
+            "preference = 50\ntested = []\nbudget = 0\n",
+            &[
+                "it.toml:6:10: `tested` names no place; say where it was run, or leave `tested` out \
+                 where it was not",
+                "it.toml:7:10: a budget of 0 does nothing; write how many macroblocks of 16x16 \
+                 pixels it encodes in a second, 108000 for 1280x720 at 30; leave it out where that \
+                 is not known",
+            ],
+        ),
+        (
+            Kind::Camera,
+            CAMERA,
+            "\nlaunch",
+            "\ntested = [\"here\"]\nlaunch",
+            &["it.toml:3:10: only an encoder has `tested`, and this is a camera; remove it"],
+        ),
+        (
+            Kind::Encoder,
+            ENCODER,
+            "[keyframe]",
+            "[[optional]]\nelement = \"encoder\"\nproperty = \"tune\"\nvalue = [1]\n[keyframe]",
+            &[
+                "it.toml:16:9: a value is neither text nor a number nor true or false; write it as \
+                 text, as gst-launch-1.0 would read it",
+            ],
         ),
     ];
     for (kind, text, from, to, messages) in cases {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Camera, Format, Kept, Kind, Mode, Rate, Sound, Survey};
+use super::{Camera, Format, Kept, Kind, Mode, Outcome, Pipeline, Rate, Sound, Survey};
 use crate::pipeline::Codec;
 
 /// The size and rate that the camera is wanted at.
@@ -17,6 +17,15 @@ pub struct Wanted {
     pub height: u32,
     /// Frames a second.
     pub framerate: u32,
+}
+
+impl Wanted {
+    /// What an encoder has to do for it, in macroblocks a second.
+    #[must_use]
+    pub fn macroblocks(self) -> u64 {
+        let across = |pixels: u32| u64::from(pixels.div_ceil(16));
+        across(self.width) * across(self.height) * u64::from(self.framerate)
+    }
 }
 
 /// A pipeline file, how to set it, and why this one.
@@ -78,8 +87,8 @@ pub fn choose(survey: &Survey, kept: &Kept, wanted: Wanted) -> Choices {
         microphone,
         speaker,
         screen: screen(survey),
-        vp8: encoder(survey, Codec::Vp8),
-        h264: encoder(survey, Codec::H264),
+        vp8: encoders(survey, Codec::Vp8, wanted).into_iter().next(),
+        h264: encoders(survey, Codec::H264, wanted).into_iter().next(),
         kept: now,
     }
 }
@@ -279,17 +288,96 @@ fn screen(survey: &Survey) -> Choice {
     }
 }
 
-fn encoder(survey: &Survey, codec: Codec) -> Option<Choice> {
-    let mut all: Vec<_> = survey
+/// How much is known for an encoder, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// Works here and keeps up with what is wanted.
+    Works,
+    /// Works here, and is too slow for what is wanted.
+    WorksSlowly,
+    /// Not tried here, but seen to work elsewhere.
+    Tested,
+    /// Not tried here, and nobody of us has seen it work.
+    Untested,
+    /// Failed here, and was seen to work elsewhere.
+    Failed,
+    /// Failed here and was never seen to work, or takes the process with it.
+    Useless,
+}
+
+fn standing(encoder: &Pipeline, wanted: Wanted) -> Standing {
+    let tested = !encoder.tested.is_empty();
+    match encoder.verdict.as_ref().map(|verdict| &verdict.outcome) {
+        Some(Outcome::Works { .. }) if encoder.budget() >= Some(wanted.macroblocks()) => {
+            Standing::Works
+        }
+        Some(Outcome::Works { .. }) => Standing::WorksSlowly,
+        None if tested => Standing::Tested,
+        None => Standing::Untested,
+        Some(Outcome::Fails { .. }) if tested => Standing::Failed,
+        Some(Outcome::Fails { .. } | Outcome::Crashes { .. }) => Standing::Useless,
+    }
+}
+
+/// The encoders of a codec that may be used here, in the order in which to use them: what works
+/// here, then what was seen to work elsewhere, then what is untested; in each of these the more
+/// preferred first. One that failed here is left out, unless there is no other.
+#[must_use]
+pub fn encoders(survey: &Survey, codec: Codec, wanted: Wanted) -> Vec<Choice> {
+    let mut all: Vec<_> = complete(survey, codec)
+        .map(|it| (standing(it, wanted), it))
+        .filter(|(standing, _)| *standing != Standing::Useless)
+        .collect();
+    all.sort_by_key(|(standing, it)| (*standing, Reverse(it.preference)));
+    if all
+        .first()
+        .is_some_and(|(best, _)| *best < Standing::Failed)
+    {
+        all.retain(|(standing, _)| *standing < Standing::Failed);
+    }
+    let names: Vec<_> = all.iter().map(|(_, it)| it.name.clone()).collect();
+    all.into_iter()
+        .enumerate()
+        .map(|(place, (standing, it))| {
+            let said = match (standing, &it.verdict) {
+                (Standing::WorksSlowly, Some(verdict)) => format!("{verdict}, which is slow"),
+                (Standing::Failed, Some(verdict)) => {
+                    format!("there is no other, though it {verdict}")
+                }
+                (_, Some(verdict)) => verdict.to_string(),
+                (Standing::Tested, None) => "not tried here yet, seen to work elsewhere".to_owned(),
+                (_, None) => "untested, and not tried here yet".to_owned(),
+            };
+            let why = match names.get(place + 1) {
+                Some(next) => format!("{said}; before `{next}`"),
+                None if place == 0 && standing != Standing::Failed => {
+                    format!("{said}; the only one that this machine has")
+                }
+                None => said,
+            };
+            choice(&it.name, &[], why)
+        })
+        .collect()
+}
+
+/// The encoder of a codec that should be tried next, where there is one of which something has to
+/// be found out: those that were seen to work elsewhere first, until one works here and keeps up.
+///
+/// An untested one is thus tried only where the others fail or are too slow.
+#[must_use]
+pub fn next_to_try(survey: &Survey, codec: Codec, wanted: Wanted) -> Option<&str> {
+    let mut all: Vec<_> = complete(survey, codec).collect();
+    if all.iter().any(|it| standing(it, wanted) == Standing::Works) {
+        return None;
+    }
+    all.sort_by_key(|it| (it.tested.is_empty(), Reverse(it.preference)));
+    let next = all.into_iter().find(|it| it.verdict.is_none())?;
+    Some(&next.name)
+}
+
+fn complete(survey: &Survey, codec: Codec) -> impl Iterator<Item = &Pipeline> {
+    survey
         .pipelines
         .iter()
-        .filter(|it| it.codec == Some(codec) && it.missing.is_empty())
-        .collect();
-    all.sort_by_key(|it| Reverse(it.preference));
-    let first = all.first()?;
-    let why = match all.get(1) {
-        Some(second) => format!("preferred before `{}`", second.name),
-        None => "the only one whose elements exist".to_owned(),
-    };
-    Some(choice(&first.name, &[], why))
+        .filter(move |it| it.codec == Some(codec) && it.is_complete())
 }

@@ -1,4 +1,7 @@
-use super::{Camera, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey, Wanted, choose};
+use super::{
+    Camera, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Sound, Survey, Verdict, Wanted,
+    choose, encoders, next_to_try,
+};
 use crate::pipeline::{Codec, Kind};
 
 const HD: Wanted = Wanted {
@@ -14,7 +17,11 @@ fn machine() -> Survey {
         summary: "it".to_owned(),
         codec,
         preference,
+        tested: vec!["a desk".to_owned(); usize::from(codec.is_some())],
+        budget: None,
         missing: Vec::new(),
+        absent: Vec::new(),
+        verdict: None,
     };
     Survey {
         pipelines: vec![
@@ -79,8 +86,8 @@ fn with_nothing_there_is_a_slate_and_silence_and_each_says_why() {
             "microphone: silence, no microphone is connected",
             "speaker: none, no loudspeaker is connected",
             "screen: none, DISPLAY is not set",
-            "vp8: vp8, the only one whose elements exist",
-            "h264: x264, preferred before `openh264`",
+            "vp8: vp8, not tried here yet, seen to work elsewhere; the only one that this machine has",
+            "h264: x264, not tried here yet, seen to work elsewhere; before `openh264`",
         ]
     );
     assert_eq!(choices.kept, Kept::default());
@@ -253,17 +260,163 @@ fn the_table_tells_it_to_people() {
         element: "x264enc".to_owned(),
         package: Some("gstreamer1.0-plugins-ugly".to_owned()),
     }];
+    let mut va = encoder("va", 80, false, None);
+    va.absent = vec!["/dev/dri/renderD*".to_owned()];
+    survey.pipelines.push(va);
+    survey.pipelines[4].verdict = Some(works(300_000));
     let choices = choose(&survey, &Kept::default(), HD);
     let table = survey.table(&choices);
     for line in [
         "  Brio  (/dev/v4l/by-id/Brio)\n",
         "    MJPEG  1280x720   30, 15, 7.50 fps\n",
         "  Jabra  (plughw:CARD=Jabra,DEV=0, microphone and speaker)\n",
-        "  x264       it; needs x264enc of gstreamer1.0-plugins-ugly\n",
+        "  x264         it; needs x264enc of gstreamer1.0-plugins-ugly; seen on a desk\n",
+        "  va           it; needs /dev/dri/renderD*; untested\n",
+        "  vp8          it; works here (2026-10-19, 300000 macroblocks a second)\n",
         "  camera       v4l2-mjpeg   Brio is the only camera; Motion JPEG at 1280x720, 30 fps, \
          comes nearest to what is wanted\n",
-        "  h264         openh264     the only one whose elements exist\n",
+        "  h264         openh264     not tried here yet, seen to work elsewhere; the only one that \
+         this machine has\n",
     ] {
         assert!(table.contains(line), "{line:?} is not in\n{table}");
     }
+}
+
+fn works(speed: u64) -> Verdict {
+    verdict(Outcome::Works { speed })
+}
+
+fn fails() -> Verdict {
+    let why = "it hangs".to_owned();
+    verdict(Outcome::Fails { why })
+}
+
+fn crashes() -> Verdict {
+    let why = "SIGSEGV".to_owned();
+    verdict(Outcome::Crashes { why })
+}
+
+fn verdict(outcome: Outcome) -> Verdict {
+    Verdict {
+        when: "2026-10-19".to_owned(),
+        outcome,
+    }
+}
+
+fn encoder(name: &str, preference: u32, tested: bool, verdict: Option<Verdict>) -> Pipeline {
+    Pipeline {
+        kind: Kind::Encoder,
+        name: name.to_owned(),
+        summary: "it".to_owned(),
+        codec: Some(Codec::H264),
+        preference: Some(preference),
+        tested: vec!["a desk".to_owned(); usize::from(tested)],
+        budget: None,
+        missing: Vec::new(),
+        absent: Vec::new(),
+        verdict,
+    }
+}
+
+/// The order in which encoders are used, and the one that is tried next.
+fn order(pipelines: Vec<Pipeline>) -> (Vec<String>, Option<String>) {
+    let survey = Survey {
+        pipelines,
+        ..Survey::default()
+    };
+    let order = encoders(&survey, Codec::H264, HD);
+    let next = next_to_try(&survey, Codec::H264, HD).map(str::to_owned);
+    (
+        order.into_iter().map(|choice| choice.pipeline).collect(),
+        next,
+    )
+}
+
+/// 1280x720 at 30 needs 108,000 macroblocks a second, and half of a machine is for the rest.
+const ENOUGH: u64 = 216_000;
+
+#[test]
+fn an_untested_encoder_is_not_preferred_over_one_that_was_seen_to_work() {
+    let machine = |board: Option<Verdict>, x264: Option<Verdict>| {
+        order(vec![
+            encoder("board", 80, false, board),
+            encoder("openh264", 40, true, None),
+            encoder("x264", 60, true, x264),
+        ])
+    };
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let next = |name: &str| Some(name.to_owned());
+    // Nothing is known: what was seen elsewhere begins, and is tried first.
+    assert_eq!(
+        machine(None, None),
+        (names(&["x264", "openh264", "board"]), next("x264"))
+    );
+    // It works: nothing else is tried.
+    assert_eq!(
+        machine(None, Some(works(ENOUGH))),
+        (names(&["x264", "openh264", "board"]), None)
+    );
+    // It works, but is too slow: the others are tried, down to what is untested.
+    let slow = Some(works(ENOUGH - 2));
+    assert_eq!(
+        machine(None, slow.clone()),
+        (names(&["x264", "openh264", "board"]), next("openh264"))
+    );
+    // What works here was seen to work, whatever its file says.
+    assert_eq!(
+        machine(Some(works(ENOUGH)), Some(works(ENOUGH))),
+        (names(&["board", "x264", "openh264"]), None)
+    );
+    assert_eq!(
+        machine(Some(works(ENOUGH)), slow.clone()),
+        (names(&["board", "x264", "openh264"]), None)
+    );
+    // What failed is not used.
+    assert_eq!(
+        machine(Some(fails()), None),
+        (names(&["x264", "openh264"]), next("x264"))
+    );
+    assert_eq!(
+        machine(None, Some(fails())),
+        (names(&["openh264", "board"]), next("openh264"))
+    );
+}
+
+#[test]
+fn after_all_have_failed_one_that_works_elsewhere_is_better_than_none() {
+    let choices = |x264: Verdict| {
+        let survey = Survey {
+            pipelines: vec![
+                encoder("board", 80, false, Some(fails())),
+                encoder("x264", 60, true, Some(x264)),
+            ],
+            ..Survey::default()
+        };
+        encoders(&survey, Codec::H264, HD)
+    };
+    let [only] = &choices(fails())[..] else {
+        panic!("{:?}", choices(fails()));
+    };
+    assert_eq!(only.pipeline, "x264");
+    assert_eq!(
+        only.why,
+        "there is no other, though it failed here (2026-10-19): it hangs"
+    );
+    // One that takes the process with it is worse than none.
+    assert_eq!(choices(crashes()), []);
+}
+
+#[test]
+fn a_budget_is_that_of_the_file_or_half_of_what_was_measured() {
+    let mut it = encoder("it", 1, false, None);
+    assert_eq!(it.budget(), None);
+    it.verdict = Some(fails());
+    assert_eq!(it.budget(), None);
+    it.verdict = Some(works(300_001));
+    assert_eq!(it.budget(), Some(150_000));
+    it.budget = Some(245_760);
+    assert_eq!(it.budget(), Some(245_760));
+    // A file that knows better makes a slow trial good.
+    it.verdict = Some(works(1000));
+    assert_eq!(order(vec![it]).1, None);
 }

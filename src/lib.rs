@@ -10,6 +10,7 @@ pub mod protocol;
 pub mod hub;
 pub mod room;
 pub mod sdp;
+pub mod ladder;
 pub mod pipeline;
 pub mod config;
 

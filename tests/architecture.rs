@@ -18,13 +18,14 @@ const DECIDES: &[(&str, &[&str])] = &[
     ("hub", &["protocol"]),
     ("room", &["protocol"]),
     ("sdp", &[]),
+    ("ladder", &[]),
     ("pipeline", &[]),
-    ("config", &["protocol", "pipeline"]),
+    ("config", &["protocol", "pipeline", "ladder"]),
 ];
 
 /// What touches the world, likewise. No edge knows another: they meet in `daemon`, through queues.
 const EDGES: &[(&str, &[&str])] = &[
-    ("media", &["protocol", "pipeline", "sdp"]),
+    ("media", &["protocol", "pipeline", "sdp", "ladder"]),
     ("net", &["protocol"]),
     ("control", &["protocol"]),
     ("system", &[]),

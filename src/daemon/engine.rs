@@ -238,7 +238,7 @@ impl Plan {
             Some(Recipe {
                 codec: described(*codec)?,
                 file: Some((file, choice.settings.clone())),
-                kbps: config.video.kbps.0,
+                kbps: config.video.tiers.first()?.most_kbps,
             })
         });
         let audio = Recipe {

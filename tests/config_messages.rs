@@ -17,7 +17,8 @@ use std::{
 use proptest::prelude::*;
 use roomd::{
     cli::{self, Command},
-    config::{self, Flags, Loaded, Problem, Purpose, Surroundings},
+    config::{self, Flags, Kbps, Loaded, Problem, Purpose, Surroundings},
+    ladder::Tier,
 };
 use tempfile::TempDir;
 
@@ -118,6 +119,11 @@ fn every_key_is_in_the_shipped_file() {
         let heading = match *table {
             "" => None,
             "ice.servers" => Some("[[ice.servers]]".to_owned()),
+            // Each tier may be a table of its own; the example has it in a comment.
+            "video.tiers" => {
+                assert!(config::EXAMPLE.contains("{ size = \"720p30\", kbps = [500, 1500] }"));
+                continue;
+            }
             // Each encoder may be a table of its own; the example has them by name.
             table if table.starts_with("video.encoders.") => continue,
             "video.encoders" => {
@@ -184,6 +190,95 @@ fn what_is_in_force_can_be_read_again() {
     for private in ["482911", "0123456789abcdef", "a turn secret"] {
         assert!(!text.contains(private), "{text}");
     }
+}
+
+/// Height, rate, least and most of each tier.
+fn tiers(loaded: &Loaded) -> Vec<(u32, u32, u32, u32)> {
+    let tiers = loaded.config.video.tiers.iter();
+    tiers
+        .map(|tier| (tier.height, tier.framerate, tier.least_kbps, tier.most_kbps))
+        .collect()
+}
+
+#[test]
+fn usual_tiers_follow_the_picture_of_the_camera() {
+    let machine = Machine::new();
+    let sizes = |video: &str| {
+        let file = format!("[video]\n{video}\n");
+        let first = machine.load(Some(&file), &machine.flags()).unwrap();
+        let sizes = first.config.video.tiers.iter().map(ToString::to_string);
+        let sizes = sizes.collect::<Vec<_>>().join(" ");
+        let text = config::effective(&first);
+        let again = machine.load(Some(&text), &machine.flags());
+        let again = again.unwrap_or_else(|problems| panic!("{}", drawn(&problems)));
+        assert_eq!(again.config, first.config);
+        sizes
+    };
+    for (video, expected) in [
+        ("", "720p30 360p30 180p15"),
+        ("width = 1920\nheight = 1080", "720p30 360p30 180p15"),
+        ("width = 640", "720p30 360p30 180p15"),
+        ("height = 480", "480p30 360p30 180p15"),
+        ("height = 360", "360p30 180p15"),
+        ("height = 360\nframerate = 15", "360p15 180p15"),
+        ("height = 240", "240p30 180p15"),
+        ("height = 180", "180p30 180p15"),
+        ("height = 180\nframerate = 15", "180p15"),
+        ("height = 16\nframerate = 1", "16p1"),
+        ("framerate = 60", "720p30 360p30 180p15"),
+        ("framerate = 25", "720p25 360p25 180p15"),
+        ("framerate = 3", "720p3 360p3 180p3"),
+    ] {
+        assert_eq!(sizes(video), expected, "{video}");
+    }
+}
+
+#[test]
+fn tiers_have_their_own_bounds_below_the_cap() {
+    let machine = Machine::new();
+    let file = "[video]\nkbps = 900\nuplink-kbps = 4000\ntiers = [{ size = \"720p30\", kbps = \
+                [1000, 3000] }, \"720p15\", { size = \"360p30\" }, { size = \"180p15\", kbps = \
+                [60, 60] }]\n";
+    let first = machine.load(Some(file), &machine.flags()).unwrap();
+    let of_720p15 = Tier::new(720, 15).at_most(900);
+    assert_eq!(
+        tiers(&first),
+        [
+            (720, 30, 900, 900),
+            (720, 15, of_720p15.least_kbps, of_720p15.most_kbps),
+            (360, 30, 220, 600),
+            (180, 15, 60, 60),
+        ]
+    );
+    assert_eq!(first.config.video.uplink_kbps, Some(Kbps(4000)));
+    let text = config::effective(&first);
+    for line in [
+        "tiers = [{ size = \"720p30\", kbps = [900, 900] }, \"720p15\", \"360p30\", { size = \
+         \"180p15\", kbps = [60, 60] }] # ",
+        "/roomd.toml:4\n",
+        "uplink-kbps = 4000 # ",
+    ] {
+        assert!(text.contains(line), "{line} is missing in {text}");
+    }
+    let again = machine.load(Some(&text), &machine.flags()).unwrap();
+    assert_eq!(again.config, first.config);
+
+    let of_default = machine.load(None, &machine.flags_without_file()).unwrap();
+    assert_eq!(of_default.config.video.uplink_kbps, None);
+    assert_eq!(
+        tiers(&of_default),
+        [
+            (720, 30, 550, 1500),
+            (360, 30, 220, 600),
+            (180, 15, 50, 150)
+        ]
+    );
+    let other = "[video]\nkbps = 500\n";
+    let capped = machine.load(Some(other), &machine.flags()).unwrap();
+    assert_eq!(
+        config::changed(&of_default.config, &capped.config),
+        ["video.kbps"]
+    );
 }
 
 #[test]
@@ -347,6 +442,9 @@ settings = { device = "/dev/video0" }
 [video]
 codecs = ["h264"]
 encoders = { h264 = { pipeline = "x264" } }
+framerate = 25
+tiers = ["720p25", { size = "360p25", kbps = [200, 500] }]
+uplink-kbps = 5000
 "#;
 
 /// The shipped file with every line in force that is commented out.

@@ -66,7 +66,7 @@ fn every_key_is_described_with_its_default_and_an_example() {
         }
         let name = match *table {
             "" => "At the top".to_owned(),
-            "ice.servers" => "`[[ice.servers]]`".to_owned(),
+            "ice.servers" | "video.tiers" => format!("`[[{table}]]`"),
             table => format!("`[{table}]`"),
         };
         let sections = text.split("\n## ");

@@ -4,6 +4,7 @@ mod files;
 mod ice;
 mod parts;
 mod server;
+mod tiers;
 
 use std::{
     ops::Range,

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    Certificate, Choice, Config, IceAuth, IceSource, Loaded, Part, Remote, Server, Signalling,
+    Certificate, Choice, Config, IceAuth, IceSource, Kbps, Loaded, Part, Remote, Server, Signalling,
 };
-use crate::pipeline::Codec;
+use crate::{ladder::Tier, pipeline::Codec};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -216,7 +216,17 @@ fn lines(config: &Config) -> Vec<Line> {
     lines.shown("[video]", "video.width", video.width.to_string());
     lines.shown("[video]", "video.height", video.height.to_string());
     lines.shown("[video]", "video.framerate", video.framerate.to_string());
-    lines.shown("[video]", "video.kbps", video.kbps.0.to_string());
+    let tiers = video.tiers.iter().map(|one| tier(one, video.kbps));
+    lines.shown("[video]", "video.tiers", list(tiers));
+    for (key, kbps, without) in [
+        ("video.kbps", video.kbps, "what each of the tiers says"),
+        ("video.uplink-kbps", video.uplink_kbps, "no limit"),
+    ] {
+        match kbps {
+            Some(Kbps(kbps)) => lines.shown("[video]", key, kbps.to_string()),
+            None => lines.absent("[video]", key, without),
+        }
+    }
     for (codec, encoder) in &video.encoders {
         let heading = match codec {
             Codec::Vp8 => "[video.encoders.vp8]",
@@ -345,6 +355,21 @@ impl Lines {
 
 fn text(text: &str) -> String {
     toml::Value::from(text).to_string()
+}
+
+/// By its size alone if that says all.
+fn tier(tier: &Tier, cap: Option<Kbps>) -> String {
+    let of_its_size = Tier::new(tier.height, tier.framerate);
+    let of_its_size = match cap {
+        Some(Kbps(cap)) => of_its_size.at_most(cap),
+        None => of_its_size,
+    };
+    let size = text(&tier.to_string());
+    if *tier == of_its_size {
+        return size;
+    }
+    let (least, most) = (tier.least_kbps, tier.most_kbps);
+    format!("{{ size = {size}, kbps = [{least}, {most}] }}")
 }
 
 fn path(path: &Path) -> String {

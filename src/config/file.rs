@@ -11,6 +11,7 @@ use super::{
     LogLevel, Offerer, Private, Problem,
     address::{self, IceUrl, Ports, SignallingUrl},
     table::{At, Cell, Findings, Given, Table, kind},
+    tiers::{Tier, tier},
     value::{Misread, Unit, boolean},
 };
 use crate::{
@@ -80,8 +81,18 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("screen", &["pipeline", "settings"]),
     (
         "video",
-        &["codecs", "encoders", "width", "height", "framerate", "kbps"],
+        &[
+            "codecs",
+            "encoders",
+            "width",
+            "height",
+            "framerate",
+            "tiers",
+            "kbps",
+            "uplink-kbps",
+        ],
     ),
+    ("video.tiers", &["size", "kbps"]),
     ("video.encoders", &["vp8", "h264"]),
     ("video.encoders.vp8", &["pipeline", "settings"]),
     ("video.encoders.h264", &["pipeline", "settings"]),
@@ -102,7 +113,7 @@ pub(super) fn tables_with(key: &str) -> Vec<String> {
     known
         .map(|(table, _)| match *table {
             "" => "the top of the file".to_owned(),
-            "ice.servers" => "[[ice.servers]]".to_owned(),
+            "ice.servers" | "video.tiers" => format!("[[{table}]]"),
             table => format!("[{table}]"),
         })
         .collect()
@@ -191,7 +202,9 @@ pub(super) struct Video {
     pub(super) width: Given<u32>,
     pub(super) height: Given<u32>,
     pub(super) framerate: Given<u32>,
+    pub(super) tiers: Given<Vec<At<Tier>>>,
     pub(super) kbps: Given<u32>,
+    pub(super) uplink_kbps: Given<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -463,7 +476,15 @@ impl Video {
             framerate: table.read("framerate", |cell| {
                 cell.number(Unit::FramesPerSecond, &(1..=60), 30)
             }),
+            tiers: table.read("tiers", |cell| {
+                let example = "tiers = [\"720p30\", \"360p30\", \"180p15\"]";
+                let tiers = cell.list("sizes", example, tier)?;
+                not_empty(cell, tiers, example)
+            }),
             kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(50..=20_000), 1500)),
+            uplink_kbps: table.read("uplink-kbps", |cell| {
+                cell.number(Unit::Kbps, &(100..=1_000_000), 10_000)
+            }),
             encoders: encoders(&mut table),
         }
     }

@@ -15,6 +15,7 @@ mod problem;
 mod read;
 mod syntax;
 mod table;
+mod tiers;
 mod value;
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -33,6 +34,7 @@ pub use private::Private;
 pub use problem::{Problem, Text};
 
 use crate::{
+    ladder::Tier,
     pipeline::{Catalogue, Codec},
     protocol::{RoomName, Secret},
 };
@@ -257,8 +259,14 @@ pub struct Video {
     pub height: u32,
     /// Frames per second.
     pub framerate: u32,
-    /// How much each encoder yields at most.
-    pub kbps: Kbps,
+    /// In which sizes it is sent: one to four, from large to small, none larger than the picture,
+    /// and with no more than `kbps` for each.
+    pub tiers: Vec<Tier>,
+    /// How much any encoder yields at most. `tiers` have it in them; None: they alone say it.
+    pub kbps: Option<Kbps>,
+    /// How much of sound and pictures of this device the line carries to all members together.
+    /// None: as much as each of them takes.
+    pub uplink_kbps: Option<Kbps>,
 }
 
 /// How the sound is sent.

@@ -233,6 +233,8 @@ fn unknown_key(table: &str, keys: &[&str], found: &str) -> Problem {
         format!("did you mean `{key}`?")
     } else if keys == ["pipeline", "settings"] {
         format!("what belongs to the pipeline goes into: settings = {{ {found} = … }}")
+    } else if keys == ["size", "kbps"] {
+        "write a tier as: { size = \"720p30\", kbps = [500, 1500] }".to_owned()
     } else {
         match super::file::tables_with(found).as_slice() {
             [] => format!("{here} takes {}", list(keys)),

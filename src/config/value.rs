@@ -74,7 +74,6 @@ impl Cell<'_, '_> {
         range: &RangeInclusive<u32>,
         usual: u32,
     ) -> Option<u32> {
-        let key = self.key;
         let (least, most) = (*range.start(), *range.end());
         let takes = format!("a whole number of {} from {least} to {most}", unit.name());
         let meant = match self.value.get_ref() {
@@ -93,14 +92,12 @@ impl Cell<'_, '_> {
         let name = self.name();
         let what = format!("`{name}` takes {takes}");
         let found = self.found();
+        let written = self.as_written(meant.unwrap_or(usual));
         let remedy = match (meant, self.value.get_ref()) {
-            (Some(meant), DeValue::String(_)) => {
-                format!("write the number alone, without quotes and unit: {key} = {meant}")
+            (Some(_), DeValue::String(_)) | (None, _) => {
+                format!("write the number alone, without quotes and unit: {written}")
             }
-            (Some(meant), _) => format!("write: {key} = {meant}"),
-            (None, _) => {
-                format!("write the number alone, without quotes and unit: {key} = {usual}")
-            }
+            (Some(_), _) => format!("write: {written}"),
         };
         self.wrong(what, found, remedy)
     }
@@ -111,7 +108,6 @@ impl Cell<'_, '_> {
         unit: Unit,
         range: &RangeInclusive<u32>,
     ) -> Option<u32> {
-        let key = self.key;
         let (least, most) = (*range.start(), *range.end());
         let name = self.name();
         let what = format!("`{name}` is out of range");
@@ -124,12 +120,22 @@ impl Cell<'_, '_> {
             .filter(|value| range.contains(value));
         let remedy = match (unit.smaller(), thousandth) {
             (Some(smaller), Some(meant)) => format!(
-                "`{name}` counts {}, and this looks like {smaller}; write: {key} = {meant}",
-                unit.name()
+                "`{name}` counts {}, and this looks like {smaller}; write: {}",
+                unit.name(),
+                self.as_written(meant)
             ),
             _ => format!("write a number from {least} to {most}"),
         };
         self.wrong(what, label, remedy)
+    }
+
+    /// A number as it stands in the file, with its key if it has a line of its own.
+    fn as_written(&self, number: u32) -> String {
+        if self.in_list {
+            number.to_string()
+        } else {
+            format!("{} = {number}", self.key)
+        }
     }
 
     /// A text that is not empty. `example` is a value of this key, without quotes.

@@ -229,7 +229,12 @@ impl Encoders {
             file,
             settings: &settings,
             picture,
-            kbps: self.config.video.kbps.0,
+            kbps: self
+                .config
+                .video
+                .tiers
+                .first()
+                .map_or(1500, |tier| tier.most_kbps),
             patience: TRIAL,
         };
         match trial::in_child(trial::this_program().as_os_str(), &asked) {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, Loaded, Part, Problem},
-    ladder::{self, Tier},
+    ladder,
     media::{
         self, Choose, Event, Media, Network, Picture, Recipe, Settings, device, source::Device,
     },
@@ -342,20 +342,10 @@ fn wire(codec: crate::pipeline::Codec) -> Codec {
 /// The tiers, and what sound costs: what Opus yields, and the headers of fifty packets a second.
 fn ladder(config: &Config) -> ladder::Settings {
     const HEADERS: u32 = 16;
-    let tier = |height, framerate, least_kbps, most_kbps: u32| Tier {
-        height,
-        framerate,
-        least_kbps,
-        most_kbps: most_kbps.min(config.video.kbps.0),
-    };
     ladder::Settings {
-        tiers: vec![
-            tier(config.video.height, config.video.framerate, 500, 1500),
-            tier(360, 30, 200, 600),
-            tier(180, 15, 60, 150),
-        ],
+        tiers: config.video.tiers.clone(),
         aspect: (config.video.width, config.video.height),
-        uplink_kbps: None,
+        uplink_kbps: config.video.uplink_kbps.map(|kbps| kbps.0),
         audio_kbps: config.audio.kbps.0 + HEADERS,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::{Judge, tiers::Picture};
 use crate::{
     config::{
         Choice, Kbps, Part, Problem, Video, file,
@@ -169,14 +169,30 @@ impl Judge<'_> {
                 self.useless_encoder(codec, part, video);
             }
         }
-        Video {
-            codecs,
-            encoders,
+        let picture = Picture {
             width: self.take("video.width", &video.width, 1280),
             height: self.take("video.height", &video.height, 720),
             framerate: self.take("video.framerate", &video.framerate, 30),
-            kbps: Kbps(self.take("video.kbps", &video.kbps, 1500)),
+        };
+        let kbps = self.kbps("video.kbps", &video.kbps);
+        Video {
+            codecs,
+            encoders,
+            width: picture.width,
+            height: picture.height,
+            framerate: picture.framerate,
+            tiers: self.tiers(video, &picture, kbps),
+            kbps,
+            uplink_kbps: self.kbps("video.uplink-kbps", &video.uplink_kbps),
         }
+    }
+
+    /// A bitrate that need not be given.
+    fn kbps(&mut self, key: &str, given: &Given<u32>) -> Option<Kbps> {
+        given.right().map(|at| {
+            self.note(key, at);
+            Kbps(at.value)
+        })
     }
 
     fn encoder(&mut self, codec: Codec, part: &file::Part, known: Option<&Catalogue>) -> Part {

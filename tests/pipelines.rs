@@ -133,7 +133,7 @@ fn the_launch_texts_of_boards_are_in_order() {
         );
         for element in context.missing_elements() {
             assert!(
-                missing.contains(&element.to_string()),
+                missing.contains(&element),
                 "{}: {element}",
                 file.name
             );
@@ -155,7 +155,7 @@ fn the_launch_texts_of_boards_are_in_order() {
                 let name = words
                     .find(|word| word.starts_with("name="))
                     .unwrap_or_default();
-                rest.push_str(&format!("{like} {name}{}", &piece[end..]));
+                rest.extend([like, " ", name, &piece[end..]]);
             }
             text = rest;
         }

@@ -230,7 +230,7 @@ impl Encoders {
             file,
             settings: &settings,
             picture,
-            kbps: self.config.video.kbps.0,
+            kbps: self.trial_kbps(),
             patience: TRIAL,
         };
         match trial::in_child(trial::this_program().as_os_str(), &asked) {
@@ -264,6 +264,14 @@ impl Encoders {
 
     fn known(&self) -> MutexGuard<'_, Survey> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an encoder is tried at: what it will send, but enough that its pictures can be told
+    /// from others. A hundredth of a kilobit for each macroblock is little.
+    fn trial_kbps(&self) -> u32 {
+        let enough = self.wanted().macroblocks() / 100;
+        let enough = u32::try_from(enough).unwrap_or(u32::MAX);
+        self.config.video.kbps.0.max(enough)
     }
 
     fn wanted(&self) -> Wanted {

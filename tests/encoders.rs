@@ -1,6 +1,10 @@
 //! The shipped encoders at work on this machine, and the trial that tells good ones from bad.
 #![cfg(feature = "media")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "whoever waits for a process looks at the clock"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -149,10 +153,10 @@ struct Frame {
 fn run(file: &File, tier: Tier, kbps: &[u32]) -> Run {
     let (bin, control) = launch_encoder(file, &BTreeMap::new(), kbps[0]).unwrap();
     let framerate = 30 / u64::try_from(tier.every).unwrap();
-    let film = Film::new(tier);
+    let room = Film::new(tier);
     let pipeline = gst::Pipeline::new();
     let input = gst_app::AppSrc::builder()
-        .caps(&film.caps)
+        .caps(&room.caps)
         .format(gst::Format::Time)
         .is_live(true)
         .block(true)
@@ -184,7 +188,7 @@ fn run(file: &File, tier: Tier, kbps: &[u32]) -> Run {
         if index == asked_at {
             control.force_keyframe();
         }
-        let mut buffer = film.show(index);
+        let mut buffer = room.show(index);
         let at = |index: u64| gst::ClockTime::SECOND * index / framerate;
         let timed = buffer.make_mut();
         timed.set_pts(at(index));
@@ -430,7 +434,7 @@ impl Chance {
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        i64::try_from(self.0 >> 40).unwrap() * end >> 24
+        (i64::try_from(self.0 >> 40).unwrap() * end) >> 24
     }
 
     /// 0 to 8, mostly near 4.

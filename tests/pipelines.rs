@@ -132,11 +132,7 @@ fn the_launch_texts_of_boards_are_in_order() {
             file.name
         );
         for element in context.missing_elements() {
-            assert!(
-                missing.contains(&element.to_string()),
-                "{}: {element}",
-                file.name
-            );
+            assert!(missing.contains(&element), "{}: {element}", file.name);
         }
         // With an element of the same kind in the place of each missing one, the rest of the text
         // has the shape that it must have: names, caps and links.
@@ -155,7 +151,7 @@ fn the_launch_texts_of_boards_are_in_order() {
                 let name = words
                     .find(|word| word.starts_with("name="))
                     .unwrap_or_default();
-                rest.push_str(&format!("{like} {name}{}", &piece[end..]));
+                rest.extend([like, " ", name, &piece[end..]]);
             }
             text = rest;
         }

@@ -229,12 +229,7 @@ impl Encoders {
             file,
             settings: &settings,
             picture,
-            kbps: self
-                .config
-                .video
-                .tiers
-                .first()
-                .map_or(1500, |tier| tier.most_kbps),
+            kbps: self.trial_kbps(),
             patience: TRIAL,
         };
         match trial::in_child(trial::this_program().as_os_str(), &asked) {
@@ -268,6 +263,19 @@ impl Encoders {
 
     fn known(&self) -> MutexGuard<'_, Survey> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an encoder is tried at: what it will send, but enough that its pictures can be told
+    /// from others. A hundredth of a kilobit for each macroblock is little.
+    fn trial_kbps(&self) -> u32 {
+        let enough = self.wanted().macroblocks() / 100;
+        let enough = u32::try_from(enough).unwrap_or(u32::MAX);
+        self.config
+            .video
+            .tiers
+            .first()
+            .map_or(0, |tier| tier.most_kbps)
+            .max(enough)
     }
 
     fn wanted(&self) -> Wanted {

@@ -181,7 +181,7 @@ impl Way {
                 let element = named(bin, element)?;
                 let known = SignalId::lookup(signal, element.type_()).map(|id| id.query());
                 // Emitting one that does not exist, or without what it takes, would be a panic.
-                if !known.is_some_and(|known| known.n_params() == 0) {
+                if known.is_none_or(|known| known.n_params() != 0) {
                     let name = element.name();
                     return Err(format!(
                         "{name} has no signal `{signal}` that takes nothing"

@@ -1,4 +1,8 @@
 //! The encoder at work, on pictures that come as fast as it takes them.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this measures how long an encoder takes"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -52,7 +56,7 @@ enum Told {
 pub(super) fn encode(
     file: &File,
     settings: &BTreeMap<String, String>,
-    film: &Film,
+    shown: &Film,
     kbps: u32,
 ) -> Result<Encoded, String> {
     let (bin, control) = launch_encoder(file, settings, kbps).map_err(|error| error.to_string())?;
@@ -60,9 +64,9 @@ pub(super) fn encode(
         Some(traits) if traits.codec == Codec::H264 => sdp::Codec::H264,
         _ => sdp::Codec::Vp8,
     };
-    let framerate = film.picture().framerate;
+    let framerate = shown.picture().framerate;
     let pipeline = gst::Pipeline::new();
-    let input = source(film)?;
+    let input = source(shown)?;
     let output = AppSink::builder().sync(false).build();
     output.set_caps(Some(&encoded_caps(codec)));
     let elements: [&gst::Element; 3] = [input.upcast_ref(), bin.upcast_ref(), output.upcast_ref()];
@@ -100,10 +104,10 @@ pub(super) fn encode(
         run.hear(Duration::ZERO)?;
         return Err("it does not start".to_owned());
     }
-    run.feed(film, 0..ASK_AFTER)?;
+    run.feed(shown, 0..ASK_AFTER)?;
     run.listen(ASK_AFTER - INSIDE)?;
     control.force_keyframe();
-    run.feed(film, ASK_AFTER..PICTURES)?;
+    run.feed(shown, ASK_AFTER..PICTURES)?;
     let ended = run.input.end_of_stream();
     ended.map_err(|error| format!("it does not come to an end: {error}"))?;
     run.listen(usize::MAX)?;
@@ -116,7 +120,7 @@ pub(super) fn encode(
     let caps = caps.clone();
     let spent = last.duration_since(*first).max(Duration::from_micros(1));
     let frames = u128::try_from(out.len() - 1).unwrap_or(0);
-    let speed = frames * u128::from(macroblocks(film)) * 1_000_000 / spent.as_micros();
+    let speed = frames * u128::from(macroblocks(shown)) * 1_000_000 / spent.as_micros();
     Ok(Encoded {
         frames: out.into_iter().map(|(frame, ..)| frame).collect(),
         caps,
@@ -125,10 +129,10 @@ pub(super) fn encode(
 }
 
 /// Where the pictures go in; what is too many waits there.
-fn source(film: &Film) -> Result<AppSrc, String> {
-    let (width, height) = film.size();
+fn source(shown: &Film) -> Result<AppSrc, String> {
+    let (width, height) = shown.size();
     let size = |pixels: usize| i32::try_from(pixels).map_err(|_| "the picture is too large");
-    let rate = i32::try_from(film.picture().framerate).map_err(|_| "the rate is too high")?;
+    let rate = i32::try_from(shown.picture().framerate).map_err(|_| "the rate is too high")?;
     let caps = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
         .field("width", size(width)?)
@@ -156,8 +160,8 @@ struct Run {
 
 impl Run {
     /// Gives it pictures, as fast as it takes them.
-    fn feed(&mut self, film: &Film, pictures: std::ops::Range<usize>) -> Result<(), String> {
-        let framerate = film.picture().framerate;
+    fn feed(&mut self, shown: &Film, pictures: std::ops::Range<usize>) -> Result<(), String> {
+        let framerate = shown.picture().framerate;
         for index in pictures {
             let mut since = Instant::now();
             while self.input.current_level_buffers() >= WAITING {
@@ -168,7 +172,7 @@ impl Run {
                     return Err(format!("it takes {} pictures and then no more", index - 1));
                 }
             }
-            let mut buffer = gst::Buffer::from_mut_slice(film.show(index));
+            let mut buffer = gst::Buffer::from_mut_slice(shown.show(index));
             if let Some(buffer) = buffer.get_mut() {
                 let (begin, end) = (time_of(index, framerate), time_of(index + 1, framerate));
                 buffer.set_pts(begin);
@@ -226,7 +230,7 @@ fn frame(sample: &gst::Sample, framerate: u32) -> Option<(Frame, gst::Caps)> {
     Some((frame, sample.caps_owned()?))
 }
 
-fn macroblocks(film: &Film) -> u64 {
-    let (width, height) = film.size();
+fn macroblocks(shown: &Film) -> u64 {
+    let (width, height) = shown.size();
     u64::try_from(width.div_ceil(16) * height.div_ceil(16)).unwrap_or(u64::MAX)
 }

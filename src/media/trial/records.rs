@@ -62,12 +62,12 @@ impl Circumstances {
     pub fn of(file: &File, settings: &BTreeMap<String, String>, picture: Picture) -> Self {
         let mut text = file.source.clone();
         for (name, value) in settings {
-            text.push_str(&format!("\0{name}={value}"));
+            text.extend(["\0", name, "=", value]);
         }
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let bytes = digest.as_ref().iter();
         Self {
-            file: bytes.map(|byte| format!("{byte:02x}")).collect(),
+            file: bytes.fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
             gstreamer: versions(&file.elements),
             kernel: line("/proc/sys/kernel/osrelease").unwrap_or_default(),
             machine: machine(),
@@ -158,7 +158,7 @@ fn versions(elements: &[String]) -> String {
         let plugin = gst::ElementFactory::find(element).and_then(|factory| factory.plugin());
         if let Some(plugin) = plugin {
             let name = plugin.plugin_name();
-            text.push_str(&format!(", {name} {}", plugin.version()));
+            text.extend([", ", &name, " ", &plugin.version()]);
         }
     }
     text
@@ -198,13 +198,13 @@ fn identity(node: &Path) -> String {
     let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
     let dir = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
     if let Some(name) = line(dir.join("name")) {
-        text.push_str(&format!(" {name}"));
+        text.extend([" ", &name]);
     }
     let uevent = fs::read_to_string(dir.join("device/uevent")).unwrap_or_default();
     for known in uevent.lines() {
         let key = known.split('=').next().unwrap_or_default();
         if ABOUT_A_DEVICE.contains(&key) {
-            text.push_str(&format!(" {known}"));
+            text.extend([" ", known]);
         }
     }
     text

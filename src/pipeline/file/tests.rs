@@ -120,10 +120,12 @@ fn what_a_board_needs_is_read() {
     assert!(traits.tested.is_empty() && traits.budget.is_none());
 }
 
-/// Each line: a file, what is changed in it, and every message that this gives.
+/// A file, what is changed in it, and every message that this gives.
+type Case<'a> = (Kind, &'a str, &'a str, &'a str, &'a [&'a str]);
+
 #[test]
 fn each_wrong_file_has_its_message() {
-    let cases: &[(Kind, &str, &str, &str, &[&str])] = &[
+    let cases: &[Case] = &[
         (
             Kind::Camera,
             CAMERA,
@@ -221,6 +223,13 @@ fn each_wrong_file_has_its_message() {
                  \"property\" or \"signal\"",
             ],
         ),
+    ];
+    check(cases);
+}
+
+#[test]
+fn each_wrong_file_of_a_board_has_its_message() {
+    let cases: &[Case] = &[
         (
             Kind::Encoder,
             ENCODER,
@@ -301,6 +310,10 @@ fn each_wrong_file_has_its_message() {
             ],
         ),
     ];
+    check(cases);
+}
+
+fn check(cases: &[Case]) {
     for (kind, text, from, to, messages) in cases {
         let changed = text.replacen(from, to, 1);
         assert_ne!(&changed, text, "the change {from:?} does not apply");

@@ -47,8 +47,8 @@ export const HOLD_MS = { first: 8_000, most: 64_000 };
 export const PAUSE_MS = { first: 8_000, most: 120_000 };
 /** A step, or a trial, that is followed by a cut within this time was in vain. */
 const VAIN_MS = 10_000;
-/** A line that was enough for this long has all its patience before it again. */
-const WELL_MS = 60_000;
+/** A line that was enough for so long, which is longer than any hold, is tried as soon as at first. */
+const WELL_MS = 150_000;
 /** Connections notice the same crowd at different moments. */
 const STRAINED_MS = 4_000;
 /** A browser that lowers its estimate to this part of what it has just been has met a queue. */
@@ -207,7 +207,7 @@ export class Uplink {
 
   /** @param {number} now @param {Flow[]} flows */
   #rise(now, flows) {
-    if (now - this.#cutAt > WELL_MS) {
+    if (!this.paused && now - this.#cutAt > WELL_MS) {
       this.#hold = HOLD_MS.first;
       this.#pause = PAUSE_MS.first;
     }

@@ -101,7 +101,7 @@ test('where not even the smallest picture fits there is only sound, and trials a
   assert.ok(line.full <= 5 * trials, `full ${line.full} s in ${trials} trials`);
   // The line gets better.
   line.about.kbps = 10_000;
-  line.pass(240);
+  line.pass(300);
   assert.equal(line.picture, 600);
 });
 

@@ -358,7 +358,7 @@ function happened(happening) {
       break;
     }
     case 'uplink':
-      if (media().video) say(happening.paused ? words.ofPause(happening.paused, !media().audio).text : 'Others see you again.');
+      if (media().video) say(happening.paused ? words.ofPause(!media().audio).text : 'Others see you again.');
       break;
     case 'problem':
       console.debug('roomd', happening.code, happening.text);

@@ -51,7 +51,7 @@
  *   | { type: 'link', person: Person | null, link: Link }
  *   | { type: 'track', person: Person | null, link: Link }
  *   | { type: 'people' }
- *   | { type: 'uplink', paused: 'network' | 'machine' | null }
+ *   | { type: 'uplink', paused: string | null }
  *   | { type: 'problem', code: string, text: string }
  * )} Happening
  *
@@ -96,7 +96,7 @@ export class Session {
   state = 'idle';
   /** Why no picture of ours is sent to anybody, although they hear us; null where one may be. */
   get paused() {
-    return this.#uplink.paused;
+    return this.#uplink.paused ? 'network' : null;
   }
 
   /** What the state does not say: why it ended, or whether it is reconnecting after a loss, a restart or in vain so far. @type {string | null} */
@@ -751,12 +751,12 @@ export class Session {
   #budget() {
     const flows = [...this.#links.values()].map((link) => link.connection?.flow ?? null).filter((flow) => flow !== null);
     const { paused } = this.#uplink;
-    if (!this.#uplink.judge(this.#world.now(), flows)) return;
+    if (!this.#uplink.judge(this.#world.now(), flows, this.#visible)) return;
     for (const link of this.#links.values()) {
       void link.connection?.tune();
       link.pause(this.paused);
     }
-    if (paused !== this.#uplink.paused) this.#tell({ type: 'uplink', paused: this.#uplink.paused });
+    if (paused !== this.#uplink.paused) this.#tell({ type: 'uplink', paused: this.paused });
   }
 
   /** @param {State} state @param {string | null} why */

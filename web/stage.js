@@ -263,7 +263,7 @@ class Tile {
     const muted = !seen.media.audio;
     const paused = seen.media.video ? seen.paused : null;
     const trouble = seen.self
-      ? (paused === null ? null : ofPause(paused, muted))
+      ? (paused === null ? null : ofPause(muted))
       : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted });
     this.#tell(trouble);
     if (!seen.self && paused === null && before?.paused && this.#drawn) {

@@ -44,21 +44,23 @@ const CUT_WORKS_MS = 4_000;
 /** Before the first step upwards after a cut; twice as long each time that it was in vain. */
 export const HOLD_MS = { first: 8_000, most: 64_000 };
 /** Before a paused picture is tried again; twice as long each time that it was in vain. */
-export const PAUSE_MS = { first: 15_000, most: 120_000 };
+export const PAUSE_MS = { first: 8_000, most: 120_000 };
 /** A step, or a trial, that is followed by a cut within this time was in vain. */
 const VAIN_MS = 10_000;
-/** A line that was enough for this long has all its patience before it again. */
-const WELL_MS = 60_000;
+/** A line that was enough for so long, which is longer than any hold, is tried as soon as at first. */
+const WELL_MS = 150_000;
 /** Connections notice the same crowd at different moments. */
 const STRAINED_MS = 4_000;
 /** A browser that lowers its estimate to this part of what it has just been has met a queue. */
 const FELL = 0.85;
 /** How many samples back "just" is. */
 const RECENT = 4;
-/** Looks are a second apart, and two in a tab that is hidden. Later than this, it is this machine that is short of breath. */
-const LATE_MS = 2_500;
-/** For how long after a late look what is too much is put down to the machine. */
-const BREATHLESS_MS = 15_000;
+/** Looks are a second apart. Later than this, it is this machine that is short of breath: */
+const LATE_MS = 1_300;
+/** in a tab that is hidden, browsers take their time, */
+const LATE_HIDDEN_MS = 2_500;
+/** and what was measured within this time says little of the line. */
+const BREATHLESS_MS = 10_000;
 /** So much lost is more than a bad moment of a radio. */
 const LOSS = 0.05;
 /** Waiting in a queue that is ours: so much more than the way takes when it is free. */
@@ -70,16 +72,20 @@ class Past {
   available = [];
   rtt = Infinity;
   strainedUntil = -Infinity;
+  losesUntil = -Infinity;
+  waitsUntil = -Infinity;
 
   forgive() {
     this.available = [];
     this.strainedUntil = -Infinity;
+    this.losesUntil = -Infinity;
+    this.waitsUntil = -Infinity;
   }
 }
 
 export class Uplink {
-  /** Why no picture is sent to anybody; null where one may be. @type {'network' | 'machine' | null} */
-  paused = null;
+  /** No picture is sent to anybody. */
+  paused = false;
   /** kbit/s for each picture; null before anything is known. @type {number | null} */
   #rate = null;
   /** @type {Map<string, Past>} */
@@ -117,27 +123,32 @@ export class Uplink {
    * Looks at all links, about once a second.
    * @param {number} now in milliseconds
    * @param {Flow[]} flows
+   * @param {boolean} [visible] whether the page is on a screen
    * @returns {boolean} whether `most` is another than before
    */
-  judge(now, flows) {
+  judge(now, flows, visible = true) {
     const before = JSON.stringify(this.most);
-    this.#note(now, flows);
+    this.#note(now, flows, visible ? LATE_MS : LATE_HIDDEN_MS);
     const pictures = flows.filter(({ cap }) => cap > 0).length;
     // Without a picture there is nothing to lower, and nothing to learn of a larger one.
     if (pictures > 0) {
       this.#crowd(pictures);
-      const strained = flows.filter(({ id }) => now < (this.#past.get(id)?.strainedUntil ?? 0)).length;
-      // One member on a bad line is its own matter; most of them at once are ours.
-      if (strained > flows.length / 2) this.#tooMuch(now, flows, pictures);
+      if (this.#mostly((past) => now < past.strainedUntil)) this.#tooMuch(now, flows, pictures);
       else if (now >= this.#riseAt) this.#rise(now, flows);
     }
     return JSON.stringify(this.most) !== before;
   }
 
-  /** Keeps the figures of each link, and sees which of them had to wait. @param {number} now @param {Flow[]} flows */
-  #note(now, flows) {
+  /** One member on a bad line is its own matter; most of them at once are ours. @param {(past: Past) => boolean} is */
+  #mostly(is) {
+    const all = [...this.#past.values()];
+    return all.filter(is).length > all.length / 2;
+  }
+
+  /** Keeps the figures of each link, and sees which of them had to wait. @param {number} now @param {Flow[]} flows @param {number} lateMs */
+  #note(now, flows, lateMs) {
     const known = new Set(flows.map(({ id }) => id));
-    const late = this.#lookedAt !== null && now - this.#lookedAt > LATE_MS;
+    const late = this.#lookedAt !== null && now - this.#lookedAt > lateMs;
     this.#lookedAt = now;
     if (late) this.#lateAt = now;
     for (const id of this.#past.keys()) if (!known.has(id)) this.#past.delete(id);
@@ -148,7 +159,10 @@ export class Uplink {
       const high = Math.max(0, ...past.available);
       const fell = available !== null && available < FELL * high && available < 1.5 * demand;
       const waits = rtt !== null && rtt > past.rtt + QUEUED_MS;
-      if (!late && (fell || waits || (loss ?? 0) >= LOSS)) past.strainedUntil = now + STRAINED_MS;
+      const loses = (loss ?? 0) >= LOSS;
+      if (!late && (fell || waits || loses)) past.strainedUntil = now + STRAINED_MS;
+      if (!late && loses) past.losesUntil = now + STRAINED_MS;
+      if (!late && waits) past.waitsUntil = now + STRAINED_MS;
       if (available !== null) past.available = [...past.available, available].slice(-RECENT);
       if (rtt !== null) past.rtt = Math.min(past.rtt, rtt);
     }
@@ -169,12 +183,17 @@ export class Uplink {
     const inVain = this.#scarce && now - this.#changedAt < VAIN_MS;
     const largest = Math.max(...flows.map(({ cap }) => cap));
     const rate = Math.min(this.#rate ?? Infinity, largest);
+    // An estimate that falls makes a picture smaller, but does not end it: on a machine that is short
+    // of breath it falls as well.
+    const breathless = now - this.#lateAt < BREATHLESS_MS;
+    const hopeless = this.#mostly((past) => now < past.losesUntil || (!breathless && now < past.waitsUntil));
+    if (rate <= LEAST_KBPS && !hopeless) return;
     this.#scarce = true;
     this.#cutAt = now;
     // What it had to cut for has been seen, and is not to be seen twice.
     for (const past of this.#past.values()) past.forgive();
     if (rate <= LEAST_KBPS) {
-      this.paused = now - this.#lateAt < BREATHLESS_MS ? 'machine' : 'network';
+      this.paused = true;
       if (inVain) this.#pause = Math.min(PAUSE_MS.most, this.#pause * 2);
       this.#riseAt = now + this.#pause;
       return;
@@ -188,7 +207,7 @@ export class Uplink {
 
   /** @param {number} now @param {Flow[]} flows */
   #rise(now, flows) {
-    if (now - this.#cutAt > WELL_MS) {
+    if (!this.paused && now - this.#cutAt > WELL_MS) {
       this.#hold = HOLD_MS.first;
       this.#pause = PAUSE_MS.first;
     }
@@ -196,7 +215,7 @@ export class Uplink {
     const largest = Math.max(...flows.map(({ cap }) => cap));
     this.#changedAt = now;
     if (this.paused) {
-      this.paused = null;
+      this.paused = false;
       this.#rate = LEAST_KBPS;
       this.#riseAt = now + VAIN_MS;
       return;

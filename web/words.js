@@ -223,13 +223,11 @@ export function ofTile({ name, state, why, failures, seconds, away = false, paus
 
 /**
  * What one's own tile says while no picture is sent, although the camera is on.
- * @param {string} why
  * @param {boolean} muted
  * @returns {{ text: string, short: string, details: boolean }}
  */
-export function ofPause(why, muted) {
-  const because = why === 'machine' ? 'Your computer is too busy' : 'Your network is slow';
-  const text = `${because}: others ${muted ? 'do not see you' : 'hear you but do not see you'}.`;
+export function ofPause(muted) {
+  const text = `Your network is slow: others ${muted ? 'do not see you' : 'hear you but do not see you'}.`;
   return { text, short: 'Others do not see you', details: false };
 }
 

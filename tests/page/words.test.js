@@ -25,7 +25,7 @@ function everySentence() {
   for (const paused of ['network', 'machine', 'other']) {
     for (const muted of [false, true]) said.push(words.ofTile({ name: 'Anna', state: 'live', why: null, failures: 0, seconds: 9, paused, muted }));
   }
-  for (const why of ['network', 'machine']) said.push(words.ofPause(why, false), words.ofPause(why, true));
+  said.push(words.ofPause(false), words.ofPause(true));
   for (const why of ['left', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
   said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofOldBrowser());
   return said.filter(Boolean);

@@ -14,7 +14,9 @@ use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video as gst_video;
 
 use super::{
+    engine,
     fanout::{Gate, on_the_common_clock},
+    gaps::Gaps,
     mixer,
 };
 
@@ -37,6 +39,8 @@ pub struct Arrivals {
     pub pictures: AtomicU64,
     /// Pieces of sound decoded.
     pub sounds: AtomicU64,
+    /// How long it took from picture to picture.
+    pub gaps: Gaps,
 }
 
 /// Where what was decoded goes: to the input of a mix, which may come, go and be replaced under
@@ -316,7 +320,10 @@ fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> App
                     return Ok(gst::FlowSuccess::Ok);
                 }
                 match which {
-                    Which::Pictures => arrivals.pictures.fetch_add(1, Relaxed),
+                    Which::Pictures => {
+                        arrivals.gaps.mark(engine::now());
+                        arrivals.pictures.fetch_add(1, Relaxed)
+                    }
                     Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),
                 };
                 let (Some((source, turn)), Some(buffer)) =

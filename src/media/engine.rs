@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -166,6 +166,8 @@ pub enum Message {
         audio: AppSrc,
         /// Takes encoded pictures.
         video: AppSrc,
+        /// Since when it is open.
+        since: Instant,
     },
     /// The other side of a link asks for a keyframe. There is one of a link at a time, until the
     /// engine has lowered [`KeyframeWanted`].
@@ -190,19 +192,33 @@ pub enum Message {
 
 /// That the other side of a link wants a keyframe, however often it has said so.
 #[derive(Debug, Clone, Default)]
-pub struct KeyframeWanted(Arc<AtomicBool>);
+pub struct KeyframeWanted(Arc<Wanted>);
+
+#[derive(Debug, Default)]
+struct Wanted {
+    /// The engine is told, and has not looked yet.
+    raised: AtomicBool,
+    /// How often it was said.
+    times: AtomicU64,
+}
 
 impl KeyframeWanted {
     /// Tells the engine, unless that was told already. Called from streaming threads.
     pub fn tell(&self, engine: &SyncSender<Message>, serial: u64) {
-        if !self.0.swap(true, Relaxed) && engine.try_send(Message::Keyframe(serial)).is_err() {
+        self.0.times.fetch_add(1, Relaxed);
+        if !self.0.raised.swap(true, Relaxed) && engine.try_send(Message::Keyframe(serial)).is_err()
+        {
             // The other side will ask again.
             self.lower();
         }
     }
 
     fn lower(&self) {
-        self.0.store(false, Relaxed);
+        self.0.raised.store(false, Relaxed);
+    }
+
+    fn times(&self) -> u64 {
+        self.0.times.load(Relaxed)
     }
 }
 
@@ -486,9 +502,10 @@ impl Engine {
                 serial,
                 audio,
                 video,
+                since,
             } => {
                 if let Some(key) = self.key_of(serial) {
-                    self.attach(now, &key, audio, video);
+                    self.attach(now, &key, (audio, video), since);
                 }
             }
             Message::Keyframe(serial) => {
@@ -656,6 +673,7 @@ impl Engine {
     }
 
     fn stats(&self) -> Stats {
+        let now = now();
         let links = self.links.iter().map(|(key, link)| {
             let arrivals = &link.arrivals;
             let counts = |subscription: &Option<Subscription>| {
@@ -672,9 +690,12 @@ impl Engine {
                 bytes_in: arrivals.bytes.load(Relaxed),
                 frames_in: arrivals.pictures.load(Relaxed),
                 picture_height: arrivals.picture_height.load(Relaxed),
+                gap_ms: arrivals.gaps.longest(now),
                 sounds_in: arrivals.sounds.load(Relaxed),
                 video_out: link.video_counts(),
                 audio_out: counts(&link.audio),
+                first_frame_ms: link.first_frame_ms(),
+                keyframe_requests: link.keyframe_wanted.times(),
                 tier: link.place.and_then(|place| self.place_name(place)),
                 estimate_kbps: link.path.estimate().map(|bits| bits / 1000),
                 transport: link.transport(),
@@ -692,6 +713,7 @@ impl Engine {
                 frames,
                 keyframes,
                 bytes,
+                gap_ms: branch.output().gap(now),
                 consumers: branch.output().consumer_count(),
                 raw: branch.taken(),
             };

@@ -7,15 +7,20 @@
 //! video begins, and begins again after a loss, with a keyframe; the end of a stream is never
 //! passed on.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use serde::Serialize;
+
+use super::{engine, gaps::Gaps};
 
 /// What the buffers are, which decides how one may be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +94,17 @@ struct Turn {
     of: u64,
     /// When the last frame that passed is to be shown.
     last: Option<gst::ClockTime>,
+    /// When the first frame passed.
+    first_at: Option<Instant>,
 }
 
 impl Lane {
+    /// When the first frame passed, if one has.
+    #[must_use]
+    pub fn first_at(&self) -> Option<Instant> {
+        self.turn().first_at
+    }
+
     fn turn(&self) -> std::sync::MutexGuard<'_, Turn> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,6 +158,7 @@ struct Inner {
     made: AtomicU64,
     keyframes: AtomicU64,
     bytes: AtomicU64,
+    gaps: Gaps,
     want_keyframe: Box<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -178,6 +192,7 @@ impl Fanout {
             made: AtomicU64::new(0),
             keyframes: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            gaps: Gaps::default(),
             want_keyframe: Box::new(want_keyframe),
         }))
     }
@@ -211,6 +226,7 @@ impl Fanout {
         inner.made.fetch_add(1, Relaxed);
         inner.keyframes.fetch_add(u64::from(key), Relaxed);
         inner.bytes.fetch_add(buffer.size() as u64, Relaxed);
+        inner.gaps.mark(engine::now());
         let consumers = self.consumers().clone();
         for consumer in consumers.iter() {
             if matches!(inner.content, Content::RawVideo | Content::RawAudio) {
@@ -291,6 +307,12 @@ impl Fanout {
         )
     }
 
+    /// The longest time between two buffers, see [`Gaps::longest`].
+    #[must_use]
+    pub fn gap(&self, now: Instant) -> Option<u64> {
+        self.0.gaps.longest(now)
+    }
+
     /// How many consumers there are.
     #[must_use]
     pub fn consumer_count(&self) -> usize {
@@ -341,7 +363,12 @@ impl Consumer {
         self.waiting.store(false, Relaxed);
         self.overrun.store(false, Relaxed);
         match self.source.push_buffer(buffer) {
-            Ok(_) => self.delivered.fetch_add(1, Relaxed),
+            Ok(_) => {
+                if let Some((turn, _)) = &mut turn {
+                    turn.first_at.get_or_insert_with(engine::now);
+                }
+                self.delivered.fetch_add(1, Relaxed)
+            }
             // It is being torn down.
             Err(_) => self.skipped.fetch_add(1, Relaxed),
         };

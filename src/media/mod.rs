@@ -14,6 +14,7 @@ mod encoder;
 mod engine;
 mod fanout;
 mod fingerprint;
+mod gaps;
 mod ice;
 mod launch;
 mod mixer;

@@ -14,7 +14,9 @@ use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video as gst_video;
 
 use super::{
+    engine,
     fanout::{Gate, on_the_common_clock},
+    gaps::Gaps,
     mixer,
 };
 
@@ -39,6 +41,8 @@ pub struct Arrivals {
     pub picture_height: AtomicU32,
     /// Pieces of sound decoded.
     pub sounds: AtomicU64,
+    /// How long it took from picture to picture.
+    pub gaps: Gaps,
 }
 
 /// Where what was decoded goes: to the input of a mix, which may come, go and be replaced under
@@ -323,6 +327,7 @@ fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> App
                         let height = shape.and_then(|shape| shape.get::<i32>("height").ok());
                         let height = height.and_then(|height| u32::try_from(height).ok());
                         arrivals.picture_height.store(height.unwrap_or(0), Relaxed);
+                        arrivals.gaps.mark(engine::now());
                         arrivals.pictures.fetch_add(1, Relaxed)
                     }
                     Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),

@@ -40,12 +40,20 @@ pub struct LinkStats {
     pub frames_in: u64,
     /// The height of the last of them, in pixels.
     pub picture_height: u32,
+    /// The longest time between two pictures decoded, of those that ended in the last ten seconds
+    /// or still last, in milliseconds. None before the first.
+    pub gap_ms: Option<u64>,
     /// Pieces of sound decoded.
     pub sounds_in: u64,
     /// Encoded pictures handed to the payloader.
     pub video_out: Counts,
     /// Encoded sound handed to the payloader.
     pub audio_out: Counts,
+    /// How long the first encoded picture took from the opening of the gate to the payloader, in
+    /// milliseconds. None until then.
+    pub first_frame_ms: Option<u64>,
+    /// How often the other side asked for a keyframe.
+    pub keyframe_requests: u64,
     /// The tier that it is to have, such as `720p30`, or why it gets no picture; once the codec is
     /// known.
     pub tier: Option<String>,
@@ -97,6 +105,9 @@ pub struct BranchStats {
     pub keyframes: u64,
     /// Bytes made.
     pub bytes: u64,
+    /// The longest time between two frames, of those that ended in the last ten seconds or still
+    /// last, in milliseconds. None before the first.
+    pub gap_ms: Option<u64>,
     /// Links that have it.
     pub consumers: usize,
     /// Raw buffers that it was given.

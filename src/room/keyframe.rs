@@ -191,6 +191,44 @@ mod tests {
         assert_eq!(limiter.deadline(), None);
     }
 
+    /// The history of `tests/isolation.rs`, at any distance of the newcomers from each other: a
+    /// frame each 33 ms, and a keyframe is the first frame after it was forced.
+    #[test]
+    fn six_newcomers_have_a_keyframe_in_time_while_one_asks_a_hundred_times_a_second() {
+        const GREEDY: u64 = 0;
+        for apart in 0..=190 {
+            let start = Instant::now();
+            let mut limiter = KeyframeLimiter::default();
+            let joins: Vec<u64> = (1..=6).map(|n| 2000 + (n - 1) * apart).collect();
+            let mut waiting = Vec::new();
+            let (mut forced, mut keyframes) = (false, Vec::new());
+            for at in 0..4000_u64 {
+                let now = start + ms(at);
+                if at % 10 == 0 {
+                    forced |= limiter.request(now, "vp8", GREEDY) == Grant::Now;
+                }
+                for peer in (1..=6).filter(|n| joins[n - 1] == at) {
+                    waiting.push(at);
+                    forced |= limiter.request(now, "vp8", peer as u64) == Grant::Now;
+                }
+                forced |= !limiter.due(now).is_empty();
+                if at % 33 == 0 && std::mem::take(&mut forced) {
+                    keyframes.push(at);
+                    for joined in waiting.drain(..) {
+                        let waited = at - joined;
+                        assert!(waited <= 233, "{waited} ms with {apart} ms between them");
+                    }
+                }
+            }
+            assert!(waiting.is_empty(), "all have one");
+            // One a second for the greedy one, and of the newcomers' each serves who waits with it.
+            let before = keyframes.iter().filter(|at| **at < 2000).count();
+            assert!(before <= 3, "{keyframes:?}");
+            let apart = keyframes.windows(2).map(|two| two[1] - two[0]).min();
+            assert!(apart >= Some(198 - 33), "{keyframes:?}");
+        }
+    }
+
     #[test]
     fn a_deferred_request_is_granted_at_its_deadline() {
         let start = Instant::now();

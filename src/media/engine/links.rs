@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub(super) is_mixed: bool,
     /// Audio and video, once the gate is open.
     pub(super) sources: Option<(AppSrc, AppSrc)>,
+    /// Since when that is so.
+    pub(super) open_since: Option<Instant>,
     pub(super) audio: Option<Subscription>,
     /// What feeds its picture, and what is going to: one waits for its keyframe at most.
     pub(super) video: Vec<VideoFeed>,
@@ -98,6 +100,12 @@ impl Link {
     pub(super) fn video_counts(&self) -> Counts {
         let feeds = self.video.iter().map(|feed| feed.subscription.counts());
         feeds.fold(self.fed, Counts::and)
+    }
+
+    /// How long its first picture took, once it was had.
+    pub(super) fn first_frame_ms(&self) -> Option<u64> {
+        let took = self.lane.first_at()?.duration_since(self.open_since?);
+        u64::try_from(took.as_millis()).ok()
     }
 
     /// Lets go of what fed it before another came to its turn.
@@ -194,6 +202,7 @@ impl Engine {
                 shown: None,
                 is_mixed: false,
                 sources: None,
+                open_since: None,
                 audio: None,
                 video: Vec::new(),
                 lane: Lane::default(),
@@ -251,11 +260,18 @@ impl Engine {
         self.climb(now, key, codec);
     }
 
-    pub(super) fn attach(&mut self, now: Instant, key: &Key, audio: AppSrc, video: AppSrc) {
+    pub(super) fn attach(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        sources: (AppSrc, AppSrc),
+        since: Instant,
+    ) {
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
-        link.sources = Some((audio, video));
+        link.sources = Some(sources);
+        link.open_since = Some(since);
         if !std::mem::replace(&mut link.is_mixed, true) {
             let outlets = link.outlets.clone();
             self.parts.mixes.add(link.serial, &link.name, outlets);

@@ -195,6 +195,7 @@ fn one_who_asks_for_keyframes_without_end_asks_once() {
     }
     assert!(matches!(it.inbox.try_recv(), Ok(Message::Keyframe(7))));
     assert!(it.inbox.try_recv().is_err());
+    assert_eq!(wanted.times(), 2 * INBOX as u64);
     wanted.lower();
     wanted.tell(&it.engine.own, 7);
     assert!(matches!(it.inbox.try_recv(), Ok(Message::Keyframe(7))));
@@ -229,6 +230,7 @@ fn what_comes_late_of_an_earlier_link_is_not_for_the_next() {
             serial: before,
             audio: AppSrc::builder().build(),
             video: AppSrc::builder().build(),
+            since: now,
         },
     );
     it.engine.handle(now, Message::Ended(before));

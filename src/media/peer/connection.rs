@@ -1,6 +1,9 @@
 //! The gate: from a connection that stands to frames that flow.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -67,11 +70,12 @@ impl Session {
             return Ok(());
         }
         self.up = true;
+        let since = engine::now();
         if !self.spec.gate.open() {
             // The engine has let go of this link; its word to end is in the inbox.
             return Ok(());
         }
-        self.send()?;
+        self.send(since)?;
         self.receiver.request_keyframe();
         self.traffic_at = Some(engine::now() + TRAFFIC);
         self.tell(Event::Up {
@@ -97,7 +101,7 @@ impl Session {
     }
 
     /// Joins payloaders to webrtcbin and asks the engine to feed them.
-    fn send(&mut self) -> Step {
+    fn send(&mut self, since: Instant) -> Step {
         let Some(lines) = &self.lines else {
             return Ok(());
         };
@@ -110,6 +114,7 @@ impl Session {
                 serial: self.spec.serial,
                 audio,
                 video,
+                since,
             });
         }
         Ok(())

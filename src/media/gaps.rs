@@ -1,0 +1,106 @@
+//! How long it took from one frame to the next, at worst.
+//!
+//! An average rate hides what people see: a picture that stood still for half a second. Marking a
+//! frame is a few atomic operations, so that streaming threads may do it.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+/// Gaps are remembered for so many seconds.
+const SECONDS: u64 = 10;
+
+/// The gaps between frames of the last ten seconds.
+#[derive(Debug, Default)]
+pub struct Gaps {
+    /// When the first frame came. All times are counted from there.
+    first: OnceLock<Instant>,
+    /// When the last one came, in milliseconds.
+    last: AtomicU64,
+    /// For each of the last seconds the longest gap that ended in it: the second in the upper half,
+    /// and the gap in milliseconds in the lower, so that the larger number is what counts.
+    longest: [AtomicU64; SECONDS as usize],
+}
+
+impl Gaps {
+    /// A frame comes.
+    pub fn mark(&self, now: Instant) {
+        let at = self.since_first(now, *self.first.get_or_init(|| now));
+        let gap = at.saturating_sub(self.last.swap(at, Relaxed));
+        let second = at / 1000;
+        if let Some(slot) = self.longest.get(slot(second)) {
+            slot.fetch_max((second << 32) | gap.min(u64::from(u32::MAX)), Relaxed);
+        }
+    }
+
+    /// The longest gap that ended in the last ten seconds, or that still lasts, in milliseconds.
+    /// None before the first frame.
+    #[must_use]
+    pub fn longest(&self, now: Instant) -> Option<u64> {
+        let now = self.since_first(now, *self.first.get()?);
+        let lasts = now.saturating_sub(self.last.load(Relaxed));
+        let ended = self.longest.iter().filter_map(|slot| {
+            let slot = slot.load(Relaxed);
+            ((slot >> 32) + SECONDS > now / 1000).then_some(slot & u64::from(u32::MAX))
+        });
+        ended.chain([lasts]).max()
+    }
+
+    fn since_first(&self, now: Instant, first: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(first).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn slot(second: u64) -> usize {
+    usize::try_from(second % SECONDS).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs one instant to count from"
+)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_gap_is_told_for_ten_seconds() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let gaps = Gaps::default();
+        assert_eq!(gaps.longest(start), None, "nothing came");
+        for frame in 0..30 {
+            gaps.mark(at(frame * 33));
+        }
+        assert_eq!(gaps.longest(at(29 * 33)), Some(33));
+        // One stands still for 700 ms.
+        for frame in 0..600 {
+            gaps.mark(at(29 * 33 + 700 + frame * 33));
+            let longest = gaps.longest(at(29 * 33 + 700 + frame * 33));
+            let age = frame * 33;
+            if age < 9_000 {
+                assert_eq!(longest, Some(700), "{age} ms later");
+            } else if age > 10_000 {
+                assert_eq!(longest, Some(33), "{age} ms later");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_that_lasts_is_told_while_it_lasts() {
+        let start = Instant::now();
+        let gaps = Gaps::default();
+        gaps.mark(start);
+        let minute = start + Duration::from_mins(1);
+        assert_eq!(gaps.longest(minute), Some(60_000));
+        gaps.mark(minute);
+        assert_eq!(gaps.longest(minute), Some(60_000));
+        assert_eq!(gaps.longest(minute + Duration::from_secs(10)), Some(10_000));
+    }
+}

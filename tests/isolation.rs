@@ -1,0 +1,96 @@
+//! No peer harms another: a device, one healthy peer, and one that is up to no good.
+//!
+//! The device and the healthy peer are engines in this process, the bad one is a process of its
+//! own: so it can be stopped, killed, and put behind a line of its own. In each case the frames
+//! that the healthy peer gets are counted against those that the encoder made meanwhile.
+//!
+//! This is no ordinary test binary, for two reasons. It starts itself again as the other side of a
+//! link; and what needs root is counted as ignored where that is missing, which is not known before
+//! it runs.
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+#[path = "isolation/call.rs"]
+mod call;
+#[path = "isolation/cases.rs"]
+mod cases;
+#[path = "isolation/net.rs"]
+mod net;
+#[path = "isolation/newcomers.rs"]
+mod newcomers;
+#[path = "isolation/peer.rs"]
+mod peer;
+#[path = "support/media.rs"]
+#[expect(dead_code, reason = "media_loopback.rs needs more of it")]
+mod support;
+
+use std::process::ExitCode;
+
+use cases::Verdict;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// How often a case is tried where the machine is too busy to judge it.
+const ATTEMPTS: u32 = 3;
+
+fn main() -> ExitCode {
+    if let Some(kind) = peer::kind() {
+        peer::run(kind);
+        return ExitCode::SUCCESS;
+    }
+    net::end_with_the_test();
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        here("six_newcomers_have_a_keyframe_in_time", newcomers::six),
+        here("one_that_never_connects", cases::never_connects),
+        here("one_that_is_stopped_for_a_minute", cases::stopped),
+        here("one_that_asks_for_keyframes_without_end", cases::greedy),
+        here("one_whose_negotiation_fails_halfway", cases::halfway),
+        apart("one_whose_network_is_cut", cases::cut),
+        apart("one_on_a_slow_line", cases::slow),
+        apart("all_of_them_at_once", cases::all),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A case that needs nothing.
+fn here<F: Future<Output = Verdict> + 'static>(name: &'static str, case: fn() -> F) -> Trial {
+    Trial::test(name, move || play(case))
+}
+
+/// A case in networks of its own, which only root can make.
+fn apart<F: Future<Output = Verdict> + 'static>(name: &'static str, case: fn() -> F) -> Trial {
+    let trial = Trial::test(name, move || {
+        if net::is_apart() {
+            net::prepare();
+            return play(case);
+        }
+        net::again_apart(name).map_err(Into::into)
+    });
+    match net::impossible() {
+        Some(why) => trial.with_kind(why).with_ignored_flag(true),
+        None => trial,
+    }
+}
+
+fn play<F: Future<Output = Verdict>>(case: fn() -> F) -> Result<(), Failed> {
+    roomd::media::init().unwrap();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        match runtime.block_on(case()) {
+            Ok(()) => return Ok(()),
+            Err(starved) => {
+                println!("this machine is too busy to judge: {}", starved.0);
+                seen.push(starved.0);
+            }
+        }
+    }
+    Err(format!("too busy a machine, or a fault: {seen:#?}").into())
+}

@@ -1,0 +1,392 @@
+//! What tests of whole links are made of: parts of an engine that need no device, and a browser.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_webrtc::WebRTCSessionDescription;
+use roomd::{
+    ladder::{self, Tier},
+    media::{Event, Network, OpenSource, Opened, Parts, Picture, Recipe, Timebase},
+    pipeline::{Catalogue, Kind},
+    protocol::Codec,
+    sdp,
+};
+use tokio::sync::mpsc;
+
+/// A webrtcbin of its own that offers with numbers of its own, as browsers do.
+pub struct Browser {
+    pipeline: gst::Pipeline,
+    webrtc: gst::Element,
+    pub said: mpsc::Receiver<Said>,
+    arrived: Arc<Mutex<BTreeMap<i32, u64>>>,
+    /// Whether its first packet of VP8 began a keyframe.
+    began: Arc<Mutex<Option<bool>>>,
+    /// Where its pictures come out of webrtcbin.
+    video: Arc<Mutex<Option<gst::Pad>>>,
+}
+
+pub enum Said {
+    Offer(String),
+    Candidate(String),
+}
+
+impl Browser {
+    pub fn new(codec: Codec, video: i32, audio: i32, extension: u8) -> Self {
+        Self::sending(
+            "width=320,height=180,framerate=30/1",
+            codec,
+            video,
+            audio,
+            extension,
+        )
+    }
+
+    /// Its picture is of this size and rate.
+    pub fn sending(picture: &str, codec: Codec, video: i32, audio: i32, extension: u8) -> Self {
+        let (encoder, parameters) = match codec {
+            Codec::H264 => (
+                "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! \
+                 video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! \
+                 rtph264pay config-interval=-1",
+                ",packetization-mode=(string)1,profile-level-id=(string)42e01f,profile=(string)constrained-baseline",
+            ),
+            _ => ("vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay", ""),
+        };
+        let extmap = format!("extmap-{extension}=(string){}", sdp::TRANSPORT_WIDE_CC);
+        let text = format!(
+            "webrtcbin name=peer bundle-policy=max-bundle latency=100 \
+             audiotestsrc is-live=true ! opusenc ! rtpopuspay pt={audio} ! queue ! \
+             application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000,\
+                 rtcp-fb-transport-cc=(boolean)true,{extmap} ! peer.sink_0 \
+             videotestsrc is-live=true ! video/x-raw,{picture} ! \
+             {encoder} pt={video} ! queue ! \
+             application/x-rtp,media=video,payload={video},clock-rate=90000,\
+                 rtcp-fb-transport-cc=(boolean)true{parameters},{extmap} ! peer.sink_1"
+        );
+        let pipeline = gst::parse::launch(&text)
+            .unwrap()
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let webrtc = pipeline.by_name("peer").unwrap();
+        // As browsers do: lost pictures are asked for again, lost sound is not.
+        let pad = webrtc.static_pad("sink_1").unwrap();
+        let transceiver = pad.property::<gst::glib::Object>("transceiver");
+        transceiver.set_property("do-nack", true);
+        let (to, said) = mpsc::channel(64);
+        let arrived: Arc<Mutex<BTreeMap<i32, u64>>> = Arc::default();
+
+        let candidates = to.clone();
+        webrtc.connect("on-ice-candidate", false, move |values| {
+            let text = values[2].get::<String>().unwrap();
+            let _ = candidates.try_send(Said::Candidate(text));
+            None
+        });
+        webrtc.connect("on-negotiation-needed", false, move |values| {
+            let webrtc = values[0].get::<gst::Element>().unwrap();
+            let to = to.clone();
+            let weak = webrtc.downgrade();
+            let promise = gst::Promise::with_change_func(move |reply| {
+                let reply = reply.unwrap().unwrap();
+                let offer = reply.get::<WebRTCSessionDescription>("offer").unwrap();
+                if let Some(webrtc) = weak.upgrade() {
+                    webrtc.emit_by_name::<()>(
+                        "set-local-description",
+                        &[&offer, &None::<gst::Promise>],
+                    );
+                }
+                let _ = to.try_send(Said::Offer(offer.sdp().as_text().unwrap()));
+            });
+            webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+            None
+        });
+        let counts = arrived.clone();
+        let found: Arc<Mutex<Option<gst::Pad>>> = Arc::default();
+        let video_pad = found.clone();
+        let began: Arc<Mutex<Option<bool>>> = Arc::default();
+        let beginning = began.clone();
+        let weak = pipeline.downgrade();
+        webrtc.connect_pad_added(move |_, pad| {
+            if pad.direction() != gst::PadDirection::Src {
+                return;
+            }
+            let caps = pad.current_caps().unwrap();
+            let payload = caps.structure(0).unwrap().get::<i32>("payload").unwrap();
+            if payload == video {
+                *video_pad.lock().unwrap() = Some(pad.clone());
+            }
+            let sink = gst::ElementFactory::make("fakesink")
+                .property("sync", false)
+                .property("async", false)
+                .build()
+                .unwrap();
+            let Some(pipeline) = weak.upgrade() else {
+                return;
+            };
+            pipeline.add(&sink).unwrap();
+            sink.sync_state_with_parent().unwrap();
+            pad.link(&sink.static_pad("sink").unwrap()).unwrap();
+            let counts = counts.clone();
+            let beginning = (payload == video && codec == Codec::Vp8).then(|| beginning.clone());
+            pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                if let (Some(beginning), Some(packet)) = (&beginning, info.buffer()) {
+                    let packet = packet.map_readable().unwrap();
+                    let mut beginning = beginning.lock().unwrap();
+                    beginning.get_or_insert_with(|| begins_keyframe(&packet));
+                }
+                *counts.lock().unwrap().entry(payload).or_default() += 1;
+                gst::PadProbeReturn::Ok
+            });
+        });
+        pipeline
+            .bus()
+            .unwrap()
+            .set_sync_handler(|_, _| gst::BusSyncReply::Drop);
+        pipeline.set_state(gst::State::Playing).unwrap();
+        Self {
+            pipeline,
+            webrtc,
+            said,
+            arrived,
+            began,
+            video: found,
+        }
+    }
+
+    pub fn hear(&self, event: &Event) {
+        match event {
+            Event::Local { sdp, .. } => self.answered(sdp),
+            Event::Candidate { candidate, .. } => self.candidate(candidate.as_deref()),
+            _ => {}
+        }
+    }
+
+    /// Takes the other side's description.
+    pub fn answered(&self, sdp: &str) {
+        let message = gstreamer_sdp::SDPMessage::parse_buffer(sdp.as_bytes()).unwrap();
+        let answer =
+            WebRTCSessionDescription::new(gstreamer_webrtc::WebRTCSDPType::Answer, message);
+        self.webrtc
+            .emit_by_name::<()>("set-remote-description", &[&answer, &None::<gst::Promise>]);
+    }
+
+    /// Takes a candidate of the other side's, or hears that there are no more.
+    pub fn candidate(&self, candidate: Option<&str>) {
+        if let Some(candidate) = candidate {
+            self.webrtc
+                .emit_by_name::<()>("add-ice-candidate", &[&0u32, &candidate]);
+        }
+    }
+
+    /// Lets its requests out at once: RTP sessions are careful with RTCP, and would make a few a
+    /// second of a hundred.
+    pub fn insist(&self) {
+        self.pipeline
+            .connect_deep_element_added(move |_, _, element| {
+                let factory = element.factory();
+                if factory.is_some_and(|factory| factory.name() == "rtpsession") {
+                    element.set_property("rtcp-fraction", 10_000_000.0);
+                }
+            });
+        let rtpbin = self.pipeline.by_name("rtpbin").unwrap();
+        let session = rtpbin.emit_by_name::<Option<gst::Element>>("get-session", &[&0u32]);
+        if let Some(session) = session {
+            session.set_property("rtcp-fraction", 10_000_000.0);
+        }
+    }
+
+    pub fn request_keyframe(&self) {
+        let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder().build();
+        if let Some(pad) = self.video.lock().unwrap().as_ref() {
+            pad.send_event(event);
+        }
+    }
+
+    /// Whether the first packet of VP8 that came began a keyframe. None before it.
+    pub fn began_with_keyframe(&self) -> Option<bool> {
+        *self.began.lock().unwrap()
+    }
+
+    /// Packets that arrived with a payload type.
+    pub fn packets(&self, payload: i32) -> u64 {
+        self.arrived
+            .lock()
+            .unwrap()
+            .get(&payload)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    pub fn session(&self) -> gst::Element {
+        let rtpbin = self.pipeline.by_name("rtpbin").unwrap();
+        rtpbin.emit_by_name("get-session", &[&0u32])
+    }
+
+    pub fn has_feedback(&self) -> bool {
+        self.session()
+            .property::<Option<gst::Structure>>("twcc-stats")
+            .is_some()
+    }
+
+    /// Counts from here on how often congestion feedback comes.
+    pub fn count_feedback(&self) -> Arc<AtomicU64> {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = count.clone();
+        let session = self
+            .session()
+            .property::<gst::glib::Object>("internal-session");
+        session.connect("on-feedback-rtcp", false, move |values| {
+            let [kind, format] = [1, 2].map(|at| values[at].get::<u32>().unwrap());
+            // Transport-layer feedback, transport-wide congestion control.
+            if (kind, format) == (205, 15) {
+                counted.fetch_add(1, Relaxed);
+            }
+            None
+        });
+        count
+    }
+}
+
+/// Whether a packet of VP8 is the first of a keyframe (RFC 3550, section 5.1; RFC 7741, section 4).
+fn begins_keyframe(packet: &[u8]) -> bool {
+    let mut at = 12 + 4 * usize::from(packet[0] & 0x0f);
+    if packet[0] & 0x10 != 0 {
+        let words = u16::from_be_bytes([packet[at + 2], packet[at + 3]]);
+        at += 4 + 4 * usize::from(words);
+    }
+    let descriptor = packet[at];
+    at += 1;
+    if descriptor & 0x80 != 0 {
+        let extension = packet[at];
+        at += 1;
+        if extension & 0x80 != 0 {
+            at += if packet[at] & 0x80 == 0 { 1 } else { 2 };
+        }
+        at += usize::from(extension & 0x40 != 0);
+        at += usize::from(extension & 0x30 != 0);
+    }
+    let begins_partition = descriptor & 0x10 != 0 && descriptor & 0x07 == 0;
+    begins_partition && packet[at] & 1 == 0
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        *self.video.lock().unwrap() = None;
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+pub fn catalogue() -> Catalogue {
+    Catalogue::load(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")]).unwrap()
+}
+
+pub fn recipes(catalogue: &Catalogue) -> Vec<Recipe> {
+    let file = |name: &str| {
+        Some((
+            catalogue.get(Kind::Encoder, name).unwrap().clone(),
+            BTreeMap::new(),
+        ))
+    };
+    vec![
+        Recipe {
+            codec: sdp::Codec::Opus,
+            file: None,
+        },
+        Recipe {
+            codec: sdp::Codec::Vp8,
+            file: file("vp8"),
+        },
+        Recipe {
+            codec: sdp::Codec::H264,
+            file: file("x264"),
+        },
+    ]
+}
+
+/// What the cameras here yield.
+pub const SENT: Picture = Picture {
+    width: 320,
+    height: 180,
+    framerate: 30,
+};
+
+pub fn tier(height: u32, framerate: u32, most_kbps: u32) -> Tier {
+    Tier {
+        height,
+        framerate,
+        least_kbps: most_kbps / 3,
+        most_kbps,
+    }
+}
+
+pub fn ladder(tiers: Vec<Tier>) -> ladder::Settings {
+    ladder::Settings {
+        tiers,
+        aspect: (16, 9),
+        uplink_kbps: None,
+        audio_kbps: 40,
+    }
+}
+
+pub fn network() -> Network {
+    Network {
+        latency: Duration::from_millis(100),
+        udp_ports: None,
+        ice_tcp: false,
+    }
+}
+
+pub fn parts() -> Parts {
+    let timebase = Timebase::new();
+    Parts {
+        camera: Some(source_of(
+            &timebase,
+            "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
+        )),
+        microphone: Some(source_of(
+            &timebase,
+            "audiotestsrc is-live=true samplesperbuffer=960 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
+        )),
+        encoders: recipes(&catalogue()),
+        sent: SENT,
+        ladder: ladder(vec![tier(180, 30, 500)]),
+        audio_kbps: 32,
+        network: network(),
+        linger: Duration::from_secs(10),
+        mixes: Arc::new(()),
+        timebase,
+    }
+}
+
+pub fn source_of(timebase: &Timebase, text: &'static str) -> OpenSource {
+    struct Keep(gst::Pipeline);
+    impl Drop for Keep {
+        fn drop(&mut self) {
+            let _ = self.0.set_state(gst::State::Null);
+        }
+    }
+    let timebase = timebase.clone();
+    Arc::new(move || {
+        let pipeline = gst::parse::launch(text)
+            .map_err(|error| error.to_string())?
+            .downcast::<gst::Pipeline>()
+            .map_err(|_| "no pipeline")?;
+        timebase.rule(&pipeline);
+        let sink = pipeline.by_name("out").unwrap().downcast().unwrap();
+        pipeline
+            .set_state(gst::State::Playing)
+            .map_err(|error| error.to_string())?;
+        Ok(Opened {
+            sink,
+            keep: Box::new(Keep(pipeline)),
+        })
+    })
+}

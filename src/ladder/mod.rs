@@ -3,7 +3,7 @@
 //! A branch is the encoder of one codec at one tier, and all who are on it get the same frames.
 //! [`Ladder`] is told what is known of each peer's network, of the size at which it shows us and
 //! of the encoders, and answers with a place for each peer and a rate for each branch. Why it does
-//! what it does is in `docs/decisions/025-the-ladder.md`.
+//! what it does is in `docs/decisions/027-the-ladder.md`.
 //!
 //! The rules, in the order in which they outweigh each other:
 //!

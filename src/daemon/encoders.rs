@@ -178,9 +178,15 @@ impl Encoders {
             .collect()
     }
 
+    /// The recipes of every codec.
+    pub(super) fn all_recipes(&self) -> Vec<Recipe> {
+        let codecs = self.codecs().into_iter();
+        codecs.flat_map(|codec| self.recipes(codec)).collect()
+    }
+
     /// Tries encoders until for each codec that is left to `auto` one works and keeps up, in a
-    /// thread of its own.
-    pub(super) fn find_out(self: &Arc<Self>) {
+    /// thread of its own. What is best after each trial goes to `tell`.
+    pub(super) fn find_out(self: &Arc<Self>, tell: impl Fn(Vec<Recipe>) + Send + 'static) {
         if self.next().is_none() {
             return;
         }
@@ -192,6 +198,7 @@ impl Encoders {
                     warn!("the encoder `{name}` was not tried: {error}");
                     break;
                 }
+                tell(own.all_recipes());
             }
         });
         if let Err(error) = begun {

@@ -232,12 +232,11 @@ impl Plan {
 
     /// For each codec every encoder that may be used, the one to begin with first.
     fn recipes(&self) -> Vec<Recipe> {
-        let codecs = self.encoders.codecs().into_iter();
-        let video = codecs.flat_map(|codec| self.encoders.recipes(codec));
         let audio = Recipe {
             codec: crate::sdp::Codec::Opus,
             file: None,
         };
+        let video = self.encoders.all_recipes().into_iter();
         video.chain([audio]).collect()
     }
 }

@@ -269,10 +269,13 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (told, standing) = watch::channel(Standing::default());
     let encoders = plan.encoders();
     let mut ready = standing.clone();
+    let engine = media.clone();
     tokio::spawn(async move {
         // The start has the machine for itself; whoever joins meanwhile gets what is known.
         let _ = timeout(TRY_WITHIN, ready.wait_for(|standing| standing.joined)).await;
-        encoders.find_out();
+        encoders.find_out(move |recipes| {
+            engine.command(crate::media::Command::Encoders(recipes));
+        });
     });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();

@@ -71,6 +71,8 @@ pub struct Spec {
     pub serial: u64,
     /// We offer, with this video codec.
     pub offer: Option<Codec>,
+    /// The `profile-level-id` that we offer, be it for H.264.
+    pub profile: String,
     /// We answer, with the first of these that is offered.
     pub allowed: Vec<Codec>,
     /// STUN and TURN servers.

@@ -12,8 +12,9 @@ const OFFERED_H264: u8 = 108;
 /// The id under which we offer transport-wide congestion control.
 const OFFERED_TRANSPORT_CC: u8 = 3;
 
-/// Constrained baseline, level 3.1: what RFC 7742 requires of everybody.
-const OFFERED_PROFILE: &str = "42e01f";
+/// Constrained baseline, level 3.1: what RFC 7742 requires of everybody, and what an offer without
+/// one means to us.
+const ASSUMED_PROFILE: &str = "42e01f";
 
 /// How one section sends and what it has agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +37,15 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// What we offer for this video codec.
+    /// What we offer for this video codec; `profile` is the `profile-level-id` of the best tier.
     #[must_use]
-    pub fn offer(video: Codec, ssrcs: [u32; 2]) -> Self {
+    pub fn offer(video: Codec, profile: &str, ssrcs: [u32; 2]) -> Self {
         use Feedback::{CcmFir, Nack, NackPli, TransportCc};
         let line = |codec, payload, ssrc, feedback: &[Feedback]| Line {
             format: Format {
                 payload,
                 codec,
-                profile_level_id: (codec == Codec::H264).then(|| OFFERED_PROFILE.to_owned()),
+                profile_level_id: (codec == Codec::H264).then(|| profile.to_owned()),
                 retransmission: None,
                 feedback: feedback.iter().copied().collect(),
             },
@@ -119,7 +120,7 @@ impl Line {
                     .field("useinbandfec", "1");
             }
             Codec::H264 => {
-                let profile = profile_level_id.as_deref().unwrap_or(OFFERED_PROFILE);
+                let profile = profile_level_id.as_deref().unwrap_or(ASSUMED_PROFILE);
                 caps = caps
                     .field("packetization-mode", "1")
                     .field("profile-level-id", profile)

@@ -527,6 +527,32 @@ pub fn is_constrained(profile_level_id: &str) -> bool {
     u32::from_str_radix(profile_level_id, 16).is_ok_and(|value| value & 0x00_40_00 != 0)
 }
 
+/// The `profile-level-id` of constrained baseline at the lowest level that a picture of this size
+/// and rate fits into, and at least level 3.1, which everybody has (RFC 7742, section 6.2).
+///
+/// The levels are those of H.264, table A-1, in macroblocks of 16 by 16 pixels.
+#[must_use]
+pub fn profile_level_id(width: u32, height: u32, framerate: u32) -> String {
+    /// Macroblocks a picture, macroblocks a second, and the level times ten.
+    const LEVELS: [(u64, u64, u8); 6] = [
+        (3_600, 108_000, 31),
+        (5_120, 216_000, 32),
+        (8_192, 245_760, 40),
+        (8_704, 522_240, 42),
+        (36_864, 983_040, 51),
+        (36_864, 2_073_600, 52),
+    ];
+    let picture = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
+    let second = picture * u64::from(framerate);
+    let fits =
+        |(most, most_a_second, _): &&(u64, u64, u8)| picture <= *most && second <= *most_a_second;
+    let (_, _, level) = LEVELS
+        .iter()
+        .find(fits)
+        .unwrap_or(&LEVELS[LEVELS.len() - 1]);
+    format!("42e0{level:02x}")
+}
+
 fn section(medium: Medium, what: &'static str) -> Refused {
     Refused::Section { medium, what }
 }

@@ -301,3 +301,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_level_is_that_of_the_picture() {
+    assert_eq!(profile_level_id(320, 180, 15), "42e01f");
+    assert_eq!(profile_level_id(1280, 720, 30), "42e01f");
+    assert_eq!(profile_level_id(1280, 720, 60), "42e020");
+    assert_eq!(profile_level_id(1920, 1080, 30), "42e028");
+    assert_eq!(profile_level_id(1080, 1920, 60), "42e02a");
+    assert_eq!(profile_level_id(3840, 2160, 30), "42e033");
+    assert_eq!(profile_level_id(7680, 4320, 60), "42e034");
+}

@@ -157,6 +157,7 @@ impl Engine {
             key: key.clone(),
             serial: self.serial,
             offer,
+            profile: self.tiers.profile(),
             allowed: open
                 .allowed
                 .iter()

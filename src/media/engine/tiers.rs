@@ -15,7 +15,7 @@ use crate::{
         peer::Key,
         stats::TransportStats,
     },
-    sdp::Codec,
+    sdp::{self, Codec},
 };
 
 /// How often the ladder hears of each link.
@@ -88,6 +88,14 @@ impl Tiers {
             rates: BTreeMap::new(),
             look_at: None,
         }
+    }
+
+    /// What the largest picture is described as, where it is H.264, whatever encodes it.
+    pub(super) fn profile(&self) -> String {
+        let largest = self.pictures.first().copied();
+        let (width, height, rate) =
+            largest.map_or((0, 0, 0), |it| (it.width, it.height, it.framerate));
+        sdp::profile_level_id(width, height, rate)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

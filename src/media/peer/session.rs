@@ -113,7 +113,7 @@ impl Session {
             .set_state(gst::State::Playing)
             .map_err(|_| Failure::internal("webrtcbin does not start"))?;
         if let Some(codec) = self.spec.offer {
-            self.prepare(Lines::offer(codec, ssrcs()?))?;
+            self.prepare(Lines::offer(codec, &self.spec.profile, ssrcs()?))?;
             self.make(Side::Offer);
         }
         Ok(())

@@ -19,6 +19,8 @@ mod net;
 mod newcomers;
 #[path = "isolation/peer.rs"]
 mod peer;
+#[path = "isolation/starved.rs"]
+mod starved;
 #[path = "support/media.rs"]
 #[expect(dead_code, reason = "media_loopback.rs needs more of it")]
 mod support;

@@ -6,9 +6,10 @@ use roomd::protocol::Reason;
 use tokio::time::Instant;
 
 use super::{
-    call::{Call, LOWER, Starved, WINDOW, Way},
+    call::{Call, LOWER, WINDOW, Way},
     net::Line,
     peer::Kind,
+    starved::Starved,
 };
 
 /// Of one attempt.
@@ -167,6 +168,9 @@ async fn fail_halfway(call: &mut Call, span: Duration) -> usize {
             call.until("it fails", |call| call.others[who].failed.is_some())
                 .await;
             assert_eq!(call.others[who].failed, Some(why));
+            // One whose certificate is another sees the right one, and waits for a picture.
+            call.pass(Duration::from_millis(500)).await;
+            assert_eq!(call.others[who].got, 0);
             call.others[who].process().kill().await;
         }
         let who = call.join(Kind::Device, Way::Open).await;

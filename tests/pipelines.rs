@@ -132,11 +132,7 @@ fn the_launch_texts_of_boards_are_in_order() {
             file.name
         );
         for element in context.missing_elements() {
-            assert!(
-                missing.contains(&element),
-                "{}: {element}",
-                file.name
-            );
+            assert!(missing.contains(&element), "{}: {element}", file.name);
         }
         // With an element of the same kind in the place of each missing one, the rest of the text
         // has the shape that it must have: names, caps and links.

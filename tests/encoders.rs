@@ -608,6 +608,7 @@ fn an_encoder_that_is_good_for_nothing_is_told_why() {
         let odd = Odd::new(elements, launch, codec, keyframe);
         match attempt(&odd.file, PATIENCE) {
             Answer::Outcome(Outcome::Fails { why: said }) if !why.is_empty() => {
+                eprintln!("{said}");
                 assert!(said.starts_with(why), "{launch}: {said}");
             }
             Answer::Outcome(Outcome::Works { .. }) if why.is_empty() => {}
@@ -622,7 +623,7 @@ fn an_encoder_that_hangs_is_ended() {
     let odd = Odd::new(&["vp8enc"], &launch, "vp8", EVENT);
     let begun = Instant::now();
     let answer = attempt(&odd.file, Duration::from_secs(3));
-    let why = "no answer within 3 s: it hangs, or is far too slow".to_owned();
+    let why = "it hangs: nothing happened for 3 s".to_owned();
     assert_eq!(answer, Answer::Outcome(Outcome::Fails { why }));
     // Killed, not waited for.
     assert!(begun.elapsed() < Duration::from_secs(20));
@@ -641,16 +642,24 @@ fn an_encoder_that_crashes_takes_nobody_along() {
     }
 }
 
+/// A command of roomd, for a state directory beside which its configuration is: small pictures.
+fn roomd(word: &str, state: &Path) -> std::process::Command {
+    let file = state.with_file_name("roomd.toml");
+    std::fs::write(&file, "[video]\nwidth = 320\nheight = 180\n").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_roomd"));
+    command
+        .args([word, "--pipelines"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"))
+        .arg("--config")
+        .arg(file)
+        .arg("--state-dir")
+        .arg(state);
+    command
+}
+
 /// `roomd devices` with these words, for a state directory.
 fn devices(state: &Path, words: &[&str]) -> String {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_roomd"))
-        .args(["devices", "--pipelines"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"))
-        .arg("--state-dir")
-        .arg(state)
-        .args(words)
-        .output()
-        .unwrap();
+    let output = roomd("devices", state).args(words).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{error}");
     String::from_utf8(output.stdout).unwrap()
@@ -697,11 +706,8 @@ fn what_was_tried_is_told_and_can_be_forgotten() {
 fn a_device_that_has_started_finds_out_for_itself() {
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("state");
-    let mut device = std::process::Command::new(env!("CARGO_BIN_EXE_roomd"))
-        .args(["run", "--listen", "127.0.0.1:0", "--pipelines"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"))
-        .arg("--state-dir")
-        .arg(&state)
+    let mut device = roomd("run", &state)
+        .args(["--listen", "127.0.0.1:0"])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -719,7 +725,7 @@ fn a_device_that_has_started_finds_out_for_itself() {
     let known: serde_json::Value = serde_json::from_str(&known).unwrap();
     for name in ["vp8", "x264"] {
         assert_eq!(known[name]["verdict"]["outcome"], "works", "{known:#}");
-        assert_eq!(known[name]["under"]["picture"], "1280x720 at 30");
+        assert_eq!(known[name]["under"]["picture"], "320x180 at 30");
     }
 }
 

@@ -27,8 +27,8 @@ use crate::{
     sdp,
 };
 
-/// How long a trial may take. A slow board that is busy with something else needs some seconds;
-/// a driver that hangs does so in the background.
+/// How long nothing may happen in a trial. A slow board that is busy with something else needs
+/// some seconds for a picture; a driver that hangs does so in the background.
 const TRIAL: Duration = Duration::from_mins(1);
 
 /// The encoders of this machine.
@@ -100,7 +100,8 @@ pub(super) fn attempt(what: &cli::TryEncoder) -> Result<String, String> {
         height: what.height,
         framerate: what.framerate,
     };
-    let outcome = trial::attempt(&file, &what.settings, picture, what.kbps);
+    let step = || println!("{}", trial::STEP);
+    let outcome = trial::attempt(&file, &what.settings, picture, what.kbps, &step);
     let line = serde_json::to_string(&outcome).map_err(|error| error.to_string())?;
     Ok(format!("{line}\n"))
 }

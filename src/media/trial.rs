@@ -20,7 +20,7 @@ use gstreamer::prelude::*;
 use super::Picture;
 use crate::pipeline::{Codec, File, Outcome};
 
-pub use child::{Answer, Asked, end_with_the_asker, in_child, this_program};
+pub use child::{Answer, Asked, STEP, WHOLE, end_with_the_asker, in_child, this_program};
 pub use records::{Circumstances, Records};
 
 /// Pictures that are encoded.
@@ -44,15 +44,17 @@ struct Frame {
 
 /// Tries an encoder in this process, at this size and rate and with this many kbit/s.
 ///
-/// It may never return, and it may end the process: see [`in_child`].
+/// It may never return, and it may end the process: see [`in_child`]. `step` is called for each
+/// thing that is done, from this thread.
 #[must_use]
 pub fn attempt(
     file: &File,
     settings: &BTreeMap<String, String>,
     picture: Picture,
     kbps: u32,
+    step: &dyn Fn(),
 ) -> Outcome {
-    match try_all(file, settings, picture, kbps) {
+    match try_all(file, settings, picture, kbps, step) {
         Ok(speed) => Outcome::Works { speed },
         Err(why) => Outcome::Fails { why },
     }
@@ -64,18 +66,21 @@ fn try_all(
     settings: &BTreeMap<String, String>,
     picture: Picture,
     kbps: u32,
+    step: &dyn Fn(),
 ) -> Result<u64, String> {
     let codec = match &file.encoder {
         Some(traits) => traits.codec,
         None => return Err(format!("`{}` is no encoder", file.name)),
     };
     let shown = pictures::Film::new(picture);
-    let encoded = encoding::encode(file, settings, &shown, kbps)?;
+    step();
+    let encoded = encoding::encode(file, settings, &shown, kbps, step)?;
     let asked_for = look(codec, &encoded.frames)?;
-    decoding::compare(codec, &encoded.caps, &encoded.frames, &shown)
+    decoding::compare(codec, &encoded.caps, &encoded.frames, &shown, step)
         .map_err(|why| format!("what it makes cannot be used: {why}"))?;
     // As for somebody who comes in the middle.
-    decoding::compare(codec, &encoded.caps, &encoded.frames[asked_for..], &shown)
+    let later = &encoded.frames[asked_for..];
+    decoding::compare(codec, &encoded.caps, later, &shown, step)
         .map_err(|why| format!("who begins at the keyframe that was asked for fails: {why}"))?;
     Ok(encoded.speed)
 }

@@ -32,6 +32,12 @@ const END: Duration = Duration::from_secs(2);
 /// How often to look whether it has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// The whole trial may take so many times the patience.
+pub const WHOLE: u32 = 5;
+
+/// The line that a trial prints for each step.
+pub const STEP: &str = ".";
+
 /// What is asked of the other process.
 #[derive(Debug, Clone)]
 pub struct Asked<'a> {
@@ -43,7 +49,8 @@ pub struct Asked<'a> {
     pub picture: Picture,
     /// The bitrate to try it at, in kbit/s.
     pub kbps: u32,
-    /// How long to wait for an answer.
+    /// How long to wait for the next sign of life. A machine that is busy makes a trial slow, not
+    /// an encoder bad, so the whole may take [`WHOLE`] times as long.
     pub patience: Duration,
 }
 
@@ -58,7 +65,7 @@ pub enum Answer {
 
 /// Tries an encoder in a process of its own: `program try-encoder …`, which ends in [`attempt`].
 ///
-/// Takes a second or two, and at most `patience` and some seconds.
+/// Takes a second or two, and at most five times `patience` and some seconds.
 ///
 /// [`attempt`]: super::attempt
 #[must_use]
@@ -102,31 +109,54 @@ fn wait(child: &mut Child, patience: Duration) -> Answer {
     // This thread may outlive the process, where something of it has inherited the output.
     let reading = std::thread::Builder::new().name("try-encoder".to_owned());
     let reading = reading.spawn(move || {
-        let _ = tell.send(last_word(BufReader::new(output)));
+        let words = BufReader::new(output).split(b'\n').map_while(Result::ok);
+        for word in words.filter_map(|line| said(&line)) {
+            // Nobody listens any more.
+            if tell.send(word).is_err() {
+                break;
+            }
+        }
     });
     if let Err(error) = reading {
         return Answer::Nothing(format!("no thread to listen to it: {error}"));
     }
-    match told.recv_timeout(patience) {
-        Ok(Some(outcome)) => Answer::Outcome(outcome),
-        Ok(None) => ended(child, END).map_or_else(
-            || Answer::Nothing("the process said nothing and does not end".to_owned()),
-            judge,
-        ),
-        Err(_) => {
-            let seconds = patience.as_secs();
-            let why = format!("no answer within {seconds} s: it hangs, or is far too slow");
-            Answer::Outcome(Outcome::Fails { why })
+    let until = Instant::now() + patience * WHOLE;
+    while Instant::now() < until {
+        match told.recv_timeout(patience) {
+            Ok(Word::Step) => {}
+            Ok(Word::Outcome(outcome)) => return Answer::Outcome(outcome),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return ended(child, END).map_or_else(
+                    || Answer::Nothing("the process said nothing and does not end".to_owned()),
+                    judge,
+                );
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let seconds = patience.as_secs();
+                let why = format!("it hangs: nothing happened for {seconds} s");
+                return Answer::Outcome(Outcome::Fails { why });
+            }
         }
     }
+    let seconds = (patience * WHOLE).as_secs();
+    Answer::Nothing(format!("it did not come to an end in {seconds} s"))
 }
 
-/// The outcome that a process prints; a driver may print before and behind it.
-fn last_word(output: impl BufRead) -> Option<Outcome> {
-    let lines = output.split(b'\n').map_while(Result::ok);
-    let mut outcomes = lines.filter_map(|line| serde_json::from_slice(&line).ok());
-    // Nothing that comes after it matters, and the end may never come.
-    outcomes.next()
+/// What the other process prints.
+#[derive(Debug, PartialEq, Eq)]
+enum Word {
+    /// Something was done.
+    Step,
+    /// That is how it went. Nothing that comes after it matters, and the end may never come.
+    Outcome(Outcome),
+}
+
+/// What a line says; nothing where a driver has printed it.
+fn said(line: &[u8]) -> Option<Word> {
+    if line == STEP.as_bytes() {
+        return Some(Word::Step);
+    }
+    serde_json::from_slice(line).ok().map(Word::Outcome)
 }
 
 /// What it means that a process has ended without an outcome.
@@ -192,10 +222,12 @@ mod tests {
 
     #[test]
     fn what_a_driver_prints_is_no_answer() {
-        let said = b"Opening in BLOCKING MODE\n{\"x\":1}\n{\"outcome\":\"works\",\"speed\":7}\nbye";
-        let outcome = last_word(&said[..]).expect("it is in there");
-        assert_eq!(outcome, Outcome::Works { speed: 7 });
-        assert_eq!(last_word(&b"nothing\n"[..]), None);
+        assert_eq!(said(b"Opening in BLOCKING MODE"), None);
+        assert_eq!(said(b"{\"x\":1}"), None);
+        assert_eq!(said(b"..."), None);
+        assert_eq!(said(b"."), Some(Word::Step));
+        let outcome = said(b"{\"outcome\":\"works\",\"speed\":7}");
+        assert_eq!(outcome, Some(Word::Outcome(Outcome::Works { speed: 7 })));
     }
 
     #[test]

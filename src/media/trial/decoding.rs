@@ -20,8 +20,9 @@ pub(super) fn compare(
     caps: &gst::Caps,
     frames: &[Frame],
     film: &Film,
+    step: &dyn Fn(),
 ) -> Result<(), String> {
-    let shown = decode(codec, caps, frames, film)?;
+    let shown = decode(codec, caps, frames, film, step)?;
     // A decoder leaves out what it cannot make sense of.
     if shown.len() < frames.len() {
         let (got, sent) = (shown.len(), frames.len());
@@ -30,6 +31,7 @@ pub(super) fn compare(
         ));
     }
     for (index, image) in &shown {
+        step();
         let wanted = film.show(*index);
         let (width, height) = film.size();
         let light = width * height;
@@ -66,6 +68,7 @@ fn decode(
     caps: &gst::Caps,
     frames: &[Frame],
     film: &Film,
+    step: &dyn Fn(),
 ) -> Result<Vec<(usize, Vec<u8>)>, String> {
     let framerate = film.picture().framerate;
     let decoders: &[&str] = match codec {
@@ -106,6 +109,7 @@ fn decode(
     let mut shown = Vec::with_capacity(frames.len());
     let size = film.size();
     while let Some(sample) = output.try_pull_sample(FRAME) {
+        step();
         let Some(time) = sample.buffer().and_then(gst::BufferRef::pts) else {
             continue;
         };

@@ -58,6 +58,7 @@ pub(super) fn encode(
     settings: &BTreeMap<String, String>,
     shown: &Film,
     kbps: u32,
+    step: &dyn Fn(),
 ) -> Result<Encoded, String> {
     let (bin, control) = launch_encoder(file, settings, kbps).map_err(|error| error.to_string())?;
     let codec = match &file.encoder {
@@ -99,6 +100,7 @@ pub(super) fn encode(
         told,
         out: Vec::with_capacity(PICTURES),
         ended: false,
+        step,
     };
     if pipeline.set_state(gst::State::Playing).is_err() {
         run.hear(Duration::ZERO)?;
@@ -151,14 +153,15 @@ fn source(shown: &Film) -> Result<AppSrc, String> {
 }
 
 /// The encoder while it runs.
-struct Run {
+struct Run<'a> {
     input: AppSrc,
     told: mpsc::Receiver<Told>,
     out: Vec<(Frame, gst::Caps, Instant)>,
     ended: bool,
+    step: &'a dyn Fn(),
 }
 
-impl Run {
+impl Run<'_> {
     /// Gives it pictures, as fast as it takes them.
     fn feed(&mut self, shown: &Film, pictures: std::ops::Range<usize>) -> Result<(), String> {
         let framerate = shown.picture().framerate;
@@ -206,7 +209,10 @@ impl Run {
         let any = first.is_some();
         for told in first.into_iter().chain(self.told.try_iter()) {
             match told {
-                Told::Frame(frame, caps, at) => self.out.push((frame, caps, at)),
+                Told::Frame(frame, caps, at) => {
+                    self.out.push((frame, caps, at));
+                    (self.step)();
+                }
                 Told::End => self.ended = true,
                 Told::Fault(fault) => return Err(fault.to_string()),
             }

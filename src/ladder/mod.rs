@@ -37,7 +37,8 @@ pub use tier::Tier;
 /// cut.
 const STALE: Duration = Duration::from_secs(3);
 
-/// For so long a newcomer has no say in the rate of its branch.
+/// For so long a newcomer has no say in the rate of its branch, nor one that was not heard of for a
+/// while.
 const NEWCOMER: Duration = Duration::from_secs(3);
 
 /// Over how long it is seen where an estimate goes.
@@ -351,6 +352,11 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             }
             Input::Seen { peer, seen } => {
                 if let Some(member) = self.members.get_mut(&peer) {
+                    if member.seen.is_some() && member.fresh(now).is_none() {
+                        // It was stopped or cut off, and what it says of that time is no news of
+                        // its network.
+                        member.known_since = None;
+                    }
                     member.follow(now, seen.estimate_kbps);
                     member.seen = Some((now, seen));
                     member.known_since.get_or_insert(now);

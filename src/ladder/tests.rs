@@ -460,6 +460,30 @@ fn one_that_is_stopped_decides_nothing() {
 }
 
 #[test]
+fn one_that_is_heard_of_again_is_a_newcomer() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 10_000);
+    world.join(2, 'v', 10_000);
+    world.run(30);
+    world.path(2).silent = true;
+    world.run(60);
+    // What it has to say first is about all that came while it was stopped.
+    let seen = Seen {
+        estimate_kbps: Some(1300),
+        sent_kbps: 1600,
+        loss: Some(0.0),
+        rtt: None,
+    };
+    for step in 0..30 {
+        let known = u32::from(step <= 15);
+        assert_eq!(world.rate('v', 0) == 1500, known == 1, "step {step}");
+        world.step();
+        world.tell(Input::Seen { peer: 2, seen });
+    }
+    assert_eq!(world.rate('v', 0), (1300 - AUDIO) * 100 / 108);
+}
+
+#[test]
 fn who_shows_little_gets_little_and_who_shows_nothing_nothing() {
     let mut world = World::new(settings(None));
     world.join(1, 'v', 10_000);

@@ -162,8 +162,11 @@ test('the status names who is there and what flows; when all have left, nothing 
     assert.ok(media.frames_in > 0 && media.sounds_in > 0 && media.bytes_in > 0 && media.packets_out > 0);
   }
   const { media } = status;
-  assert.deepEqual(Object.keys(media.branches).sort(), ['OPUS', 'VP8'], 'one encoder for each codec');
-  assert.equal(media.branches.VP8.consumers, 2, 'both share it');
+  // Both windows are alike, so both are on one tier; which one is for their size and the machine to say.
+  const [sound, picture, ...others] = Object.entries(media.branches).sort(([a], [b]) => a.localeCompare(b));
+  assert.equal(sound[0], 'OPUS');
+  assert.match(picture[0], /^VP8 \d+p\d+$/);
+  assert.equal(picture[1].consumers + others.reduce((sum, [, branch]) => sum + branch.consumers, 0), 2, 'each is on one');
   assert.deepEqual([media.camera, media.microphone], [true, true]);
   const pin = await device.roomd.pin();
   const text = await device.says();

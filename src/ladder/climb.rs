@@ -31,6 +31,9 @@ const TOO_MUCH_LOSS: f64 = 0.10;
 /// With less loss than this, more may be tried (likewise).
 const LITTLE_LOSS: f64 = 0.02;
 
+/// With a longer round trip packets wait on the way.
+const WAITING: Duration = Duration::from_millis(300);
+
 /// One that takes less than this part of what the others take, in percent, drags them down.
 const DRAG: u32 = 70;
 
@@ -222,12 +225,16 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
                 let fits = running.is_none_or(|rate| rate.kbps / 100 * DRAG <= share);
                 self.bounds(member.codec, *below).least_kbps <= share && fits
             });
-            // The last is tried where nothing fits: it may make fewer frames.
-            return Some(Verdict::Fall(below.unwrap_or(if tier < last {
-                last
-            } else {
-                last + 1
-            })));
+            // The last is tried where nothing fits: it may make fewer frames. An estimate alone,
+            // which falls as well where either machine is short of breath, leaves nobody without a
+            // picture.
+            let hopeless = seen.loss.is_some_and(|loss| loss > LITTLE_LOSS)
+                || seen.rtt.is_some_and(|rtt| rtt > WAITING);
+            return match below {
+                Some(below) => Some(Verdict::Fall(below)),
+                None if tier < last => Some(Verdict::Fall(last)),
+                None => hopeless.then_some(Verdict::Fall(last + 1)),
+            };
         }
         let limited = match place? {
             Place::Tier(tier) => tier == climb.rung && member.suits < climb.rung,

@@ -57,7 +57,9 @@ impl Path {
         let over = sending > self.capacity;
         if over {
             // It is noticed by the delays, and takes what arrives for what there is.
-            self.estimate = (self.estimate * 0.95).min(f64::from(self.capacity) * 0.85);
+            self.estimate = (self.estimate * 0.95)
+                .min(f64::from(self.capacity) * 0.85)
+                .max(32.0);
         } else {
             // Some 8 % a second.
             self.estimate = (self.estimate * 1.016).min(40_000.0);
@@ -368,6 +370,33 @@ fn what_the_smallest_tier_does_not_fit_gets_fewer_frames_then_only_sound() {
     world.until(Duration::from_secs(125), |world| {
         world.place(1) == Place::Tier(0)
     });
+}
+
+#[test]
+fn an_estimate_alone_leaves_nobody_without_a_picture() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 10_000);
+    let mut estimate = 2_000;
+    let mut seen = Seen {
+        estimate_kbps: None,
+        sent_kbps: 200,
+        loss: Some(0.0),
+        rtt: Some(Duration::from_millis(40)),
+    };
+    for _ in 0..200 {
+        world.now += STEP;
+        estimate = (estimate * 9 / 10).max(32);
+        seen.estimate_kbps = Some(estimate);
+        world.tell(Input::Seen { peer: 1, seen });
+    }
+    assert_eq!(world.place(1), Place::Tier(2));
+    // Where packets are waiting or lost as well, it is the network.
+    seen.rtt = Some(Duration::from_millis(700));
+    for _ in 0..20 {
+        world.now += STEP;
+        world.tell(Input::Seen { peer: 1, seen });
+    }
+    assert_eq!(world.place(1), Place::Paused(Why::Network));
 }
 
 #[test]

@@ -24,6 +24,13 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Over how long it is counted what was sent.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// A look that comes so much too late says that this machine is short of breath...
+const LATE: Duration = Duration::from_millis(100);
+
+/// ... and for so long what congestion control believes says nothing of the network: it goes by
+/// when packets were sent and feedback was heard.
+const BREATH: Duration = Duration::from_secs(2);
+
 /// What is known of the ladder and of the ways.
 pub(super) struct Tiers {
     ladder: Ladder<Key, Codec>,
@@ -31,6 +38,8 @@ pub(super) struct Tiers {
     pictures: Vec<Picture>,
     rates: BTreeMap<BranchId, Rate>,
     look_at: Option<Instant>,
+    /// This machine is short of breath until then, as far as is known.
+    breathless_until: Option<Instant>,
 }
 
 /// How much was sent on a link of late.
@@ -87,6 +96,7 @@ impl Tiers {
             pictures,
             rates: BTreeMap::new(),
             look_at: None,
+            breathless_until: None,
         }
     }
 
@@ -193,6 +203,10 @@ impl Engine {
 
     /// Tells the ladder what is known of each way, if it is time.
     pub(super) fn adapt(&mut self, now: Instant) {
+        if self.tiers.look_at.is_some_and(|at| at + LATE <= now) {
+            self.tiers.breathless_until = Some(now + BREATH);
+        }
+        let breathless = self.tiers.breathless_until.is_some_and(|until| now < until);
         if self.tiers.look_at.is_some_and(|at| at <= now) {
             let mut seen = Vec::new();
             for (key, link) in &mut self.links {
@@ -210,7 +224,11 @@ impl Engine {
                 let heard = link.sent.hears(now, link.arrivals.packets.load(Relaxed));
                 if let (Some(sent_kbps), true) = (sent, heard) {
                     let seen_now = Seen {
-                        estimate_kbps: link.path.estimate().map(|bits| bits / 1000),
+                        estimate_kbps: link
+                            .path
+                            .estimate()
+                            .filter(|_| !breathless)
+                            .map(|bits| bits / 1000),
                         sent_kbps,
                         loss: twcc_loss.or(loss_out),
                         rtt: rtt_ms.map(|ms| Duration::from_secs_f64(ms / 1000.0)),

@@ -158,7 +158,7 @@ impl Figures {
         let due = u64::try_from(span.as_millis()).unwrap() * 30 / 1000;
         let faults = [
             // Or else it would be the encoder that is held up, and all with it.
-            (*made * 100 < due * 95).then(|| format!("the encoder made {made} frames of {due}")),
+            (*made * 100 < due * 75).then(|| format!("the encoder made {made} frames of {due}")),
             (lost * 100 > *made).then(|| format!("{lost} of {made} frames are lost")),
             (*peer_gap > encoder_gap + 100)
                 .then(|| format!("a gap of {peer_gap} ms, and {encoder_gap} ms at the encoder")),

@@ -76,12 +76,8 @@ impl Party {
             ticks: 0,
             cores: Cores::watch(),
         };
-        party.open(&party.greedy_link());
+        party.open(&greedy_link());
         party
-    }
-
-    fn greedy_link(&self) -> LinkId {
-        LinkId::from_random([255; 16])
     }
 
     fn open(&self, link: &LinkId) {
@@ -142,7 +138,7 @@ impl Party {
                 Word::Candidate(Some(candidate)) => Said::Candidate(candidate),
                 _ => continue,
             };
-            to_device(&self.device, &self.greedy_link(), said);
+            to_device(&self.device, &greedy_link(), said);
         }
         for guest in &mut self.guests {
             while let Ok(said) = guest.browser.said.try_recv() {
@@ -193,8 +189,12 @@ impl Party {
 
     /// How often the greedy one has asked.
     fn asked(&self) -> u64 {
-        self.link(&self.greedy_link()).keyframe_requests
+        self.link(&greedy_link()).keyframe_requests
     }
+}
+
+fn greedy_link() -> LinkId {
+    LinkId::from_random([255; 16])
 }
 
 fn to_device(device: &Media, link: &LinkId, said: Said) {

@@ -25,13 +25,14 @@ mod starved;
 #[expect(dead_code, reason = "media_loopback.rs needs more of it")]
 mod support;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use cases::Verdict;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// How often a case is tried where the machine is too busy to judge it.
-const ATTEMPTS: u32 = 3;
+/// For so long a case is tried again where the machine is too busy to judge it. The longest takes
+/// more than half of that, so it is tried twice.
+const ATTEMPTS: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
     if let Some(kind) = peer::kind() {
@@ -85,7 +86,8 @@ fn play<F: Future<Output = Verdict>>(case: fn() -> F) -> Result<(), Failed> {
         .build()
         .unwrap();
     let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < ATTEMPTS {
         match runtime.block_on(case()) {
             Ok(()) => return Ok(()),
             Err(starved) => {

@@ -133,6 +133,10 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
             "our congestion feedback reaches the browser"
         );
 
+        if codec == Codec::Vp8 {
+            assert_eq!(browser.began_with_keyframe(), Some(true));
+        }
+
         // One who asks and asks gets a keyframe, and no more than one a second.
         let branch = match codec {
             Codec::H264 => H264,
@@ -140,6 +144,7 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
         };
         let made = |world: &World| world.stats(0).branches[branch].clone();
         let before = made(&world);
+        browser.insist();
         world
             .with_browser(&mut browser, "keyframes on request", |world, browser| {
                 browser.request_keyframe();

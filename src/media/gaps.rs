@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Gaps are remembered for so many seconds.
-const SECONDS: u64 = 10;
+const SECONDS: u8 = 10;
 
 /// The gaps between frames of the last ten seconds.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Gaps {
 impl Gaps {
     /// A frame comes.
     pub fn mark(&self, now: Instant) {
-        let at = self.since_first(now, *self.first.get_or_init(|| now));
+        let at = milliseconds(*self.first.get_or_init(|| now), now);
         let gap = at.saturating_sub(self.last.swap(at, Relaxed));
         let second = at / 1000;
         if let Some(slot) = self.longest.get(slot(second)) {
@@ -41,22 +41,22 @@ impl Gaps {
     /// None before the first frame.
     #[must_use]
     pub fn longest(&self, now: Instant) -> Option<u64> {
-        let now = self.since_first(now, *self.first.get()?);
+        let now = milliseconds(*self.first.get()?, now);
         let lasts = now.saturating_sub(self.last.load(Relaxed));
         let ended = self.longest.iter().filter_map(|slot| {
             let slot = slot.load(Relaxed);
-            ((slot >> 32) + SECONDS > now / 1000).then_some(slot & u64::from(u32::MAX))
+            ((slot >> 32) + u64::from(SECONDS) > now / 1000).then_some(slot & u64::from(u32::MAX))
         });
         ended.chain([lasts]).max()
     }
+}
 
-    fn since_first(&self, now: Instant, first: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(first).as_millis()).unwrap_or(u64::MAX)
-    }
+fn milliseconds(since: Instant, now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn slot(second: u64) -> usize {
-    usize::try_from(second % SECONDS).unwrap_or(0)
+    usize::try_from(second % u64::from(SECONDS)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub const LOWER: [&str; 2] = ["270p15", "180p10"];
 pub const WINDOW: Duration = Duration::from_secs(12);
 
 /// Nothing here takes longer, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often to look at the statistics.
 const LOOK: Duration = Duration::from_millis(100);
@@ -150,15 +150,18 @@ impl Figures {
              (fan-out: {dropped} dropped, {skipped} left out; network: {packets} packets); \
              longest gap {encoder_gap} ms at the encoder, {peer_gap} ms at the peer; \
              {before} kbit/s, at the least {least} (estimate at the least {estimate}); \
-             a thread waited for a core for {starved:?}",
-            span.as_secs()
+             a thread waited for a core for {starved:?}, in all {:?}",
+            span.as_secs(),
+            cores.total(),
         );
         // Its own network may be found slower for a moment, where this machine is busy.
         let own = estimate.saturating_sub(SOUND) * 100 / (100 + OVERHEAD);
-        let due = u64::try_from(span.as_millis()).unwrap() * 30 / 1000;
+        // What the encoder would have made, had no thread waited for a core.
+        let free = span.saturating_sub(cores.total());
+        let due = u64::try_from(free.as_millis()).unwrap() * 30 / 1000;
         let faults = [
             // Or else it would be the encoder that is held up, and all with it.
-            (*made * 100 < due * 95).then(|| format!("the encoder made {made} frames of {due}")),
+            (*made * 100 < due * 75).then(|| format!("the encoder made {made} frames of {due}")),
             (lost * 100 > *made).then(|| format!("{lost} of {made} frames are lost")),
             (*peer_gap > encoder_gap + 100)
                 .then(|| format!("a gap of {peer_gap} ms, and {encoder_gap} ms at the encoder")),

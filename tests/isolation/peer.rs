@@ -32,7 +32,7 @@ const KIND: &str = "ROOMD_TEST_PEER";
 pub const NUMBERS: (i32, i32, u8) = (120, 109, 7);
 
 /// How often the greedy one asks for a keyframe.
-pub const GREED: Duration = Duration::from_millis(10);
+const GREED: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {

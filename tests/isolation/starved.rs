@@ -16,6 +16,8 @@ pub struct Cores {
     waits: BTreeMap<String, Duration>,
     /// The longest that one of them waited between two looks.
     longest: Duration,
+    /// Of all looks together.
+    total: Duration,
 }
 
 impl Cores {
@@ -23,6 +25,7 @@ impl Cores {
         Self {
             waits: waits(),
             longest: Duration::ZERO,
+            total: Duration::ZERO,
         }
     }
 
@@ -32,11 +35,18 @@ impl Cores {
             let before = before.get(thread)?;
             Some(now.saturating_sub(*before))
         });
-        self.longest = since.chain([self.longest]).max().unwrap_or_default();
+        let longest = since.max().unwrap_or_default();
+        self.longest = self.longest.max(longest);
+        self.total += longest;
     }
 
     pub fn longest(&self) -> Duration {
         self.longest
+    }
+
+    /// For how long one or another of them waited, in all.
+    pub fn total(&self) -> Duration {
+        self.total
     }
 
     /// Ends the test if there are faults, unless the machine may be to blame for them.

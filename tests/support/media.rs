@@ -52,26 +52,7 @@ impl Browser {
 
     /// Its picture is of this size and rate.
     pub fn sending(picture: &str, codec: Codec, video: i32, audio: i32, extension: u8) -> Self {
-        let (encoder, parameters) = match codec {
-            Codec::H264 => (
-                "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! \
-                 video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! \
-                 rtph264pay config-interval=-1",
-                ",packetization-mode=(string)1,profile-level-id=(string)42e01f,profile=(string)constrained-baseline",
-            ),
-            _ => ("vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay", ""),
-        };
-        let extmap = format!("extmap-{extension}=(string){}", sdp::TRANSPORT_WIDE_CC);
-        let text = format!(
-            "webrtcbin name=peer bundle-policy=max-bundle latency=100 \
-             audiotestsrc is-live=true ! opusenc ! rtpopuspay pt={audio} ! queue ! \
-             application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000,\
-                 rtcp-fb-transport-cc=(boolean)true,{extmap} ! peer.sink_0 \
-             videotestsrc is-live=true ! video/x-raw,{picture} ! \
-             {encoder} pt={video} ! queue ! \
-             application/x-rtp,media=video,payload={video},clock-rate=90000,\
-                 rtcp-fb-transport-cc=(boolean)true{parameters},{extmap} ! peer.sink_1"
-        );
+        let text = browser_text(picture, codec, video, audio, extension);
         let pipeline = gst::parse::launch(&text)
             .unwrap()
             .downcast::<gst::Pipeline>()
@@ -255,6 +236,30 @@ impl Browser {
     }
 }
 
+/// What a browser's pipeline is made of.
+fn browser_text(picture: &str, codec: Codec, video: i32, audio: i32, extension: u8) -> String {
+    let (encoder, parameters) = match codec {
+        Codec::H264 => (
+            "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! \
+             video/x-h264,profile=constrained-baseline,stream-format=byte-stream ! \
+             rtph264pay config-interval=-1",
+            ",packetization-mode=(string)1,profile-level-id=(string)42e01f,profile=(string)constrained-baseline",
+        ),
+        _ => ("vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay", ""),
+    };
+    let extmap = format!("extmap-{extension}=(string){}", sdp::TRANSPORT_WIDE_CC);
+    format!(
+        "webrtcbin name=peer bundle-policy=max-bundle latency=100 \
+         audiotestsrc is-live=true ! opusenc ! rtpopuspay pt={audio} ! queue ! \
+         application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000,\
+             rtcp-fb-transport-cc=(boolean)true,{extmap} ! peer.sink_0 \
+         videotestsrc is-live=true ! video/x-raw,{picture} ! \
+         {encoder} pt={video} ! queue ! \
+         application/x-rtp,media=video,payload={video},clock-rate=90000,\
+             rtcp-fb-transport-cc=(boolean)true{parameters},{extmap} ! peer.sink_1"
+    )
+}
+
 /// Whether a packet of VP8 is the first of a keyframe (RFC 3550, section 5.1; RFC 7741, section 4).
 fn begins_keyframe(packet: &[u8]) -> bool {
     let mut at = 12 + 4 * usize::from(packet[0] & 0x0f);
@@ -273,7 +278,7 @@ fn begins_keyframe(packet: &[u8]) -> bool {
         at += usize::from(extension & 0x40 != 0);
         at += usize::from(extension & 0x30 != 0);
     }
-    let begins_partition = descriptor & 0x10 != 0 && descriptor & 0x07 == 0;
+    let begins_partition = descriptor & 0x17 == 0x10;
     begins_partition && packet[at] & 1 == 0
 }
 

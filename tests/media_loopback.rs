@@ -22,7 +22,6 @@ use roomd::{
 use tokio::sync::mpsc;
 
 #[path = "support/media.rs"]
-#[expect(dead_code, reason = "isolation.rs needs more of it")]
 mod support;
 use support::{Browser, Said, catalogue, ladder, network, parts, recipes, tier};
 

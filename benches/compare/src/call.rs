@@ -213,12 +213,12 @@ fn carry(
     failures: Arc<Mutex<Vec<String>>>,
 ) -> Result<(), String> {
     let run = move || {
+        let fail = |why: String| {
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.push(why);
+        };
         for text in BufReader::new(heard).lines() {
-            let Ok(text) = text else { return };
-            let fail = |why: String| {
-                let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-                failures.push(why);
-            };
+            let Ok(text) = text else { break };
             match serde_json::from_str::<Line>(&text) {
                 Ok(line @ (Line::Offer { peer, .. } | Line::Answer { peer, .. } | Line::Candidate { peer, .. })) => {
                     if let Err(error) = tell(&there[peer % there.len()], &line) {
@@ -232,6 +232,7 @@ fn carry(
                 Err(error) => fail(format!("not understood: {error}: {text}")),
             }
         }
+        fail(format!("process {who} has ended"));
     };
     std::thread::Builder::new()
         .name("carry".to_owned())

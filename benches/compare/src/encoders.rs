@@ -166,19 +166,30 @@ pub fn set_alike(theirs: &gst::Element, codec: Codec, kbps: u32) -> Result<(), S
         return Err(format!("{} is not {}", theirs.name(), ours.name()));
     }
     for property in ours.list_properties() {
-        let flags = property.flags();
-        let name = property.name();
-        if !flags.contains(glib::ParamFlags::READWRITE)
-            || flags.contains(glib::ParamFlags::CONSTRUCT_ONLY)
-            || ["name", "parent", "multipass-cache-file"].contains(&name)
+        let (flags, name) = (property.flags(), property.name());
+        // vp8enc of 1.22 crashes when it is asked for its arrays of temporal layers.
+        let is_plain = [
+            glib::Type::BOOL,
+            glib::Type::I32,
+            glib::Type::U32,
+            glib::Type::I64,
+            glib::Type::U64,
+            glib::Type::F32,
+            glib::Type::F64,
+            glib::Type::ENUM,
+            glib::Type::FLAGS,
+        ]
+        .iter()
+        .any(|plain| property.value_type().is_a(*plain));
+        if is_plain
+            && flags.contains(glib::ParamFlags::READWRITE)
+            && !flags.contains(glib::ParamFlags::CONSTRUCT_ONLY)
         {
-            continue;
-        }
-        let value = ours.property_value(name);
-        if theirs.property_value(name).transform::<String>().ok().map(|it| it.get::<Option<String>>())
-            != value.transform::<String>().ok().map(|it| it.get::<Option<String>>())
-        {
-            theirs.set_property_from_value(name, &value);
+            let value = ours.property_value(name);
+            // What is set without need makes some of them warn.
+            if theirs.property_value(name).compare(&value) != Some(std::cmp::Ordering::Equal) {
+                theirs.set_property_from_value(name, &value);
+            }
         }
     }
     if !is_opus {

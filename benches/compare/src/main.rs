@@ -11,6 +11,7 @@ mod marks;
 mod mode;
 mod net;
 mod per_peer;
+mod plot;
 mod proc;
 mod receivers;
 mod report;

@@ -189,4 +189,4 @@ impl Drop for Playing {
 
 /// Sound that is never the same twice, as the encoder would have it from a microphone.
 pub const SOUND: &str = "audiotestsrc is-live=true wave=pink-noise volume=0.3 samplesperbuffer=960 ! \
-                         audio/x-raw,format=S16LE,rate=48000,channels=1";
+                         capsfilter caps=audio/x-raw,format=S16LE,rate=48000,channels=1";

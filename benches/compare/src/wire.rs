@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// One message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Line {
     /// From both: it can be told to go on.
     Ready,

@@ -132,7 +132,9 @@ impl Call {
             }
             if Instant::now() > deadline {
                 let frames: Vec<_> = moment.received.peers.values().map(|it| it.frames).collect();
-                return Err(format!("not within {PATIENCE:?}: {what}; frames: {frames:?}"));
+                return Err(format!(
+                    "not within {PATIENCE:?}: {what}; frames: {frames:?}"
+                ));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -220,7 +222,11 @@ fn carry(
         for text in BufReader::new(heard).lines() {
             let Ok(text) = text else { break };
             match serde_json::from_str::<Line>(&text) {
-                Ok(line @ (Line::Offer { peer, .. } | Line::Answer { peer, .. } | Line::Candidate { peer, .. })) => {
+                Ok(
+                    line @ (Line::Offer { peer, .. }
+                    | Line::Answer { peer, .. }
+                    | Line::Candidate { peer, .. }),
+                ) => {
                     if let Err(error) = tell(&there[peer % there.len()], &line) {
                         fail(error);
                     }

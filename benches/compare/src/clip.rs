@@ -45,7 +45,10 @@ fn picture(width: usize, height: usize, frame: usize, wall: &[u8], noise: &[i16]
     let turn = std::f64::consts::TAU * frame as f64 / FRAMES as f64;
     // A head and shoulders that sway, as those of somebody who talks.
     let (w, h) = (width as f64, height as f64);
-    let head = (w * (0.5 + 0.06 * turn.sin()), h * (0.40 + 0.02 * (2.0 * turn).sin()));
+    let head = (
+        w * (0.5 + 0.06 * turn.sin()),
+        h * (0.40 + 0.02 * (2.0 * turn).sin()),
+    );
     let (rx, ry) = (w * 0.10, h * 0.24);
     let shoulders = (w * (0.5 + 0.03 * turn.sin()), h * 1.02);
     let (sx, sy) = (w * 0.26, h * 0.36);
@@ -62,7 +65,11 @@ fn picture(width: usize, height: usize, frame: usize, wall: &[u8], noise: &[i16]
             let body = inside(fx, fy, shoulders, sx, sy);
             let at = y * width + x;
             let base = if face < 1.0 {
-                let stripes = if ((fy - head.1) / ry * 9.0).sin() > 0.8 { -30.0 } else { 0.0 };
+                let stripes = if ((fy - head.1) / ry * 9.0).sin() > 0.8 {
+                    -30.0
+                } else {
+                    0.0
+                };
                 shade(190.0 - 60.0 * face + stripes)
             } else if body < 1.0 {
                 let cloth = ((fx - shoulders.0) / 5.0).sin() * 8.0;

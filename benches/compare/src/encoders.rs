@@ -160,7 +160,11 @@ pub fn sound() -> Result<gst::Bin, String> {
 /// Sets somebody else's encoder as ours is set, property by property.
 pub fn set_alike(theirs: &gst::Element, codec: Codec, kbps: u32) -> Result<(), String> {
     let is_opus = theirs.factory().is_some_and(|it| it.name() == "opusenc");
-    let bin = if is_opus { sound()? } else { video(codec, kbps, false)? };
+    let bin = if is_opus {
+        sound()?
+    } else {
+        video(codec, kbps, false)?
+    };
     let ours = bin.by_name("encoder").ok_or("no encoder of ours")?;
     if ours.factory() != theirs.factory() {
         return Err(format!("{} is not {}", theirs.name(), ours.name()));

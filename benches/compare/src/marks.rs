@@ -212,13 +212,16 @@ mod mark {
 
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
-                    .into_iter()
-                    .filter_map(|(name, direction)| {
-                        let any = gst::Caps::new_any();
-                        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &any).ok()
-                    })
-                    .collect()
+                [
+                    ("sink", gst::PadDirection::Sink),
+                    ("src", gst::PadDirection::Src),
+                ]
+                .into_iter()
+                .filter_map(|(name, direction)| {
+                    let any = gst::Caps::new_any();
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &any).ok()
+                })
+                .collect()
             });
             &TEMPLATES
         }

@@ -29,9 +29,10 @@ impl Net {
                 continue;
             }
             let hub = net.names[0].clone();
-            let (here, there) = (format!("to{number}"), "up".to_owned());
+            let (here, there) = (format!("to{number}"), "uplink".to_owned());
             ip(&[
-                "-n", &hub, "link", "add", &here, "type", "veth", "peer", "name", &there, "netns", &name,
+                "-n", &hub, "link", "add", &here, "type", "veth", "peer", "name", &there, "netns",
+                &name,
             ])?;
             for (name, cable, end) in [(&hub, &here, 1), (&name, &there, 2)] {
                 let address = format!("10.99.{number}.{end}/30");
@@ -66,8 +67,8 @@ impl Net {
             Some(kbps) => {
                 let rate = format!("{kbps}kbit");
                 let how = [
-                    "replace", "dev", &device, "root", "tbf", "rate", &rate, "burst", BURST, "latency",
-                    LATENCY,
+                    "replace", "dev", &device, "root", "tbf", "rate", &rate, "burst", BURST,
+                    "latency", LATENCY,
                 ];
                 run("tc", &[&at[..], &how].concat())
             }

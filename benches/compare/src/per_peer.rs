@@ -128,9 +128,16 @@ impl PerPeer {
             .leaky_type(gstreamer_app::AppLeakyType::Downstream)
             .build();
         let video = self.film.element("raw");
-        let chain = |source: &AppSrc, encoder: gst::Bin, payloader: &str| -> Result<gst::Pad, Box<dyn std::error::Error>> {
+        let chain = |source: &AppSrc,
+                     encoder: gst::Bin,
+                     payloader: &str|
+         -> Result<gst::Pad, Box<dyn std::error::Error>> {
             let pay = gst::parse::bin_from_description(payloader, true)?;
-            let elements = [source.upcast_ref::<gst::Element>(), encoder.upcast_ref(), pay.upcast_ref()];
+            let elements = [
+                source.upcast_ref::<gst::Element>(),
+                encoder.upcast_ref(),
+                pay.upcast_ref(),
+            ];
             pipeline.add_many(elements)?;
             gst::Element::link_many(elements)?;
             let pad = webrtc
@@ -149,22 +156,29 @@ impl PerPeer {
 
         listen(&webrtc, peer, &pad);
         let weak = pipeline.downgrade();
-        pipeline.bus().ok_or("no bus")?.set_sync_handler(move |_, message| {
-            match message.view() {
-                gst::MessageView::Error(error) => {
-                    wire::fail(format!("peer {peer}: {}: {:?}", error.error(), error.debug()));
-                }
-                gst::MessageView::Latency(_) => {
-                    if let Some(pipeline) = weak.upgrade() {
-                        pipeline.call_async(|pipeline| {
-                            let _ = pipeline.recalculate_latency();
-                        });
+        pipeline
+            .bus()
+            .ok_or("no bus")?
+            .set_sync_handler(move |_, message| {
+                match message.view() {
+                    gst::MessageView::Error(error) => {
+                        wire::fail(format!(
+                            "peer {peer}: {}: {:?}",
+                            error.error(),
+                            error.debug()
+                        ));
                     }
+                    gst::MessageView::Latency(_) => {
+                        if let Some(pipeline) = weak.upgrade() {
+                            pipeline.call_async(|pipeline| {
+                                let _ = pipeline.recalculate_latency();
+                            });
+                        }
+                    }
+                    _ => {}
                 }
-                _ => {}
-            }
-            gst::BusSyncReply::Drop
-        });
+                gst::BusSyncReply::Drop
+            });
         pipeline.set_state(gst::State::Playing)?;
         Ok(One {
             pipeline,
@@ -228,7 +242,11 @@ impl Engine for PerPeer {
     }
 
     fn close(&mut self, peer: usize) {
-        let one = self.peers.lock().ok().and_then(|mut peers| peers.remove(&peer));
+        let one = self
+            .peers
+            .lock()
+            .ok()
+            .and_then(|mut peers| peers.remove(&peer));
         if let Some(one) = one {
             let _ = one.pipeline.set_state(gst::State::Null);
         }

@@ -74,7 +74,9 @@ fn begin(height: f64, title: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
 }
 
 /// Panels side by side down the page, all with the same legend.
@@ -154,7 +156,11 @@ fn draw(svg: &mut String, panel: &Panel, top: f64) {
     };
     let (first, last) = (
         across.first().map_or(0.0, |(at, _)| at.min(0.0)),
-        across.iter().map(|(at, _)| *at).fold(furthest, f64::max).max(1e-9),
+        across
+            .iter()
+            .map(|(at, _)| *at)
+            .fold(furthest, f64::max)
+            .max(1e-9),
     );
     let wide = WIDTH - LEFT - 20.0;
     let x = |value: f64| LEFT + (value - first) / (last - first) * wide;
@@ -213,7 +219,11 @@ fn draw(svg: &mut String, panel: &Panel, top: f64) {
 
 fn line(svg: &mut String, series: &Series, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) {
     let colour = COLOURS[series.colour % COLOURS.len()];
-    let seen: Vec<_> = series.points.iter().filter(|point| point.y.is_finite()).collect();
+    let seen: Vec<_> = series
+        .points
+        .iter()
+        .filter(|point| point.y.is_finite())
+        .collect();
     let path: Vec<String> = seen
         .iter()
         .map(|point| format!("{:.1},{:.1}", x(point.x), y(point.y)))
@@ -253,7 +263,11 @@ fn line(svg: &mut String, series: &Series, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f6
 pub fn bars(title: &str, parts: &[&str], all: &[Bar], unit: &str) -> String {
     const BAR: f64 = 22.0;
     const NAME: f64 = 250.0;
-    let names: Vec<_> = parts.iter().enumerate().map(|(colour, name)| (*name, colour)).collect();
+    let names: Vec<_> = parts
+        .iter()
+        .enumerate()
+        .map(|(colour, name)| (*name, colour))
+        .collect();
     let (legend, top) = legend(&names);
     let height = top + all.len() as f64 * (BAR + 8.0) + 40.0;
     let mut svg = begin(height, title) + &legend;
@@ -318,8 +332,18 @@ mod tests {
 
     #[test]
     fn a_plot_says_what_it_shows() {
-        let point = Point { x: 1.0, y: 2.0, spread: Some((1.0, 3.0)), is_hollow: true };
-        let series = Series { name: "a < b".to_owned(), colour: 0, points: vec![point], dots: true };
+        let point = Point {
+            x: 1.0,
+            y: 2.0,
+            spread: Some((1.0, 3.0)),
+            is_hollow: true,
+        };
+        let series = Series {
+            name: "a < b".to_owned(),
+            colour: 0,
+            points: vec![point],
+            dots: true,
+        };
         let panel = Panel {
             title: "Panel".to_owned(),
             x: "peers".to_owned(),

@@ -39,7 +39,11 @@ impl Usage {
         let mut tasks = BTreeMap::new();
         let entries = fs::read_dir(format!("{folder}/task")).map_err(|error| error.to_string())?;
         for entry in entries.flatten() {
-            let Some(task) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            let Some(task) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
                 continue;
             };
             // A thread may end while we look.
@@ -69,7 +73,10 @@ impl Usage {
         let mut names = BTreeMap::new();
         for (task, (name, seconds)) in &self.tasks {
             let earlier = before.tasks.get(task).map_or(0.0, |(_, seconds)| *seconds);
-            let name: String = name.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+            let name: String = name
+                .chars()
+                .filter(|letter| !letter.is_ascii_digit())
+                .collect();
             *names.entry(name).or_insert(0.0) += seconds - earlier;
         }
         names
@@ -105,7 +112,10 @@ pub fn machine() -> Result<(f64, f64), String> {
 pub fn description() -> String {
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = text("/proc/cpuinfo");
-    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
+    let cores = cpus
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     let model = cpus
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))

@@ -71,7 +71,11 @@ fn one_way(options: &Options) -> Result<(), String> {
                 wire::fail(error);
             }
         }
-        Line::Candidate { peer, mline, candidate } => {
+        Line::Candidate {
+            peer,
+            mline,
+            candidate,
+        } => {
             if let Some(receiver) = peers.get(&peer) {
                 receiver
                     .webrtc
@@ -82,7 +86,13 @@ fn one_way(options: &Options) -> Result<(), String> {
             let counted = peers.iter().map(|(number, receiver)| {
                 let mut known = lock(&receiver.known);
                 let ages = std::mem::take(&mut known.ages);
-                (*number, Peer { ages, ..known.clone() })
+                (
+                    *number,
+                    Peer {
+                        ages,
+                        ..known.clone()
+                    },
+                )
             });
             wire::say(&Line::Received(Received {
                 at_ns: stamp::now_ns(),
@@ -98,7 +108,13 @@ fn one_way(options: &Options) -> Result<(), String> {
 /// Roomd at both ends.
 fn two_way(codec: Codec, shape: Shape) -> Result<(), String> {
     let film = Arc::new(Film::new(shape));
-    let mut engine = Roomd::start(Side::Receiver, codec, 300, film, Arc::new(Counts::default()))?;
+    let mut engine = Roomd::start(
+        Side::Receiver,
+        codec,
+        300,
+        film,
+        Arc::new(Counts::default()),
+    )?;
     wire::say(&Line::Ready);
     wire::hear(|line| match line {
         Line::Open { peer } => {
@@ -112,11 +128,25 @@ fn two_way(codec: Codec, shape: Shape) -> Result<(), String> {
                 wire::fail(error);
             }
         }
-        Line::Candidate { peer, mline, candidate } => engine.candidate(peer, mline, candidate),
+        Line::Candidate {
+            peer,
+            mline,
+            candidate,
+        } => engine.candidate(peer, mline, candidate),
         Line::Ask => {
-            let peers = engine.received().into_iter().map(|(number, (frames, sounds, _))| {
-                (number, Peer { frames, sounds, ..Peer::default() })
-            });
+            let peers = engine
+                .received()
+                .into_iter()
+                .map(|(number, (frames, sounds, _))| {
+                    (
+                        number,
+                        Peer {
+                            frames,
+                            sounds,
+                            ..Peer::default()
+                        },
+                    )
+                });
             wire::say(&Line::Received(Received {
                 at_ns: stamp::now_ns(),
                 peers: peers.collect(),
@@ -305,7 +335,9 @@ fn listen(
         let state = webrtc.property::<WebRTCPeerConnectionState>("connection-state");
         match state {
             WebRTCPeerConnectionState::Connected => {
-                lock(&counted).connected_ns.get_or_insert_with(stamp::now_ns);
+                lock(&counted)
+                    .connected_ns
+                    .get_or_insert_with(stamp::now_ns);
             }
             WebRTCPeerConnectionState::Failed => wire::fail(format!("peer {peer}: no connection")),
             _ => {}
@@ -314,7 +346,9 @@ fn listen(
     let weak = pipeline.downgrade();
     let counted = known.clone();
     webrtc.connect_pad_added(move |_, pad| {
-        let Some(pipeline) = weak.upgrade() else { return };
+        let Some(pipeline) = weak.upgrade() else {
+            return;
+        };
         if pad.direction() == gst::PadDirection::Src
             && let Err(error) = take(&pipeline, pad, codec, decodes, &counted)
         {
@@ -326,7 +360,11 @@ fn listen(
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Error(error) => {
-                    wire::fail(format!("peer {peer}: {}: {:?}", error.error(), error.debug()));
+                    wire::fail(format!(
+                        "peer {peer}: {}: {:?}",
+                        error.error(),
+                        error.debug()
+                    ));
                 }
                 gst::MessageView::Latency(_) => {
                     if let Some(pipeline) = weak.upgrade() {
@@ -413,11 +451,12 @@ fn count(whole: &gst::Pad, known: &Known) {
             Some(gst::PadProbeData::Event(event)) => {
                 if let gst::EventView::Caps(caps) = event.view()
                     && let Some(structure) = caps.caps().structure(0)
-                    && let (Ok(width), Ok(height)) =
-                        (structure.get::<i32>("width"), structure.get::<i32>("height"))
+                    && let (Ok(width), Ok(height)) = (
+                        structure.get::<i32>("width"),
+                        structure.get::<i32>("height"),
+                    )
                 {
-                    lock(&counted).size =
-                        u32::try_from(width).ok().zip(u32::try_from(height).ok());
+                    lock(&counted).size = u32::try_from(width).ok().zip(u32::try_from(height).ok());
                 }
             }
             _ => {}
@@ -441,12 +480,15 @@ fn read(end: &AppSink, known: &Known) {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let at_ns = stamp::now_ns();
         let now = stamp::stamp();
-        let number = sample.caps().zip(sample.buffer()).and_then(|(caps, buffer)| {
-            let info = VideoInfo::from_caps(caps).ok()?;
-            let frame = VideoFrameRef::from_buffer_ref_readable(buffer, &info).ok()?;
-            let stride = usize::try_from(frame.plane_stride()[0]).ok()?;
-            stamp::read(frame.plane_data(0).ok()?, stride, info.width() as usize)
-        });
+        let number = sample
+            .caps()
+            .zip(sample.buffer())
+            .and_then(|(caps, buffer)| {
+                let info = VideoInfo::from_caps(caps).ok()?;
+                let frame = VideoFrameRef::from_buffer_ref_readable(buffer, &info).ok()?;
+                let stride = usize::try_from(frame.plane_stride()[0]).ok()?;
+                stamp::read(frame.plane_data(0).ok()?, stride, info.width() as usize)
+            });
         let mut known = lock(&counted);
         known.first_decoded_ns.get_or_insert(at_ns);
         if let Some(number) = number {

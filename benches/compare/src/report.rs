@@ -54,7 +54,11 @@ pub fn write(folder: &Path) -> Result<(), String> {
     }
     if let Some(record) = &bottlenecks {
         for one in &record.all {
-            let name = format!("compare-bottleneck-{}-{}.svg", one.mode.name(), one.codec.name());
+            let name = format!(
+                "compare-bottleneck-{}-{}.svg",
+                one.mode.name(),
+                one.codec.name()
+            );
             draw(&name, &bottleneck_plot(one))?;
         }
         replace(&mut text, "bottleneck", &bottleneck(record))?;
@@ -65,7 +69,10 @@ pub fn write(folder: &Path) -> Result<(), String> {
         replace(&mut text, "aims", &aims(&costs.all, latencies, bottlenecks))?;
     }
     fs::write(&document, text).map_err(|error| error.to_string())?;
-    eprintln!("compare: wrote {} and the plots beside it", document.display());
+    eprintln!(
+        "compare: wrote {} and the plots beside it",
+        document.display()
+    );
     Ok(())
 }
 
@@ -111,11 +118,20 @@ impl Group<'_> {
         let values = self.values(of);
         let (least, most) = figures::spread(&values);
         let mark = if self.is_saturated() { " †" } else { "" };
-        format!("{:.1} ({least:.1} to {most:.1}){mark}", figures::median(&values))
+        format!(
+            "{:.1} ({least:.1} to {most:.1}){mark}",
+            figures::median(&values)
+        )
     }
 }
 
-fn group<'a>(all: &'a [Cost], mode: Mode, codec: Codec, shape: &str, peers: usize) -> Option<Group<'a>> {
+fn group<'a>(
+    all: &'a [Cost],
+    mode: Mode,
+    codec: Codec,
+    shape: &str,
+    peers: usize,
+) -> Option<Group<'a>> {
     let found: Vec<_> = all
         .iter()
         .filter(|cost| {
@@ -127,7 +143,10 @@ fn group<'a>(all: &'a [Cost], mode: Mode, codec: Codec, shape: &str, peers: usiz
 
 /// Which shapes and numbers of peers were measured, the large pictures first.
 fn columns(all: &[Cost]) -> Vec<(String, usize)> {
-    let mut found: Vec<_> = all.iter().map(|cost| (cost.shape.clone(), cost.peers)).collect();
+    let mut found: Vec<_> = all
+        .iter()
+        .map(|cost| (cost.shape.clone(), cost.peers))
+        .collect();
     found.sort_by_key(|(shape, peers)| (shape != BIG, *peers));
     found.dedup();
     found
@@ -140,7 +159,10 @@ fn title(shape: &str, peers: usize) -> String {
 }
 
 fn row(cells: impl IntoIterator<Item = String>) -> String {
-    format!("| {} |\n", cells.into_iter().collect::<Vec<_>>().join(" | "))
+    format!(
+        "| {} |\n",
+        cells.into_iter().collect::<Vec<_>>().join(" | ")
+    )
 }
 
 fn table(text: &mut String, head: &[String], rows: impl IntoIterator<Item = Vec<String>>) {
@@ -155,15 +177,23 @@ fn table(text: &mut String, head: &[String], rows: impl IntoIterator<Item = Vec<
 fn cost(record: &Record<Cost>) -> String {
     let columns = columns(&record.all);
     let mut text = header(record);
-    text.push_str("![Processor time of the sender over the number of receivers](images/compare-cpu.svg)\n\n");
+    text.push_str(
+        "![Processor time of the sender over the number of receivers](images/compare-cpu.svg)\n\n",
+    );
     for codec in CODECS {
         let head: Vec<String> = std::iter::once(codec.title().to_owned())
             .chain(columns.iter().map(|(shape, peers)| title(shape, *peers)))
             .collect();
         for (words, of) in [
-            ("of one core, in %, had all peers got all frames", Cost::scaled as fn(&Cost) -> f64),
+            (
+                "of one core, in %, had all peers got all frames",
+                Cost::scaled as fn(&Cost) -> f64,
+            ),
             ("of that what is no encoding", Cost::scaled_rest),
-            ("for each frame that reached a peer, in microseconds", Cost::per_frame),
+            (
+                "for each frame that reached a peer, in microseconds",
+                Cost::per_frame,
+            ),
             ("frames a second that reached a peer", |cost| cost.fps),
         ] {
             let rows = MODES.into_iter().filter_map(|mode| {
@@ -190,7 +220,12 @@ fn cost(record: &Record<Cost>) -> String {
 
 /// What each further peer takes, between the least and the greatest number that was measured on a
 /// machine that was not saturated.
-fn slope(all: &[Cost], mode: Mode, codec: Codec, of: impl Fn(&Cost) -> f64 + Copy) -> Option<(f64, usize)> {
+fn slope(
+    all: &[Cost],
+    mode: Mode,
+    codec: Codec,
+    of: impl Fn(&Cost) -> f64 + Copy,
+) -> Option<(f64, usize)> {
     let measured: Vec<(usize, f64)> = columns(all)
         .into_iter()
         .filter(|(shape, _)| shape == BIG)
@@ -206,8 +241,13 @@ fn slope(all: &[Cost], mode: Mode, codec: Codec, of: impl Fn(&Cost) -> f64 + Cop
 fn memory(record: &Record<Cost>) -> String {
     let mut text = header(record);
     let head = [
-        "", "memory with one peer, MB", "each further, MB", "threads with one", "each further",
-        "descriptors with one", "each further",
+        "",
+        "memory with one peer, MB",
+        "each further, MB",
+        "threads with one",
+        "each further",
+        "descriptors with one",
+        "each further",
     ]
     .map(str::to_owned);
     for codec in CODECS {
@@ -241,7 +281,10 @@ fn memory(record: &Record<Cost>) -> String {
 
 fn two_way(record: &Record<Cost>) -> String {
     let mut text = header(record);
-    let peers: Vec<usize> = columns(&record.all).into_iter().map(|(_, peers)| peers).collect();
+    let peers: Vec<usize> = columns(&record.all)
+        .into_iter()
+        .map(|(_, peers)| peers)
+        .collect();
     let head: Vec<String> = std::iter::once(String::new())
         .chain(peers.iter().map(|peers| title(BIG, *peers)))
         .collect();
@@ -262,7 +305,11 @@ fn two_way(record: &Record<Cost>) -> String {
                             cost.codec == codec && cost.two_way == two_way && cost.peers == *peers
                         })
                         .collect();
-                    if found.is_empty() { String::new() } else { Group(found).said(of) }
+                    if found.is_empty() {
+                        String::new()
+                    } else {
+                        Group(found).said(of)
+                    }
                 });
                 let ways = if two_way { "two-way" } else { "send-only" };
                 let name = format!("{}, {ways}", codec.title());
@@ -315,7 +362,10 @@ fn cpu_plot(all: &[Cost]) -> String {
             stretch: None,
         });
     }
-    plot::lines("Processor time of the sender over the number of receivers", &panels)
+    plot::lines(
+        "Processor time of the sender over the number of receivers",
+        &panels,
+    )
 }
 
 // Latency
@@ -372,7 +422,11 @@ fn latency(record: &Record<Latency>) -> String {
                 if found.is_empty() {
                     continue;
                 }
-                let mut cells = vec![mode.title().to_owned(), codec.title().to_owned(), name.to_owned()];
+                let mut cells = vec![
+                    mode.title().to_owned(),
+                    codec.title().to_owned(),
+                    name.to_owned(),
+                ];
                 cells.extend(WAY.map(|place| {
                     stage(&found, place).map_or_else(String::new, |value| format!("{value:.1}"))
                 }));
@@ -404,14 +458,21 @@ fn latency_plot(all: &[Latency]) -> String {
                 if !found.is_empty() {
                     bars.push(Bar {
                         name: format!("{}, {} → {name}", mode.title(), codec.title()),
-                        parts: WAY.map(|place| stage(&found, place).unwrap_or(0.0)).to_vec(),
+                        parts: WAY
+                            .map(|place| stage(&found, place).unwrap_or(0.0))
+                            .to_vec(),
                     });
                 }
             }
         }
     }
     let names = WAY.map(stages::name);
-    plot::bars("Where the milliseconds of a picture go", &names, &bars, "ms")
+    plot::bars(
+        "Where the milliseconds of a picture go",
+        &names,
+        &bars,
+        "ms",
+    )
 }
 
 // Join
@@ -430,7 +491,10 @@ fn join(record: &Record<Join>) -> String {
                 continue;
             }
             let firsts: Vec<f64> = found.iter().map(|it| it.first).collect();
-            let further: Vec<f64> = found.iter().flat_map(|it| it.further.iter().copied()).collect();
+            let further: Vec<f64> = found
+                .iter()
+                .flat_map(|it| it.further.iter().copied())
+                .collect();
             let said = |values: &[f64]| {
                 let (least, most) = figures::spread(values);
                 format!("{:.0} ({least:.0} to {most:.0})", figures::median(values))
@@ -444,7 +508,14 @@ fn join(record: &Record<Join>) -> String {
             ]);
         }
     }
-    let head = ["", "codec", "the first peer, ms", "a further peer, ms", "joins"].map(str::to_owned);
+    let head = [
+        "",
+        "codec",
+        "the first peer, ms",
+        "a further peer, ms",
+        "joins",
+    ]
+    .map(str::to_owned);
     table(&mut text, &head, rows);
     text.push_str(
         "From the moment the sender hears of the peer to its first decoded picture, in another webrtcbin. \
@@ -486,7 +557,10 @@ fn became(it: &Bottleneck, peer: usize) -> Became {
         .collect();
     let half = &smooth[smooth.len() / 2..];
     let steady = 0.8 * figures::median(&half.iter().map(|(_, fps)| *fps).collect::<Vec<_>>());
-    let last_bad = smooth.iter().rfind(|(_, fps)| *fps < steady).map(|(at, _)| *at);
+    let last_bad = smooth
+        .iter()
+        .rfind(|(_, fps)| *fps < steady)
+        .map(|(at, _)| *at);
     let mut heights: Vec<u32> = it
         .samples
         .iter()
@@ -511,7 +585,11 @@ fn became(it: &Bottleneck, peer: usize) -> Became {
 fn bottleneck(record: &Record<Bottleneck>) -> String {
     let mut text = format!("On {}.\n\n", record.machine);
     for it in &record.all {
-        let name = format!("compare-bottleneck-{}-{}.svg", it.mode.name(), it.codec.name());
+        let name = format!(
+            "compare-bottleneck-{}-{}.svg",
+            it.mode.name(),
+            it.codec.name()
+        );
         let _ = writeln!(
             text,
             "![{}, {}: each peer's frames and rate while one has a bottleneck](images/{name})\n",
@@ -521,7 +599,10 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
     }
     let mut rows = Vec::new();
     for it in &record.all {
-        let peers: Vec<usize> = it.samples.last().map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect());
+        let peers: Vec<usize> = it
+            .samples
+            .last()
+            .map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect());
         for peer in peers {
             let became = became(it, peer);
             let is_victim = peer == it.victim;
@@ -534,17 +615,31 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
                 format!("{:.1}", became.after),
                 format!("{:.1}", became.worst),
                 if is_victim {
-                    became.settled.map_or("never".to_owned(), |settled| format!("{settled:.1}"))
+                    became
+                        .settled
+                        .map_or("never".to_owned(), |settled| format!("{settled:.1}"))
                 } else {
                     String::new()
                 },
-                became.heights.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                became
+                    .heights
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ]);
         }
     }
     let head = [
-        "", "codec", "peer", "frames a second before", "during", "after", "worst second since",
-        "settled after, s", "rows of the picture since",
+        "",
+        "codec",
+        "peer",
+        "frames a second before",
+        "during",
+        "after",
+        "worst second since",
+        "settled after, s",
+        "rows of the picture since",
     ]
     .map(str::to_owned);
     table(&mut text, &head, rows);
@@ -555,8 +650,15 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
 }
 
 fn bottleneck_plot(it: &Bottleneck) -> String {
-    let peers: Vec<usize> = it.samples.last().map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect());
-    let stretch = Some((it.put, it.lifted, format!("{} kbit/s to peer {}", it.kbps, it.victim)));
+    let peers: Vec<usize> = it
+        .samples
+        .last()
+        .map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect());
+    let stretch = Some((
+        it.put,
+        it.lifted,
+        format!("{} kbit/s to peer {}", it.kbps, it.victim),
+    ));
     let panel = |title: &str, of: &dyn Fn(&figures::PeerSample) -> Option<f64>| Panel {
         title: title.to_owned(),
         x: "seconds".to_owned(),
@@ -571,7 +673,12 @@ fn bottleneck_plot(it: &Bottleneck) -> String {
                     .iter()
                     .filter_map(|sample| {
                         let y = of(sample.peers.get(peer)?)?;
-                        Some(Point { x: sample.at, y, spread: None, is_hollow: false })
+                        Some(Point {
+                            x: sample.at,
+                            y,
+                            spread: None,
+                            is_hollow: false,
+                        })
                     })
                     .collect(),
                 dots: false,
@@ -584,7 +691,11 @@ fn bottleneck_plot(it: &Bottleneck) -> String {
         panel("Picture, kbit/s received", &|peer| Some(peer.kbps)),
         panel("Rows of the picture", &|peer| peer.height.map(f64::from)),
     ];
-    let title = format!("{}, {}, with a bottleneck at one of its peers", it.mode.title(), it.codec.title());
+    let title = format!(
+        "{}, {}, with a bottleneck at one of its peers",
+        it.mode.title(),
+        it.codec.title()
+    );
     plot::lines(&title, &panels)
 }
 
@@ -604,7 +715,8 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
     for codec in CODECS {
         let name = codec.title();
         if let Some((each, most)) = slope(costs, Mode::Roomd, codec, Cost::scaled_rest) {
-            let with = slope(costs, Mode::Roomd, codec, Cost::scaled).map_or(f64::NAN, |(each, _)| each);
+            let with =
+                slope(costs, Mode::Roomd, codec, Cost::scaled).map_or(f64::NAN, |(each, _)| each);
             add(
                 format!("{name}: a further peer costs under 0.8 % of a core"),
                 format!("{each:.2} without encoding, {with:.2} with it (1 to {most})"),
@@ -612,25 +724,43 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
                 format!("{:.2}", each - 0.8),
             );
         }
-        let against = [(8, BIG, if codec == Codec::H264 { 5.0 } else { 4.0 }), (16, "640x360@15", 8.0)];
+        let against = [
+            (8, BIG, if codec == Codec::H264 { 5.0 } else { 4.0 }),
+            (16, "640x360@15", 8.0),
+        ];
         for (peers, shape, wanted) in against {
             let pair = |mode| {
                 group(costs, mode, codec, shape, peers).filter(|group| !group.is_saturated())
             };
             let ours = pair(Mode::Roomd);
-            let aim = format!("{name}: {} peers, at least {wanted} times less CPU per delivered frame than webrtcsink with raw input", peers);
+            let aim = format!(
+                "{name}: {} peers, at least {wanted} times less CPU per delivered frame than webrtcsink with raw input",
+                peers
+            );
             match ours.as_ref().zip(pair(Mode::WebrtcsinkRaw)) {
                 Some((ours, theirs)) => {
                     let ratio = theirs.median(Cost::per_frame) / ours.median(Cost::per_frame);
-                    add(aim, format!("{ratio:.1} times"), Some(ratio >= wanted), format!("{:.1}", wanted - ratio));
+                    add(
+                        aim,
+                        format!("{ratio:.1} times"),
+                        Some(ratio >= wanted),
+                        format!("{:.1}", wanted - ratio),
+                    );
                 }
                 None => add(aim, saturated.to_owned(), None, String::new()),
             }
-            let aim = format!("{name}: {peers} peers, no more CPU per delivered frame than webrtcsink with encoded input");
+            let aim = format!(
+                "{name}: {peers} peers, no more CPU per delivered frame than webrtcsink with encoded input"
+            );
             match ours.zip(pair(Mode::WebrtcsinkEncoded)) {
                 Some((ours, theirs)) => {
                     let ratio = ours.median(Cost::per_frame) / theirs.median(Cost::per_frame);
-                    add(aim, format!("{ratio:.2} of it"), Some(ratio <= 1.0), format!("{:.2}", ratio - 1.0));
+                    add(
+                        aim,
+                        format!("{ratio:.2} of it"),
+                        Some(ratio <= 1.0),
+                        format!("{:.2}", ratio - 1.0),
+                    );
                 }
                 None => add(aim, saturated.to_owned(), None, String::new()),
             }
@@ -656,18 +786,28 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
             };
             if let Some((ours, theirs)) = of(Mode::Roomd).zip(of(Mode::WebrtcsinkRaw)) {
                 add(
-                    format!("{name}: latency to {who} no worse than that of webrtcsink with raw input"),
+                    format!(
+                        "{name}: latency to {who} no worse than that of webrtcsink with raw input"
+                    ),
                     format!("{ours:.1} against {theirs:.1} ms"),
                     Some(ours <= theirs),
                     format!("{:.1} ms", ours - theirs),
                 );
             }
         }
-        if let Some(it) = bottlenecks.iter().find(|it| it.mode == Mode::Roomd && it.codec == codec) {
+        if let Some(it) = bottlenecks
+            .iter()
+            .find(|it| it.mode == Mode::Roomd && it.codec == codec)
+        {
             let victim = became(it, it.victim);
             let aim = format!("{name}: a slow peer is settled within 4 s");
             match victim.settled {
-                Some(settled) => add(aim, format!("{settled:.1} s"), Some(settled <= 4.0), format!("{:.1} s", settled - 4.0)),
+                Some(settled) => add(
+                    aim,
+                    format!("{settled:.1} s"),
+                    Some(settled <= 4.0),
+                    format!("{:.1} s", settled - 4.0),
+                ),
                 None => add(aim, "never".to_owned(), Some(false), "all of it".to_owned()),
             }
             let others: BTreeMap<usize, Became> = it
@@ -685,7 +825,11 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
             let same = others.values().all(|it| it.heights.len() <= 1);
             add(
                 format!("{name}: the others' frames and tiers are unchanged then"),
-                format!("{:.1} % of the frames before, {} picture sizes", worst * 100.0, if same { "the same" } else { "other" }),
+                format!(
+                    "{:.1} % of the frames before, {} picture sizes",
+                    worst * 100.0,
+                    if same { "the same" } else { "other" }
+                ),
                 Some(worst >= 0.97 && same),
                 format!("{:.1} %", (1.0 - worst) * 100.0),
             );
@@ -704,14 +848,25 @@ mod tests {
     fn a_section_is_replaced_and_nothing_else() {
         let mut text = "a\n<!-- bench:begin x -->\nold\n<!-- bench:end x -->\nb\n".to_owned();
         replace(&mut text, "x", "new\n").expect("it is there");
-        assert_eq!(text, "a\n<!-- bench:begin x -->\nnew\n<!-- bench:end x -->\nb\n");
+        assert_eq!(
+            text,
+            "a\n<!-- bench:begin x -->\nnew\n<!-- bench:end x -->\nb\n"
+        );
         assert!(replace(&mut text, "y", "").is_err());
     }
 
     #[test]
     fn the_document_has_all_sections() {
         let mut text = fs::read_to_string(root().join("docs/benchmarks.md")).expect("it is there");
-        for name in ["aims", "cost", "memory", "two-way", "latency", "join", "bottleneck"] {
+        for name in [
+            "aims",
+            "cost",
+            "memory",
+            "two-way",
+            "latency",
+            "join",
+            "bottleneck",
+        ] {
             replace(&mut text, name, "").expect(name);
         }
     }

@@ -102,7 +102,9 @@ impl Engine for Roomd {
             ice: Vec::new(),
             relay_only: false,
         }));
-        taken.then_some(()).ok_or("the engine takes no command".to_owned())
+        taken
+            .then_some(())
+            .ok_or("the engine takes no command".to_owned())
     }
 
     fn close(&mut self, peer: usize) {
@@ -131,7 +133,9 @@ impl Engine for Roomd {
     }
 
     fn report(&self, sent: &mut Sent) {
-        let Some(stats) = self.media.stats() else { return };
+        let Some(stats) = self.media.stats() else {
+            return;
+        };
         // As JSON: what a link knows of its tier and its rate is added there as it comes.
         sent.links = stats
             .links
@@ -174,10 +178,17 @@ fn tell(side: Side, event: Event) {
                 });
             }
         }
-        Event::Failed { link, why, detail, .. } => {
-            wire::fail(format!("link {:?} failed: {why:?}: {detail}", number(link.as_str())));
+        Event::Failed {
+            link, why, detail, ..
+        } => {
+            wire::fail(format!(
+                "link {:?} failed: {why:?}: {detail}",
+                number(link.as_str())
+            ));
         }
-        Event::Notice { what, text, good, .. } if !good => {
+        Event::Notice {
+            what, text, good, ..
+        } if !good => {
             wire::fail(format!("{what:?}: {text}"));
         }
         _ => {}

@@ -32,7 +32,11 @@ pub struct Options {
     #[arg(long, default_value_t = 4)]
     pub settle: u64,
     /// Only these parts.
-    #[arg(long, value_delimiter = ',', default_value = "cost,two-way,latency,join,bottleneck")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "cost,two-way,latency,join,bottleneck"
+    )]
     pub only: Vec<Part>,
     /// Only these modes.
     #[arg(
@@ -89,7 +93,9 @@ pub fn root() -> PathBuf {
 pub fn folder(out: Option<&PathBuf>) -> PathBuf {
     out.cloned().unwrap_or_else(|| {
         let target = std::env::var_os("CARGO_TARGET_DIR");
-        target.map_or_else(|| root().join("target"), PathBuf::from).join("bench")
+        target
+            .map_or_else(|| root().join("target"), PathBuf::from)
+            .join("bench")
     })
 }
 
@@ -152,8 +158,16 @@ impl Bench<'_> {
 
     fn cells(&self, codec: Codec) -> Vec<(&'static str, u32, usize)> {
         let _ = codec;
-        let big = self.options.peers.iter().map(|peers| (BIG.0, BIG.1, *peers));
-        let small = self.options.small_peers.iter().map(|peers| (SMALL.0, SMALL.1, *peers));
+        let big = self
+            .options
+            .peers
+            .iter()
+            .map(|peers| (BIG.0, BIG.1, *peers));
+        let small = self
+            .options
+            .small_peers
+            .iter()
+            .map(|peers| (SMALL.0, SMALL.1, *peers));
         big.chain(small).collect()
     }
 
@@ -163,8 +177,17 @@ impl Bench<'_> {
             for codec in self.options.codecs.iter().copied() {
                 for (shape, kbps, peers) in self.cells(codec) {
                     for mode in self.modes(round) {
-                        let cell = Cell { mode, codec, shape, kbps, peers, two_way: false };
-                        all.extend(self.again(&format!("cost {round} {cell:?}"), || self.one_cost(cell, round)));
+                        let cell = Cell {
+                            mode,
+                            codec,
+                            shape,
+                            kbps,
+                            peers,
+                            two_way: false,
+                        };
+                        all.extend(self.again(&format!("cost {round} {cell:?}"), || {
+                            self.one_cost(cell, round)
+                        }));
                         self.record(all.clone()).write(self.out, "cost")?;
                     }
                 }
@@ -188,7 +211,9 @@ impl Bench<'_> {
                             two_way,
                         };
                         // Send-only is measured again beside it: figures of one run alone compare.
-                        all.extend(self.again(&format!("two-way {round} {cell:?}"), || self.one_cost(cell, round)));
+                        all.extend(self.again(&format!("two-way {round} {cell:?}"), || {
+                            self.one_cost(cell, round)
+                        }));
                         self.record(all.clone()).write(self.out, "two-way")?;
                     }
                 }
@@ -226,7 +251,12 @@ impl Bench<'_> {
         std::thread::sleep(Duration::from_secs(self.options.seconds));
         let (after, used, later) = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
         call.check()?;
-        let cost = weigh(cell, round, (&before, &usage, machine), (&after, &used, later));
+        let cost = weigh(
+            cell,
+            round,
+            (&before, &usage, machine),
+            (&after, &used, later),
+        );
         eprintln!(
             "compare: {} {} {} to {}{}: {:.1} % of a core, {:.1} of it encoding; {:.1} fps, {:.1} at the least; machine {:.0} %; {:.0} kbit/s; {:.0} MB, {} threads, {} descriptors",
             cell.mode.name(),
@@ -268,8 +298,21 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn one_latency(&self, mode: Mode, codec: Codec, to: To, round: usize) -> Result<Latency, String> {
-        let cell = Cell { mode, codec, shape: BIG.0, kbps: BIG.1, peers: 1, two_way: false };
+    fn one_latency(
+        &self,
+        mode: Mode,
+        codec: Codec,
+        to: To,
+        round: usize,
+    ) -> Result<Latency, String> {
+        let cell = Cell {
+            mode,
+            codec,
+            shape: BIG.0,
+            kbps: BIG.1,
+            peers: 1,
+            two_way: false,
+        };
         let receiver = match to {
             To::Webrtcbin => receivers(codec, "all", true)?,
             To::Chromium => {
@@ -281,7 +324,9 @@ impl Bench<'_> {
         let call = Call::start(sender(cell, true)?, vec![receiver])?;
         call.open(0)?;
         call.until("pictures that are read", |peers| {
-            peers.get(&0).is_some_and(|peer| peer.frames > 10 && !peer.ages.is_empty())
+            peers
+                .get(&0)
+                .is_some_and(|peer| peer.frames > 10 && !peer.ages.is_empty())
         })?;
         std::thread::sleep(Duration::from_secs(self.options.settle));
         call.ask()?;
@@ -341,17 +386,30 @@ impl Bench<'_> {
     }
 
     fn one_join(&self, mode: Mode, codec: Codec, round: usize) -> Result<Join, String> {
-        let cell = Cell { mode, codec, shape: BIG.0, kbps: BIG.1, peers: 1, two_way: false };
+        let cell = Cell {
+            mode,
+            codec,
+            shape: BIG.0,
+            kbps: BIG.1,
+            peers: 1,
+            two_way: false,
+        };
         let call = Call::start(sender(cell, false)?, vec![receivers(codec, "all", false)?])?;
         // Keys are made in the background when a process starts.
         std::thread::sleep(Duration::from_secs(self.options.settle));
         let wait = |number: usize| -> Result<f64, String> {
             call.open(number)?;
             let moment = call.until("the first picture", |peers| {
-                peers.get(&number).is_some_and(|peer| peer.first_decoded_ns.is_some())
+                peers
+                    .get(&number)
+                    .is_some_and(|peer| peer.first_decoded_ns.is_some())
             })?;
             let opened = moment.sent.opened_ns.get(&number).copied();
-            let decoded = moment.received.peers.get(&number).and_then(|peer| peer.first_decoded_ns);
+            let decoded = moment
+                .received
+                .peers
+                .get(&number)
+                .and_then(|peer| peer.first_decoded_ns);
             let (opened, decoded) = opened.zip(decoded).ok_or("no times")?;
             Ok(decoded.saturating_sub(opened) as f64 / 1e6)
         };
@@ -372,7 +430,13 @@ impl Bench<'_> {
             figures::spread(&further).0,
             figures::spread(&further).1,
         );
-        Ok(Join { mode, codec, round, first, further })
+        Ok(Join {
+            mode,
+            codec,
+            round,
+            first,
+            further,
+        })
     }
 
     fn bottleneck(&self) -> Result<(), String> {
@@ -394,10 +458,19 @@ impl Bench<'_> {
         const PEERS: usize = 4;
         const VICTIM: usize = 1;
         const KBPS: u32 = 600;
-        let cell = Cell { mode, codec, shape: BIG.0, kbps: BIG.1, peers: PEERS, two_way: false };
+        let cell = Cell {
+            mode,
+            codec,
+            shape: BIG.0,
+            kbps: BIG.1,
+            peers: PEERS,
+            two_way: false,
+        };
         let net = Net::new(PEERS)?;
         let receiver = receivers(codec, "", false)?;
-        let ends = (0..PEERS).map(|peer| net.inside(peer + 1, &receiver)).collect();
+        let ends = (0..PEERS)
+            .map(|peer| net.inside(peer + 1, &receiver))
+            .collect();
         let call = Call::start(net.inside(0, &sender(cell, false)?), ends)?;
         for peer in 0..PEERS {
             call.open(peer)?;
@@ -426,7 +499,15 @@ impl Bench<'_> {
         }
         call.check()?;
         let [put, lifted] = times;
-        let it = Bottleneck { mode, codec, victim: VICTIM, kbps: KBPS, put, lifted, samples };
+        let it = Bottleneck {
+            mode,
+            codec,
+            victim: VICTIM,
+            kbps: KBPS,
+            put,
+            lifted,
+            samples,
+        };
         for peer in 0..PEERS {
             let during = |from: f64, to: f64| {
                 let fps: Vec<f64> = it
@@ -441,7 +522,11 @@ impl Bench<'_> {
                 "compare: {} {} peer {peer}{}: {:.1} fps before, {:.1} during, {:.1} after",
                 mode.name(),
                 codec.name(),
-                if peer == VICTIM { ", which has the bottleneck" } else { "" },
+                if peer == VICTIM {
+                    ", which has the bottleneck"
+                } else {
+                    ""
+                },
                 during(0.0, put),
                 during(put, lifted),
                 during(lifted, f64::INFINITY),
@@ -513,7 +598,12 @@ fn weigh(cell: Cell, round: usize, before: Look, after: Look) -> Cost {
             name == crate::marks::ENCODING && !new.encoding_threads.contains(task)
         })
         .map(|(task, (_, seconds))| {
-            seconds - before.1.tasks.get(task).map_or(0.0, |(_, seconds)| *seconds)
+            seconds
+                - before
+                    .1
+                    .tasks
+                    .get(task)
+                    .map_or(0.0, |(_, seconds)| *seconds)
         })
         .sum();
     let encoding = new.encoding_ns.saturating_sub(old.encoding_ns) as f64 / 1e9 + own;
@@ -567,7 +657,10 @@ fn sample(at: f64, before: &Moment, after: &Moment) -> Sample {
         };
         (*number, sample)
     });
-    Sample { at, peers: peers.collect() }
+    Sample {
+        at,
+        peers: peers.collect(),
+    }
 }
 
 /// In the order of a frame's way.

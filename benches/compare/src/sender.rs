@@ -43,7 +43,13 @@ pub fn run(options: &Options) -> Result<(), String> {
     let counts = Arc::new(Counts::default());
     let (codec, kbps) = (options.codec, options.kbps);
     let mut engine: Box<dyn Engine> = match options.mode {
-        Mode::Roomd => Box::new(Roomd::start(Side::Sender, codec, kbps, film, counts.clone())?),
+        Mode::Roomd => Box::new(Roomd::start(
+            Side::Sender,
+            codec,
+            kbps,
+            film,
+            counts.clone(),
+        )?),
         Mode::EncoderPerPeer => Box::new(PerPeer::start(codec, kbps, film, counts.clone())?),
         mode => Box::new(Webrtcsink::start(mode, codec, kbps, &film, counts.clone())?),
     };
@@ -62,7 +68,11 @@ pub fn run(options: &Options) -> Result<(), String> {
                 wire::fail(error);
             }
         }
-        Line::Candidate { peer, mline, candidate } => engine.candidate(peer, mline, candidate),
+        Line::Candidate {
+            peer,
+            mline,
+            candidate,
+        } => engine.candidate(peer, mline, candidate),
         Line::Ask => {
             let (encoding_ns, encoded, encoding_threads) = marks::encoding();
             let mut sent = Sent {

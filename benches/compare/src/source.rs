@@ -147,10 +147,14 @@ impl Playing {
                     let Some(pts) = running() else { continue };
                     // Somebody still has it: this costs a copy.
                     if ring[index].get_mut().is_none() {
-                        let Ok(copy) = ring[index].copy_deep() else { continue };
+                        let Ok(copy) = ring[index].copy_deep() else {
+                            continue;
+                        };
                         ring[index] = copy;
                     }
-                    let Some(buffer) = ring[index].get_mut() else { continue };
+                    let Some(buffer) = ring[index].get_mut() else {
+                        continue;
+                    };
                     buffer.set_pts(pts);
                     buffer.set_duration(gst::ClockTime::from_nseconds(
                         u64::try_from(period.as_nanos()).unwrap_or(0),

@@ -31,8 +31,12 @@ pub fn between(sent: &[Passage], received: &[Passage]) -> Vec<(Place, [f64; 2])>
     for way in ways(sent, received) {
         let mut last = way.begun;
         for place in WAY {
-            let Some(at) = way.at.get(&place) else { continue };
-            took.entry(place).or_default().push((*at as f64 - last as f64) / 1e6);
+            let Some(at) = way.at.get(&place) else {
+                continue;
+            };
+            took.entry(place)
+                .or_default()
+                .push((*at as f64 - last as f64) / 1e6);
             last = *at;
         }
     }
@@ -61,7 +65,8 @@ fn ways(sent: &[Passage], received: &[Passage]) -> Vec<Way> {
     let by_packets = |passage: &Passage| passage.packets;
     let source = of(sent, Place::Source, by_packets);
     let paid = of(sent, Place::Paid, by_frame);
-    let [encoder, encoded] = [Place::Encoder, Place::Encoded].map(|place| of(sent, place, by_frame));
+    let [encoder, encoded] =
+        [Place::Encoder, Place::Encoded].map(|place| of(sent, place, by_frame));
     let out = of(sent, Place::Out, by_packets);
     let browser = of(received, Place::In, by_frame);
     let incoming = of(received, Place::In, by_packets);
@@ -70,12 +75,15 @@ fn ways(sent: &[Passage], received: &[Passage]) -> Vec<Way> {
     ordered.retain(|_, passage| paid.values().any(|it| it.packets == passage.packets));
     let whole = of(received, Place::Whole, by_frame);
 
-    let decoded = received.iter().filter(|passage| passage.place == Place::Decoded);
+    let decoded = received
+        .iter()
+        .filter(|passage| passage.place == Place::Decoded);
     decoded
         .filter_map(|decoded| {
             let source = source.get(&decoded.packets)?;
             let made = paid.get(&source.frame)?;
-            let mut at = BTreeMap::from([(Place::Paid, made.at_ns), (Place::Decoded, decoded.at_ns)]);
+            let mut at =
+                BTreeMap::from([(Place::Paid, made.at_ns), (Place::Decoded, decoded.at_ns)]);
             let mut add = |place, passage: Option<&Passage>| {
                 if let Some(passage) = passage {
                     at.insert(place, passage.at_ns);
@@ -85,11 +93,16 @@ fn ways(sent: &[Passage], received: &[Passage]) -> Vec<Way> {
             add(Place::Encoded, encoded.get(&source.frame));
             add(Place::Out, out.get(&made.packets));
             // A browser tells when the last packet came, by what it read in the picture.
-            let came = incoming.get(&made.packets).or_else(|| browser.get(&decoded.packets));
+            let came = incoming
+                .get(&made.packets)
+                .or_else(|| browser.get(&decoded.packets));
             add(Place::In, came);
             add(Place::Ordered, ordered.get(&decoded.frame));
             add(Place::Whole, whole.get(&decoded.frame));
-            Some(Way { begun: source.at_ns, at })
+            Some(Way {
+                begun: source.at_ns,
+                at,
+            })
         })
         .collect()
 }
@@ -121,7 +134,10 @@ mod tests {
             passage(Place::Decoded, 70, 100, 17),
         ];
         let found = between(&sent, &received);
-        let middles: Vec<_> = found.iter().map(|(place, [middle, _])| (*place, *middle)).collect();
+        let middles: Vec<_> = found
+            .iter()
+            .map(|(place, [middle, _])| (*place, *middle))
+            .collect();
         assert_eq!(
             middles,
             [

@@ -1,6 +1,9 @@
 //! webrtcsink, driven by its signaller's signals: no signalling server, and no subclass.
 
-use std::sync::{Arc, mpsc::sync_channel};
+use std::{
+    sync::{Arc, mpsc::sync_channel},
+    time::Duration,
+};
 
 use gstreamer as gst;
 use gstreamer::{glib, prelude::*};
@@ -76,28 +79,26 @@ impl Webrtcsink {
 
         let pipeline = gst::Pipeline::new();
         let source = film.element("camera");
-        let build = || -> Result<(), Box<dyn std::error::Error>> {
+        let build = || -> Result<Option<gst::Bin>, Box<dyn std::error::Error>> {
             pipeline.add_many([source.upcast_ref::<gst::Element>(), &sink])?;
             let microphone = gst::parse::bin_from_description(SOUND, true)?;
             pipeline.add(&microphone)?;
             if mode == Mode::WebrtcsinkEncoded {
                 let video = encoders::video(codec, kbps, true)?;
-                let filter = gst::ElementFactory::make("capsfilter")
-                    .property("caps", encoded(codec))
-                    .build()?;
                 let sound = encoders::sound()?;
-                pipeline.add_many([video.upcast_ref(), &filter, sound.upcast_ref()])?;
-                gst::Element::link_many([source.upcast_ref(), video.upcast_ref(), &filter])?;
-                filter.link_pads(None, &sink, Some("video_%u"))?;
+                pipeline.add_many([video.upcast_ref::<gst::Element>(), sound.upcast_ref()])?;
+                source.link(&video)?;
+                keep_to_the_first_caps(&video);
+                video.link_pads(None, &sink, Some("video_%u"))?;
                 microphone.link(&sound)?;
                 sound.link_pads(None, &sink, Some("audio_%u"))?;
-            } else {
-                source.link_pads(None, &sink, Some("video_%u"))?;
-                microphone.link_pads(None, &sink, Some("audio_%u"))?;
+                return Ok(Some(video));
             }
-            Ok(())
+            source.link_pads(None, &sink, Some("video_%u"))?;
+            microphone.link_pads(None, &sink, Some("audio_%u"))?;
+            Ok(None)
         };
-        build().map_err(|error| error.to_string())?;
+        let encoder = build().map_err(|error| error.to_string())?;
         watch(&pipeline);
         pipeline
             .set_state(gst::State::Playing)
@@ -107,20 +108,62 @@ impl Webrtcsink {
             weak.upgrade()?.current_running_time()
         })
         .map_err(|error| error.to_string())?;
-        is_started
-            .recv_timeout(std::time::Duration::from_secs(30))
-            .map_err(|_| "webrtcsink does not start its signaller within 30 s")?;
-        Ok(Self {
+        let this = Self {
             pipeline,
             signaller,
             playing: Some(playing),
-        })
+        };
+        for _ in 0..60 {
+            if is_started.recv_timeout(Duration::from_millis(500)).is_ok() {
+                return Ok(this);
+            }
+            // It tries its payloaders on what comes, but is not always there for the first frame
+            // and does not ask for another keyframe.
+            if let Some(encoder) = &encoder {
+                let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder()
+                    .all_headers(true)
+                    .build();
+                let _ = encoder.static_pad("src").map(|pad| pad.send_event(event));
+            }
+        }
+        Err("webrtcsink does not start its signaller within 30 s".to_owned())
     }
 }
 
-/// What it is given where it is not to encode.
-fn encoded(codec: Codec) -> gst::Caps {
-    gst::Caps::new_empty_simple(codec.encoded())
+impl Drop for Webrtcsink {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// h264parse of 1.22 says what it knows from the encoder first, and once it has read a parameter set
+/// says it again with these. To webrtcsink that is another stream ("Renegotiation is not
+/// supported"), and everything before it ends as not negotiated.
+fn keep_to_the_first_caps(encoder: &gst::Bin) {
+    const LATE: [&str; 4] = [
+        "coded-picture-structure",
+        "chroma-format",
+        "bit-depth-luma",
+        "bit-depth-chroma",
+    ];
+    let Some(pad) = encoder.static_pad("src") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &info.data
+            && let gst::EventView::Caps(caps) = event.view()
+        {
+            let mut caps = caps.caps_owned();
+            if let Some(structure) = caps.make_mut().structure_mut(0) {
+                structure.remove_fields(LATE);
+            }
+            let event = gst::event::Caps::builder(&caps)
+                .seqnum(event.seqnum())
+                .build();
+            info.data = Some(gst::PadProbeData::Event(event));
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn configure(sink: &gst::Element, mode: Mode, codec: Codec, kbps: u32) {
@@ -134,7 +177,11 @@ fn configure(sink: &gst::Element, mode: Mode, codec: Codec, kbps: u32) {
     // The same packets for all: roomd repairs by retransmission alone.
     sink.set_property("do-fec", false);
     sink.set_property("do-retransmission", true);
-    let control = if mode == Mode::WebrtcsinkRawGcc { "gcc" } else { "disabled" };
+    let control = if mode == Mode::WebrtcsinkRawGcc {
+        "gcc"
+    } else {
+        "disabled"
+    };
     sink.set_property_from_str("congestion-control", control);
 }
 

@@ -142,6 +142,8 @@ pub struct Bottleneck {
     pub put: f64,
     /// Until when.
     pub lifted: f64,
+    /// How much of all its cores the machine used, in %.
+    pub machine: f64,
     /// Two a second.
     pub samples: Vec<Sample>,
 }
@@ -162,7 +164,7 @@ pub struct PeerSample {
     pub fps: f64,
     /// Their kbit/s.
     pub kbps: f64,
-    /// Rows of the picture.
+    /// Rows of the picture, where it is decoded.
     pub height: Option<u32>,
     /// Age of the newest pictures in ms, where they are decoded.
     pub age: Option<f64>,

@@ -436,42 +436,15 @@ fn take(
 
 fn count(whole: &gst::Pad, known: &Known) {
     let counted = known.clone();
-    let both = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    whole.add_probe(both, move |_, info| {
-        match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => {
-                let mut known = lock(&counted);
-                known.frames += 1;
-                known.bytes += buffer.size() as u64;
-                known.first_frame_ns.get_or_insert_with(stamp::now_ns);
-                if let Some(size) = size_in_vp8(buffer) {
-                    known.size = Some(size);
-                }
-            }
-            Some(gst::PadProbeData::Event(event)) => {
-                if let gst::EventView::Caps(caps) = event.view()
-                    && let Some(structure) = caps.caps().structure(0)
-                    && let (Ok(width), Ok(height)) = (
-                        structure.get::<i32>("width"),
-                        structure.get::<i32>("height"),
-                    )
-                {
-                    lock(&counted).size = u32::try_from(width).ok().zip(u32::try_from(height).ok());
-                }
-            }
-            _ => {}
+    whole.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
+            let mut known = lock(&counted);
+            known.frames += 1;
+            known.bytes += buffer.size() as u64;
+            known.first_frame_ns.get_or_insert_with(stamp::now_ns);
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// A VP8 keyframe says its size (RFC 6386, 9.1).
-fn size_in_vp8(buffer: &gst::BufferRef) -> Option<(u32, u32)> {
-    let mut head = [0; 10];
-    buffer.copy_to_slice(0, &mut head).ok()?;
-    let is_key = head[0] & 1 == 0 && head[3..6] == [0x9d, 0x01, 0x2a];
-    let side = |low: u8, high: u8| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
-    is_key.then(|| (side(head[6], head[7]), side(head[8], head[9])))
 }
 
 fn read(end: &AppSink, known: &Known) {
@@ -480,17 +453,22 @@ fn read(end: &AppSink, known: &Known) {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let at_ns = stamp::now_ns();
         let now = stamp::stamp();
-        let number = sample
+        let info = sample
             .caps()
+            .and_then(|caps| VideoInfo::from_caps(caps).ok());
+        let number = info
+            .as_ref()
             .zip(sample.buffer())
-            .and_then(|(caps, buffer)| {
-                let info = VideoInfo::from_caps(caps).ok()?;
-                let frame = VideoFrameRef::from_buffer_ref_readable(buffer, &info).ok()?;
+            .and_then(|(info, buffer)| {
+                let frame = VideoFrameRef::from_buffer_ref_readable(buffer, info).ok()?;
                 let stride = usize::try_from(frame.plane_stride()[0]).ok()?;
                 stamp::read(frame.plane_data(0).ok()?, stride, info.width() as usize)
             });
         let mut known = lock(&counted);
         known.first_decoded_ns.get_or_insert(at_ns);
+        if let Some(info) = info {
+            known.size = Some((info.width(), info.height()));
+        }
         if let Some(number) = number {
             known.ages.push(now.wrapping_sub(number));
             let pts = sample.buffer().and_then(gst::BufferRef::pts);

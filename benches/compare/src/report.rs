@@ -165,13 +165,21 @@ fn row(cells: impl IntoIterator<Item = String>) -> String {
     )
 }
 
-fn table(text: &mut String, head: &[String], rows: impl IntoIterator<Item = Vec<String>>) {
+fn table(text: &mut String, head: &[String], rows: Vec<Vec<String>>) {
     text.push_str(&row(head.iter().cloned()));
     text.push_str(&row(head.iter().map(|_| "---".to_owned())));
     for cells in rows {
         text.push_str(&row(cells));
     }
     text.push('\n');
+}
+
+/// A table under words that say what it is; nothing where it would be empty.
+fn table_of(text: &mut String, words: &str, head: &[String], rows: Vec<Vec<String>>) {
+    if !rows.is_empty() {
+        let _ = writeln!(text, "{words}\n");
+        table(text, head, rows);
+    }
 }
 
 fn cost(record: &Record<Cost>) -> String {
@@ -207,8 +215,12 @@ fn cost(record: &Record<Cost>) -> String {
                 let any = cells.iter().any(|cell| !cell.is_empty());
                 any.then(|| [vec![mode.title().to_owned()], cells].concat())
             });
-            let _ = writeln!(text, "{}, {words}:\n", codec.title());
-            table(&mut text, &head, rows.collect::<Vec<_>>());
+            table_of(
+                &mut text,
+                &format!("{}, {words}:", codec.title()),
+                &head,
+                rows.collect(),
+            );
         }
     }
     let _ = writeln!(
@@ -269,8 +281,12 @@ fn memory(record: &Record<Cost>) -> String {
                 each(descriptors, 1),
             ])
         });
-        let _ = writeln!(text, "{}, 720p30:\n", codec.title());
-        table(&mut text, &head, rows.collect::<Vec<_>>());
+        table_of(
+            &mut text,
+            &format!("{}, 720p30:", codec.title()),
+            &head,
+            rows.collect(),
+        );
     }
     text.push_str(
         "Memory is what is the process's own, without the pages of programs and libraries; the clip is in it, some 65 MB in every mode. \
@@ -538,6 +554,10 @@ struct Became {
     heights: Vec<u32>,
 }
 
+/// With fewer frames a second, or older ones in ms, a call is none.
+const USABLE_FPS: f64 = 10.0;
+const USABLE_AGE: f64 = 500.0;
+
 fn became(it: &Bottleneck, peer: usize) -> Became {
     let fps = |from: f64, to: f64| -> Vec<(f64, f64)> {
         it.samples
@@ -557,6 +577,15 @@ fn became(it: &Bottleneck, peer: usize) -> Became {
         .collect();
     let half = &smooth[smooth.len() / 2..];
     let steady = 0.8 * figures::median(&half.iter().map(|(_, fps)| *fps).collect::<Vec<_>>());
+    // Nothing is settled that comes steadily, and is no picture of anything any more.
+    let middle = f64::midpoint(it.put, it.lifted);
+    let ages: Vec<f64> = it
+        .samples
+        .iter()
+        .filter(|sample| sample.at > middle && sample.at <= it.lifted)
+        .filter_map(|sample| sample.peers.get(&peer)?.age)
+        .collect();
+    let is_usable = 0.8 * USABLE_FPS <= steady && figures::median(&ages) <= USABLE_AGE;
     let last_bad = smooth
         .iter()
         .rfind(|(_, fps)| *fps < steady)
@@ -564,7 +593,6 @@ fn became(it: &Bottleneck, peer: usize) -> Became {
     let mut heights: Vec<u32> = it
         .samples
         .iter()
-        .filter(|sample| sample.at > it.put)
         .filter_map(|sample| sample.peers.get(&peer)?.height)
         .collect();
     heights.dedup();
@@ -573,7 +601,7 @@ fn became(it: &Bottleneck, peer: usize) -> Became {
         before: mean(&fps(0.0, it.put)),
         during: mean(&during),
         after: mean(&fps(it.lifted, f64::INFINITY)),
-        settled: (steady > 0.0).then(|| last_bad.map_or(0.0, |at| at - it.put)),
+        settled: is_usable.then(|| last_bad.map_or(0.0, |at| at - it.put)),
         worst: from_on
             .windows(2)
             .map(|two| f64::midpoint(two[0].1, two[1].1))
@@ -607,7 +635,11 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
             let became = became(it, peer);
             let is_victim = peer == it.victim;
             rows.push(vec![
-                it.mode.title().to_owned(),
+                format!(
+                    "{}{}",
+                    it.mode.title(),
+                    if it.machine > SATURATED { " †" } else { "" }
+                ),
                 it.codec.title().to_owned(),
                 format!("{peer}{}", if is_victim { ", the one" } else { "" }),
                 format!("{:.1}", became.before),
@@ -639,12 +671,14 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
         "after",
         "worst second since",
         "settled after, s",
-        "rows of the picture since",
+        "rows of the picture",
     ]
     .map(str::to_owned);
     table(&mut text, &head, rows);
-    text.push_str(
-        "Settled is the last time that fewer than 80 % of the frames came that come in the second half of the bottleneck.\n",
+    let _ = writeln!(
+        text,
+        "Settled is the last time that fewer than 80 % of the frames came that come in the second half of the bottleneck; \
+         never, if those are fewer than {USABLE_FPS} a second or older than {USABLE_AGE} ms. † The machine was saturated: not compared."
     );
     text
 }
@@ -690,6 +724,9 @@ fn bottleneck_plot(it: &Bottleneck) -> String {
         panel("Frames a second", &|peer| Some(peer.fps)),
         panel("Picture, kbit/s received", &|peer| Some(peer.kbps)),
         panel("Rows of the picture", &|peer| peer.height.map(f64::from)),
+        panel("Age of the picture when it is decoded, ms", &|peer| {
+            peer.age
+        }),
     ];
     let title = format!(
         "{}, {}, with a bottleneck at one of its peers",
@@ -714,15 +751,19 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
     let saturated = "the machine was saturated, or it was not measured";
     for codec in CODECS {
         let name = codec.title();
-        if let Some((each, most)) = slope(costs, Mode::Roomd, codec, Cost::scaled_rest) {
-            let with =
-                slope(costs, Mode::Roomd, codec, Cost::scaled).map_or(f64::NAN, |(each, _)| each);
-            add(
-                format!("{name}: a further peer costs under 0.8 % of a core"),
-                format!("{each:.2} without encoding, {with:.2} with it (1 to {most})"),
-                Some(each < 0.8),
-                format!("{:.2}", each - 0.8),
-            );
+        let aim = format!("{name}: a further peer costs under 0.8 % of a core");
+        match slope(costs, Mode::Roomd, codec, Cost::scaled_rest) {
+            Some((each, most)) => {
+                let with = slope(costs, Mode::Roomd, codec, Cost::scaled)
+                    .map_or(f64::NAN, |(each, _)| each);
+                add(
+                    aim,
+                    format!("{each:.2} without encoding, {with:.2} with it (1 to {most})"),
+                    Some(each < 0.8),
+                    format!("{:.2}", each - 0.8),
+                );
+            }
+            None => add(aim, saturated.to_owned(), None, String::new()),
         }
         let against = [
             (8, BIG, if codec == Codec::H264 { 5.0 } else { 4.0 }),
@@ -770,45 +811,55 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
             ("threads", 9.0, |cost| cost.threads as f64),
         ];
         for (what, wanted, of) in each {
-            if let Some((each, _)) = slope(costs, Mode::Roomd, codec, of) {
-                add(
-                    format!("{name}: under {wanted} {what} for a further send-only peer"),
+            let aim = format!("{name}: under {wanted} {what} for a further send-only peer");
+            match slope(costs, Mode::Roomd, codec, of) {
+                Some((each, _)) => add(
+                    aim,
                     format!("{each:.1}"),
                     Some(each < wanted),
                     format!("{:.1}", each - wanted),
-                );
+                ),
+                None => add(aim, saturated.to_owned(), None, String::new()),
             }
         }
         for (to, who) in [(To::Webrtcbin, "webrtcbin"), (To::Chromium, "Chromium")] {
             let of = |mode| {
                 let found = ages(latencies, mode, codec, to);
-                (!found.is_empty()).then(|| age(&found))
+                let is_good = !found.is_empty() && found.iter().all(|it| it.machine <= SATURATED);
+                is_good.then(|| age(&found))
             };
-            if let Some((ours, theirs)) = of(Mode::Roomd).zip(of(Mode::WebrtcsinkRaw)) {
-                add(
-                    format!(
-                        "{name}: latency to {who} no worse than that of webrtcsink with raw input"
-                    ),
+            let aim =
+                format!("{name}: latency to {who} no worse than that of webrtcsink with raw input");
+            match of(Mode::Roomd).zip(of(Mode::WebrtcsinkRaw)) {
+                Some((ours, theirs)) => add(
+                    aim,
                     format!("{ours:.1} against {theirs:.1} ms"),
                     Some(ours <= theirs),
                     format!("{:.1} ms", ours - theirs),
-                );
+                ),
+                None => add(aim, saturated.to_owned(), None, String::new()),
             }
         }
         if let Some(it) = bottlenecks
             .iter()
             .find(|it| it.mode == Mode::Roomd && it.codec == codec)
         {
+            let is_good = it.machine <= SATURATED;
             let victim = became(it, it.victim);
             let aim = format!("{name}: a slow peer is settled within 4 s");
             match victim.settled {
                 Some(settled) => add(
                     aim,
                     format!("{settled:.1} s"),
-                    Some(settled <= 4.0),
+                    is_good.then_some(settled <= 4.0),
                     format!("{:.1} s", settled - 4.0),
                 ),
-                None => add(aim, "never".to_owned(), Some(false), "all of it".to_owned()),
+                None => add(
+                    aim,
+                    "never".to_owned(),
+                    is_good.then_some(false),
+                    "all of it".to_owned(),
+                ),
             }
             let others: BTreeMap<usize, Became> = it
                 .samples
@@ -822,7 +873,7 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
                 .values()
                 .map(|it| it.during / it.before.max(1e-9))
                 .fold(f64::INFINITY, f64::min);
-            let same = others.values().all(|it| it.heights.len() <= 1);
+            let same = others.values().all(|it| it.heights.len() == 1);
             add(
                 format!("{name}: the others' frames and tiers are unchanged then"),
                 format!(
@@ -830,7 +881,7 @@ fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> St
                     worst * 100.0,
                     if same { "the same" } else { "other" }
                 ),
-                Some(worst >= 0.97 && same),
+                is_good.then_some(worst >= 0.97 && same),
                 format!("{:.1} %", (1.0 - worst) * 100.0),
             );
         }

@@ -1,6 +1,7 @@
 //! Measures everything: one after the other, the modes in turn, and again in each round.
 
 use std::{
+    cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
@@ -104,7 +105,11 @@ pub fn run(options: &Options) -> Result<(), String> {
     gstreamer::init().map_err(|error| error.to_string())?;
     let out = folder(options.out.as_ref());
     let begun = Instant::now();
-    let bench = Bench { options, out: &out };
+    let bench = Bench {
+        options,
+        out: &out,
+        failed: cell::Cell::new(0),
+    };
     for part in &options.only {
         match part {
             Part::Cost => bench.cost()?,
@@ -115,15 +120,20 @@ pub fn run(options: &Options) -> Result<(), String> {
         }
     }
     eprintln!("compare: all done in {} s", begun.elapsed().as_secs());
-    if options.no_docs {
-        return Ok(());
+    if !options.no_docs {
+        report::write(&out)?;
     }
-    report::write(&out)
+    match bench.failed.get() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} measurements failed, see above")),
+    }
 }
 
 struct Bench<'a> {
     options: &'a Options,
     out: &'a Path,
+    /// Measurements that failed twice.
+    failed: cell::Cell<usize>,
 }
 
 /// One call to be measured.
@@ -156,8 +166,7 @@ impl Bench<'_> {
         modes
     }
 
-    fn cells(&self, codec: Codec) -> Vec<(&'static str, u32, usize)> {
-        let _ = codec;
+    fn cells(&self) -> Vec<(&'static str, u32, usize)> {
         let big = self
             .options
             .peers
@@ -175,7 +184,7 @@ impl Bench<'_> {
         let mut all = Vec::new();
         for round in 0..self.options.rounds {
             for codec in self.options.codecs.iter().copied() {
-                for (shape, kbps, peers) in self.cells(codec) {
+                for (shape, kbps, peers) in self.cells() {
                     for mode in self.modes(round) {
                         let cell = Cell {
                             mode,
@@ -224,13 +233,13 @@ impl Bench<'_> {
 
     /// What fails once is tried once more, and said.
     fn again<T>(&self, what: &str, measure: impl Fn() -> Result<T, String>) -> Option<T> {
-        let _ = self;
         for attempt in 1..=2 {
             match measure() {
                 Ok(value) => return Some(value),
                 Err(error) => eprintln!("compare: {what}, attempt {attempt}: {error}"),
             }
         }
+        self.failed.set(self.failed.get() + 1);
         None
     }
 
@@ -467,7 +476,8 @@ impl Bench<'_> {
             two_way: false,
         };
         let net = Net::new(PEERS)?;
-        let receiver = receivers(codec, "", false)?;
+        // Pictures are decoded and read: that says how large and how old they are.
+        let receiver = receivers(codec, "all", false)?;
         let ends = (0..PEERS)
             .map(|peer| net.inside(peer + 1, &receiver))
             .collect();
@@ -481,6 +491,7 @@ impl Bench<'_> {
         // Long enough that every control has found its rate: as long as three measurements.
         let phase = Duration::from_secs((3 * self.options.seconds).max(5));
         let begun = Instant::now();
+        let machine = proc::machine()?;
         let mut samples = Vec::new();
         let mut before = call.ask()?;
         let mut times = [0.0; 2];
@@ -506,6 +517,7 @@ impl Bench<'_> {
             kbps: KBPS,
             put,
             lifted,
+            machine: share(machine, proc::machine()?),
             samples,
         };
         for peer in 0..PEERS {

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -66,16 +66,23 @@ impl Shape {
 /// The clip, drawn.
 pub struct Film {
     shape: Shape,
-    frames: Vec<Vec<u8>>,
+    /// Each frame has its buffer, which is written to again when its turn comes: nothing is copied,
+    /// so that what is compared is not hidden behind what all have in common.
+    ring: Arc<Mutex<Vec<gst::Buffer>>>,
 }
 
 impl Film {
     /// Draws it.
     #[must_use]
     pub fn new(shape: Shape) -> Self {
+        let frames = clip::draw(shape.width as usize, shape.height as usize);
+        let ring = frames
+            .into_iter()
+            .map(gst::Buffer::from_mut_slice)
+            .collect();
         Self {
             shape,
-            frames: clip::draw(shape.width as usize, shape.height as usize),
+            ring: Arc::new(Mutex::new(ring)),
         }
     }
 
@@ -123,16 +130,12 @@ impl Playing {
         let stopped = stop.clone();
         let width = film.shape.width as usize;
         let period = Duration::from_secs(1) / film.shape.rate;
-        // Each frame has its buffer, which is written to again two seconds later: nothing is
-        // copied, so that what is compared is not hidden behind what all have in common.
-        let mut ring: Vec<gst::Buffer> = film
-            .frames
-            .iter()
-            .map(|frame| gst::Buffer::from_mut_slice(frame.clone()))
-            .collect();
+        let ring = film.ring.clone();
         let thread = std::thread::Builder::new()
             .name("source".to_owned())
             .spawn(move || {
+                // One plays at a time.
+                let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut next = std::time::Instant::now();
                 let mut index = 0;
                 while !stopped.load(Relaxed) {

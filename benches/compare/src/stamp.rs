@@ -28,12 +28,6 @@ pub fn thread_ns() -> u64 {
     read_clock(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// How far the wall clock is ahead of the monotonic one: browsers know only that.
-#[must_use]
-pub fn wall_ahead_ns() -> u64 {
-    read_clock(ClockId::CLOCK_REALTIME).saturating_sub(now_ns())
-}
-
 fn read_clock(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |time| {
         u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000
@@ -49,12 +43,6 @@ fn read_clock(clock: ClockId) -> u64 {
 )]
 pub fn stamp() -> u32 {
     (now_ns() / UNIT_NS) as u32
-}
-
-/// How much later than a number it is now.
-#[must_use]
-pub fn age(of: u32) -> u32 {
-    stamp().wrapping_sub(of)
 }
 
 /// Writes a number into a plane of brightness.

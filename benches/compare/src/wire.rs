@@ -116,7 +116,7 @@ pub struct Peer {
     pub bytes: u64,
     /// Packets of sound that came.
     pub sounds: u64,
-    /// The size of the newest picture, where it is known.
+    /// The size of the newest picture, where it is decoded.
     pub size: Option<(u32, u32)>,
     /// Ages of decoded pictures since the last question, in units of [`crate::stamp::UNIT_NS`].
     pub ages: Vec<u32>,

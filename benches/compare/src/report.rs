@@ -3,7 +3,7 @@
 //! A section of the document stands between `<!-- bench:begin NAME -->` and
 //! `<!-- bench:end NAME -->` and is written anew as a whole; what was not measured stays as it is.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use crate::{
     encoders::Codec,
@@ -96,6 +96,9 @@ fn header<T>(record: &Record<T>) -> String {
 }
 
 // Cost
+
+/// One figure of a measurement.
+type Figure = fn(&Cost) -> f64;
 
 /// All rounds of one measurement.
 struct Group<'a>(Vec<&'a Cost>);
@@ -195,7 +198,7 @@ fn cost(record: &Record<Cost>) -> String {
         for (words, of) in [
             (
                 "of one core, in %, had all peers got all frames",
-                Cost::scaled as fn(&Cost) -> f64,
+                Cost::scaled as Figure,
             ),
             ("of that what is no encoding", Cost::scaled_rest),
             (
@@ -265,12 +268,12 @@ fn memory(record: &Record<Cost>) -> String {
     for codec in CODECS {
         let rows = MODES.into_iter().filter_map(|mode| {
             let one = group(&record.all, mode, codec, BIG, 1)?;
-            let each = |of: fn(&Cost) -> f64, places: usize| {
+            let each = |of: Figure, places: usize| {
                 slope(&record.all, mode, codec, of)
                     .map_or_else(String::new, |(each, _)| format!("{each:.places$}"))
             };
-            let (threads, descriptors): (fn(&Cost) -> f64, fn(&Cost) -> f64) =
-                (|cost| cost.threads as f64, |cost| cost.descriptors as f64);
+            let threads: Figure = |cost| cost.threads as f64;
+            let descriptors: Figure = |cost| cost.descriptors as f64;
             Some(vec![
                 mode.title().to_owned(),
                 format!("{:.0}", one.median(|cost| cost.own)),
@@ -305,7 +308,7 @@ fn two_way(record: &Record<Cost>) -> String {
         .chain(peers.iter().map(|peers| title(BIG, *peers)))
         .collect();
     for (words, of) in [
-        ("CPU, % of one core", (|cost| cost.cpu) as fn(&Cost) -> f64),
+        ("CPU, % of one core", (|cost| cost.cpu) as Figure),
         ("memory, MB", |cost| cost.own),
         ("threads", |cost| cost.threads as f64),
         ("descriptors", |cost| cost.descriptors as f64),
@@ -554,6 +557,11 @@ struct Became {
     heights: Vec<u32>,
 }
 
+fn peers(it: &Bottleneck) -> Vec<usize> {
+    let last = it.samples.last();
+    last.map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect())
+}
+
 /// With fewer frames a second, or older ones in ms, a call is none.
 const USABLE_FPS: f64 = 10.0;
 const USABLE_AGE: f64 = 500.0;
@@ -627,10 +635,7 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
     }
     let mut rows = Vec::new();
     for it in &record.all {
-        let peers: Vec<usize> = it
-            .samples
-            .last()
-            .map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect());
+        let peers = peers(it);
         for peer in peers {
             let became = became(it, peer);
             let is_victim = peer == it.victim;
@@ -684,10 +689,7 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
 }
 
 fn bottleneck_plot(it: &Bottleneck) -> String {
-    let peers: Vec<usize> = it
-        .samples
-        .last()
-        .map_or_else(Vec::new, |sample| sample.peers.keys().copied().collect());
+    let peers = peers(it);
     let stretch = Some((
         it.put,
         it.lifted,
@@ -738,156 +740,146 @@ fn bottleneck_plot(it: &Bottleneck) -> String {
 
 // Aims
 
-fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> String {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut add = |aim: String, found: String, is_met: Option<bool>, by: String| {
-        let verdict = match is_met {
-            Some(true) => "met".to_owned(),
-            Some(false) => format!("missed by {by}"),
-            None => "not compared".to_owned(),
+/// One row for each aim.
+struct Aims(Vec<Vec<String>>);
+
+impl Aims {
+    /// `found` is none where nothing can be compared; else what was found, and by how much the aim
+    /// was missed, if it was.
+    fn add(&mut self, aim: String, found: Option<(String, Option<String>)>) {
+        let (found, verdict) = match found {
+            None => (
+                "the machine was saturated, or it was not measured".to_owned(),
+                "not compared".to_owned(),
+            ),
+            Some((found, None)) => (found, "met".to_owned()),
+            Some((found, Some(by))) => (found, format!("missed by {by}")),
         };
-        rows.push(vec![aim, found, verdict]);
-    };
-    let saturated = "the machine was saturated, or it was not measured";
-    for codec in CODECS {
+        self.0.push(vec![aim, found, verdict]);
+    }
+
+    fn cost(&mut self, costs: &[Cost], codec: Codec) {
         let name = codec.title();
-        let aim = format!("{name}: a further peer costs under 0.8 % of a core");
-        match slope(costs, Mode::Roomd, codec, Cost::scaled_rest) {
-            Some((each, most)) => {
-                let with = slope(costs, Mode::Roomd, codec, Cost::scaled)
-                    .map_or(f64::NAN, |(each, _)| each);
-                add(
-                    aim,
-                    format!("{each:.2} without encoding, {with:.2} with it (1 to {most})"),
-                    Some(each < 0.8),
-                    format!("{:.2}", each - 0.8),
-                );
-            }
-            None => add(aim, saturated.to_owned(), None, String::new()),
-        }
-        let against = [
-            (8, BIG, if codec == Codec::H264 { 5.0 } else { 4.0 }),
-            (16, "640x360@15", 8.0),
-        ];
-        for (peers, shape, wanted) in against {
-            let pair = |mode| {
-                group(costs, mode, codec, shape, peers).filter(|group| !group.is_saturated())
+        let rest = slope(costs, Mode::Roomd, codec, Cost::scaled_rest);
+        let all = slope(costs, Mode::Roomd, codec, Cost::scaled);
+        self.add(
+            format!("{name}: a further peer costs under 0.8 % of a core"),
+            rest.zip(all).map(|((rest, most), (all, _))| {
+                let found = format!("{rest:.2} without encoding, {all:.2} with it (1 to {most})");
+                (found, missed(rest - 0.8, 2, ""))
+            }),
+        );
+        let times = if codec == Codec::H264 { 5.0 } else { 4.0 };
+        for (peers, shape, wanted) in [(8, BIG, times), (16, "640x360@15", 8.0)] {
+            let each = |mode| {
+                let group = group(costs, mode, codec, shape, peers)?;
+                (!group.is_saturated()).then(|| group.median(Cost::per_frame))
             };
-            let ours = pair(Mode::Roomd);
-            let aim = format!(
-                "{name}: {} peers, at least {wanted} times less CPU per delivered frame than webrtcsink with raw input",
-                peers
+            let ratio = |mode| Some(each(mode)? / each(Mode::Roomd)?);
+            self.add(
+                format!("{name}: {peers} peers, at least {wanted} times less CPU per delivered frame than webrtcsink with raw input"),
+                ratio(Mode::WebrtcsinkRaw)
+                    .map(|ratio| (format!("{ratio:.1} times"), missed(wanted - ratio, 1, ""))),
             );
-            match ours.as_ref().zip(pair(Mode::WebrtcsinkRaw)) {
-                Some((ours, theirs)) => {
-                    let ratio = theirs.median(Cost::per_frame) / ours.median(Cost::per_frame);
-                    add(
-                        aim,
-                        format!("{ratio:.1} times"),
-                        Some(ratio >= wanted),
-                        format!("{:.1}", wanted - ratio),
-                    );
-                }
-                None => add(aim, saturated.to_owned(), None, String::new()),
-            }
-            let aim = format!(
-                "{name}: {peers} peers, no more CPU per delivered frame than webrtcsink with encoded input"
+            self.add(
+                format!("{name}: {peers} peers, no more CPU per delivered frame than webrtcsink with encoded input"),
+                ratio(Mode::WebrtcsinkEncoded).map(|ratio| {
+                    let of_it = 100.0 / ratio;
+                    (format!("{of_it:.0} % of it"), missed(of_it - 100.0, 0, " %"))
+                }),
             );
-            match ours.zip(pair(Mode::WebrtcsinkEncoded)) {
-                Some((ours, theirs)) => {
-                    let ratio = ours.median(Cost::per_frame) / theirs.median(Cost::per_frame);
-                    add(
-                        aim,
-                        format!("{ratio:.2} of it"),
-                        Some(ratio <= 1.0),
-                        format!("{:.2}", ratio - 1.0),
-                    );
-                }
-                None => add(aim, saturated.to_owned(), None, String::new()),
-            }
         }
-        let each: [(&str, f64, fn(&Cost) -> f64); 2] = [
+        let own: [(&str, f64, Figure); 2] = [
             ("MB", 2.0, |cost| cost.own),
             ("threads", 9.0, |cost| cost.threads as f64),
         ];
-        for (what, wanted, of) in each {
-            let aim = format!("{name}: under {wanted} {what} for a further send-only peer");
-            match slope(costs, Mode::Roomd, codec, of) {
-                Some((each, _)) => add(
-                    aim,
-                    format!("{each:.1}"),
-                    Some(each < wanted),
-                    format!("{:.1}", each - wanted),
-                ),
-                None => add(aim, saturated.to_owned(), None, String::new()),
-            }
+        for (what, wanted, of) in own {
+            self.add(
+                format!("{name}: under {wanted} {what} for a further send-only peer"),
+                slope(costs, Mode::Roomd, codec, of)
+                    .map(|(each, _)| (format!("{each:.1}"), missed(each - wanted, 1, ""))),
+            );
         }
+    }
+
+    fn latency(&mut self, latencies: &[Latency], codec: Codec) {
         for (to, who) in [(To::Webrtcbin, "webrtcbin"), (To::Chromium, "Chromium")] {
             let of = |mode| {
                 let found = ages(latencies, mode, codec, to);
                 let is_good = !found.is_empty() && found.iter().all(|it| it.machine <= SATURATED);
                 is_good.then(|| age(&found))
             };
-            let aim =
-                format!("{name}: latency to {who} no worse than that of webrtcsink with raw input");
-            match of(Mode::Roomd).zip(of(Mode::WebrtcsinkRaw)) {
-                Some((ours, theirs)) => add(
-                    aim,
-                    format!("{ours:.1} against {theirs:.1} ms"),
-                    Some(ours <= theirs),
-                    format!("{:.1} ms", ours - theirs),
-                ),
-                None => add(aim, saturated.to_owned(), None, String::new()),
-            }
-        }
-        if let Some(it) = bottlenecks
-            .iter()
-            .find(|it| it.mode == Mode::Roomd && it.codec == codec)
-        {
-            let is_good = it.machine <= SATURATED;
-            let victim = became(it, it.victim);
-            let aim = format!("{name}: a slow peer is settled within 4 s");
-            match victim.settled {
-                Some(settled) => add(
-                    aim,
-                    format!("{settled:.1} s"),
-                    is_good.then_some(settled <= 4.0),
-                    format!("{:.1} s", settled - 4.0),
-                ),
-                None => add(
-                    aim,
-                    "never".to_owned(),
-                    is_good.then_some(false),
-                    "all of it".to_owned(),
-                ),
-            }
-            let others: BTreeMap<usize, Became> = it
-                .samples
-                .last()
-                .into_iter()
-                .flat_map(|sample| sample.peers.keys().copied())
-                .filter(|peer| *peer != it.victim)
-                .map(|peer| (peer, became(it, peer)))
-                .collect();
-            let worst = others
-                .values()
-                .map(|it| it.during / it.before.max(1e-9))
-                .fold(f64::INFINITY, f64::min);
-            let same = others.values().all(|it| it.heights.len() == 1);
-            add(
-                format!("{name}: the others' frames and tiers are unchanged then"),
+            self.add(
                 format!(
-                    "{:.1} % of the frames before, {} picture sizes",
-                    worst * 100.0,
-                    if same { "the same" } else { "other" }
+                    "{}: latency to {who} no worse than that of webrtcsink with raw input",
+                    codec.title()
                 ),
-                is_good.then_some(worst >= 0.97 && same),
-                format!("{:.1} %", (1.0 - worst) * 100.0),
+                of(Mode::Roomd)
+                    .zip(of(Mode::WebrtcsinkRaw))
+                    .map(|(ours, theirs)| {
+                        let found = format!("{ours:.1} against {theirs:.1} ms");
+                        (found, missed(ours - theirs, 1, " ms"))
+                    }),
             );
         }
     }
+
+    fn bottleneck(&mut self, bottlenecks: &[Bottleneck], codec: Codec) {
+        let it = bottlenecks
+            .iter()
+            .find(|it| it.mode == Mode::Roomd && it.codec == codec && it.machine <= SATURATED);
+        let name = codec.title();
+        self.add(
+            format!("{name}: a slow peer is settled within 4 s"),
+            it.map(|it| match became(it, it.victim).settled {
+                Some(settled) => (format!("{settled:.1} s"), missed(settled - 4.0, 1, " s")),
+                None => ("never".to_owned(), Some("all of it".to_owned())),
+            }),
+        );
+        self.add(
+            format!("{name}: the others' frames and tiers are unchanged then"),
+            it.map(|it| {
+                let others: Vec<Became> = peers(it)
+                    .into_iter()
+                    .filter(|peer| *peer != it.victim)
+                    .map(|peer| became(it, peer))
+                    .collect();
+                let least = others
+                    .iter()
+                    .map(|it| it.during / it.before.max(1e-9))
+                    .fold(f64::INFINITY, f64::min);
+                let is_same = others.iter().all(|it| it.heights.len() == 1);
+                let found = format!(
+                    "{:.1} % of the frames before, {} size of picture",
+                    least * 100.0,
+                    if is_same { "the same" } else { "another" }
+                );
+                // Half seconds are counted in whole frames.
+                let by = if is_same {
+                    missed((0.97 - least) * 100.0, 1, " % of the frames")
+                } else {
+                    Some("a tier".to_owned())
+                };
+                (found, by)
+            }),
+        );
+    }
+}
+
+/// By how much, where that is more than nothing.
+fn missed(by: f64, places: usize, unit: &str) -> Option<String> {
+    (by > 0.0 || by.is_nan()).then(|| format!("{by:.places$}{unit}"))
+}
+
+fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> String {
+    let mut aims = Aims(Vec::new());
+    for codec in CODECS {
+        aims.cost(costs, codec);
+        aims.latency(latencies, codec);
+        aims.bottleneck(bottlenecks, codec);
+    }
     let mut text = String::new();
-    table(&mut text, &["aim", "found", ""].map(str::to_owned), rows);
+    table(&mut text, &["aim", "found", ""].map(str::to_owned), aims.0);
     text
 }
 

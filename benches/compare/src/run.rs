@@ -138,7 +138,7 @@ struct Bench<'a> {
 
 /// One call to be measured.
 #[derive(Debug, Clone, Copy)]
-struct Cell {
+struct Case {
     mode: Mode,
     codec: Codec,
     shape: &'static str,
@@ -166,7 +166,7 @@ impl Bench<'_> {
         modes
     }
 
-    fn cells(&self) -> Vec<(&'static str, u32, usize)> {
+    fn cases(&self) -> Vec<(&'static str, u32, usize)> {
         let big = self
             .options
             .peers
@@ -184,9 +184,9 @@ impl Bench<'_> {
         let mut all = Vec::new();
         for round in 0..self.options.rounds {
             for codec in self.options.codecs.iter().copied() {
-                for (shape, kbps, peers) in self.cells() {
+                for (shape, kbps, peers) in self.cases() {
                     for mode in self.modes(round) {
-                        let cell = Cell {
+                        let case = Case {
                             mode,
                             codec,
                             shape,
@@ -194,8 +194,8 @@ impl Bench<'_> {
                             peers,
                             two_way: false,
                         };
-                        all.extend(self.again(&format!("cost {round} {cell:?}"), || {
-                            self.one_cost(cell, round)
+                        all.extend(self.again(&format!("cost {round} {case:?}"), || {
+                            self.one_cost(case, round)
                         }));
                         self.record(all.clone()).write(self.out, "cost")?;
                     }
@@ -211,7 +211,7 @@ impl Bench<'_> {
             for codec in self.options.codecs.iter().copied() {
                 for peers in self.options.peers.iter().copied() {
                     for two_way in [false, true] {
-                        let cell = Cell {
+                        let case = Case {
                             mode: Mode::Roomd,
                             codec,
                             shape: BIG.0,
@@ -220,8 +220,8 @@ impl Bench<'_> {
                             two_way,
                         };
                         // Send-only is measured again beside it: figures of one run alone compare.
-                        all.extend(self.again(&format!("two-way {round} {cell:?}"), || {
-                            self.one_cost(cell, round)
+                        all.extend(self.again(&format!("two-way {round} {case:?}"), || {
+                            self.one_cost(case, round)
                         }));
                         self.record(all.clone()).write(self.out, "two-way")?;
                     }
@@ -243,17 +243,17 @@ impl Bench<'_> {
         None
     }
 
-    fn one_cost(&self, cell: Cell, round: usize) -> Result<Cost, String> {
-        let mut receivers = receivers(cell.codec, "", false)?;
-        if cell.two_way {
+    fn one_cost(&self, case: Case, round: usize) -> Result<Cost, String> {
+        let mut receivers = receivers(case.codec, "", false)?;
+        if case.two_way {
             receivers.args(["--two-way", THEIRS]);
         }
-        let call = Call::start(sender(cell, false)?, vec![receivers])?;
-        for peer in 0..cell.peers {
+        let call = Call::start(sender(case, false)?, vec![receivers])?;
+        for peer in 0..case.peers {
             call.open(peer)?;
         }
         call.until("pictures at all peers", |peers| {
-            peers.len() == cell.peers && peers.values().all(|peer| peer.frames > 10)
+            peers.len() == case.peers && peers.values().all(|peer| peer.frames > 10)
         })?;
         std::thread::sleep(Duration::from_secs(self.options.settle));
         let (before, usage, machine) = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
@@ -261,18 +261,18 @@ impl Bench<'_> {
         let (after, used, later) = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
         call.check()?;
         let cost = weigh(
-            cell,
+            case,
             round,
             (&before, &usage, machine),
             (&after, &used, later),
         );
         eprintln!(
             "compare: {} {} {} to {}{}: {:.1} % of a core, {:.1} of it encoding; {:.1} fps, {:.1} at the least; machine {:.0} %; {:.0} kbit/s; {:.0} MB, {} threads, {} descriptors",
-            cell.mode.name(),
-            cell.codec.name(),
-            cell.shape,
-            cell.peers,
-            if cell.two_way { " and back" } else { "" },
+            case.mode.name(),
+            case.codec.name(),
+            case.shape,
+            case.peers,
+            if case.two_way { " and back" } else { "" },
             cost.cpu,
             cost.encoding,
             cost.fps,
@@ -314,7 +314,7 @@ impl Bench<'_> {
         to: To,
         round: usize,
     ) -> Result<Latency, String> {
-        let cell = Cell {
+        let case = Case {
             mode,
             codec,
             shape: BIG.0,
@@ -330,7 +330,7 @@ impl Bench<'_> {
                 command
             }
         };
-        let call = Call::start(sender(cell, true)?, vec![receiver])?;
+        let call = Call::start(sender(case, true)?, vec![receiver])?;
         call.open(0)?;
         call.until("pictures that are read", |peers| {
             peers
@@ -395,7 +395,7 @@ impl Bench<'_> {
     }
 
     fn one_join(&self, mode: Mode, codec: Codec, round: usize) -> Result<Join, String> {
-        let cell = Cell {
+        let case = Case {
             mode,
             codec,
             shape: BIG.0,
@@ -403,7 +403,7 @@ impl Bench<'_> {
             peers: 1,
             two_way: false,
         };
-        let call = Call::start(sender(cell, false)?, vec![receivers(codec, "all", false)?])?;
+        let call = Call::start(sender(case, false)?, vec![receivers(codec, "all", false)?])?;
         // Keys are made in the background when a process starts.
         std::thread::sleep(Duration::from_secs(self.options.settle));
         let wait = |number: usize| -> Result<f64, String> {
@@ -467,7 +467,7 @@ impl Bench<'_> {
         const PEERS: usize = 4;
         const VICTIM: usize = 1;
         const KBPS: u32 = 600;
-        let cell = Cell {
+        let case = Case {
             mode,
             codec,
             shape: BIG.0,
@@ -481,7 +481,7 @@ impl Bench<'_> {
         let ends = (0..PEERS)
             .map(|peer| net.inside(peer + 1, &receiver))
             .collect();
-        let call = Call::start(net.inside(0, &sender(cell, false)?), ends)?;
+        let call = Call::start(net.inside(0, &sender(case, false)?), ends)?;
         for peer in 0..PEERS {
             call.open(peer)?;
         }
@@ -553,11 +553,11 @@ fn program() -> Result<Command, String> {
     Ok(Command::new(own))
 }
 
-fn sender(cell: Cell, stages: bool) -> Result<Command, String> {
+fn sender(case: Case, stages: bool) -> Result<Command, String> {
     let mut command = program()?;
     command
-        .args(["sender", cell.mode.name(), "--codec", cell.codec.name()])
-        .args(["--shape", cell.shape, "--kbps", &cell.kbps.to_string()])
+        .args(["sender", case.mode.name(), "--codec", case.codec.name()])
+        .args(["--shape", case.shape, "--kbps", &case.kbps.to_string()])
         // As roomd's own unit and `make run` have it; for all alike.
         .env("MALLOC_ARENA_MAX", "1");
     if stages {
@@ -581,7 +581,7 @@ fn share(before: (f64, f64), after: (f64, f64)) -> f64 {
 
 type Look<'a> = (&'a Moment, &'a Usage, (f64, f64));
 
-fn weigh(cell: Cell, round: usize, before: Look, after: Look) -> Cost {
+fn weigh(case: Case, round: usize, before: Look, after: Look) -> Cost {
     let elapsed = |before: u64, after: u64| (after.saturating_sub(before) as f64 / 1e9).max(1e-3);
     let (old, new) = (&before.0.sent, &after.0.sent);
     let sender = elapsed(old.at_ns, new.at_ns);
@@ -627,11 +627,11 @@ fn weigh(cell: Cell, round: usize, before: Look, after: Look) -> Cost {
         .filter(|(_, percent)| *percent >= 0.05)
         .collect();
     Cost {
-        mode: cell.mode,
-        codec: cell.codec,
-        shape: cell.shape.to_owned(),
-        peers: cell.peers,
-        two_way: cell.two_way,
+        mode: case.mode,
+        codec: case.codec,
+        shape: case.shape.to_owned(),
+        peers: case.peers,
+        two_way: case.two_way,
         round,
         seconds: sender,
         cpu: (after.1.cpu - before.1.cpu) / sender * 100.0,

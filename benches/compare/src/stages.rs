@@ -65,7 +65,7 @@ fn ways(sent: &[Passage], received: &[Passage]) -> Vec<Way> {
     let by_packets = |passage: &Passage| passage.packets;
     let source = of(sent, Place::Source, by_packets);
     let paid = of(sent, Place::Paid, by_frame);
-    let [encoder, encoded] =
+    let [goes_in, comes_out] =
         [Place::Encoder, Place::Encoded].map(|place| of(sent, place, by_frame));
     let out = of(sent, Place::Out, by_packets);
     let browser = of(received, Place::In, by_frame);
@@ -89,8 +89,8 @@ fn ways(sent: &[Passage], received: &[Passage]) -> Vec<Way> {
                     at.insert(place, passage.at_ns);
                 }
             };
-            add(Place::Encoder, encoder.get(&source.frame));
-            add(Place::Encoded, encoded.get(&source.frame));
+            add(Place::Encoder, goes_in.get(&source.frame));
+            add(Place::Encoded, comes_out.get(&source.frame));
             add(Place::Out, out.get(&made.packets));
             // A browser tells when the last packet came, by what it read in the picture.
             let came = incoming

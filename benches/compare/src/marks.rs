@@ -29,9 +29,6 @@ pub const ENCODING: &str = "encoding";
 /// Passages that are kept until somebody asks: a minute of one peer.
 const MOST: usize = 50_000;
 
-/// x264enc counts from a thousand hours, in a segment that says so.
-const X264_OFFSET: u64 = 1000 * 3600 * 1_000_000_000;
-
 static STAGES: AtomicBool = AtomicBool::new(false);
 static ENCODING_NS: AtomicU64 = AtomicU64::new(0);
 static ENCODED: AtomicU64 = AtomicU64::new(0);
@@ -79,33 +76,40 @@ fn name_thread() {
     }
 }
 
-fn begin(pts: Option<gst::ClockTime>) {
-    passing(Place::Encoder, pts);
+fn begin(time: Option<gst::ClockTime>) {
+    passing(Place::Encoder, time);
     BEGUN.set(Some(thread_ns()));
 }
 
-fn end(pts: Option<gst::ClockTime>) {
+fn end(time: Option<gst::ClockTime>) {
     ENCODED.fetch_add(1, Relaxed);
     if let Some(begun) = BEGUN.take() {
         ENCODING_NS.fetch_add(thread_ns().saturating_sub(begun), Relaxed);
     }
-    passing(Place::Encoded, pts);
+    passing(Place::Encoded, time);
 }
 
-fn passing(place: Place, pts: Option<gst::ClockTime>) {
-    if let Some(pts) = pts {
+fn passing(place: Place, time: Option<gst::ClockTime>) {
+    if let Some(time) = time {
         pass(Passage {
             place,
-            frame: on_one_clock(pts),
+            frame: time.nseconds(),
             packets: 0,
             at_ns: now_ns(),
         });
     }
 }
 
-fn on_one_clock(pts: gst::ClockTime) -> u64 {
-    let pts = pts.nseconds();
-    pts.checked_sub(X264_OFFSET).unwrap_or(pts)
+/// When a buffer is to be shown, which means the same in every pipeline. Its timestamp alone does
+/// not: x264enc begins at a thousand hours, in a segment that says so.
+fn running(pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let pts = buffer.pts()?;
+    let event = pad.sticky_event::<gst::event::Segment>(0);
+    let time = event.and_then(|event| {
+        let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+        segment.to_running_time(pts)
+    });
+    time.or(Some(pts))
 }
 
 /// Puts the marks around an encoder that somebody else made.
@@ -114,9 +118,9 @@ pub fn around(encoder: &gst::Element) {
         return;
     };
     let both = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    sink.add_probe(both, |_, info| {
+    sink.add_probe(both, |pad, info| {
         match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => begin(buffer.pts()),
+            Some(gst::PadProbeData::Buffer(buffer)) => begin(running(pad, buffer)),
             Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Caps => {
                 name_thread();
             }
@@ -124,9 +128,9 @@ pub fn around(encoder: &gst::Element) {
         }
         gst::PadProbeReturn::Ok
     });
-    source.add_probe(gst::PadProbeType::BUFFER, |_, info| {
+    source.add_probe(gst::PadProbeType::BUFFER, |pad, info| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
-            end(buffer.pts());
+            end(running(pad, buffer));
         }
         gst::PadProbeReturn::Ok
     });
@@ -243,10 +247,12 @@ mod mark {
             &self,
             buffer: &gst::Buffer,
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let pad = self.obj().static_pad("sink");
+            let time = pad.and_then(|pad| super::running(&pad, buffer));
             if self.last.load(Relaxed) {
-                super::end(buffer.pts());
+                super::end(time);
             } else {
-                super::begin(buffer.pts());
+                super::begin(time);
             }
             Ok(gst::FlowSuccess::Ok)
         }
@@ -289,13 +295,14 @@ mod tracer {
     impl TracerImpl for Inner {
         fn pad_push_pre(&self, _: u64, pad: &gst::Pad, buffer: &gst::Buffer) {
             if let Some(place) = place(pad) {
-                note(place, buffer);
+                note(place, pad, buffer);
             }
         }
 
         fn pad_push_list_pre(&self, _: u64, pad: &gst::Pad, list: &gst::BufferList) {
             if let Some(place) = place(pad) {
-                list.iter_owned().for_each(|buffer| note(place, &buffer));
+                list.iter_owned()
+                    .for_each(|buffer| note(place, pad, &buffer));
             }
         }
     }
@@ -316,8 +323,8 @@ mod tracer {
         }
     }
 
-    fn note(place: Place, buffer: &gst::BufferRef) {
-        let frame = buffer.pts().map_or(0, super::on_one_clock);
+    fn note(place: Place, pad: &gst::Pad, buffer: &gst::BufferRef) {
+        let frame = super::running(pad, buffer).map_or(0, gst::ClockTime::nseconds);
         let packets = if place == Place::Whole {
             0
         } else {

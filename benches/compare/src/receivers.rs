@@ -472,9 +472,13 @@ fn read(end: &AppSink, known: &Known) {
         if let Some(number) = number {
             known.ages.push(now.wrapping_sub(number));
             let pts = sample.buffer().and_then(gst::BufferRef::pts);
+            let time = sample.segment().zip(pts).and_then(|(segment, pts)| {
+                let segment = segment.downcast_ref::<gst::ClockTime>()?;
+                segment.to_running_time(pts)
+            });
             marks::pass(Passage {
                 place: Place::Decoded,
-                frame: pts.map_or(0, gst::ClockTime::nseconds),
+                frame: time.or(pts).map_or(0, gst::ClockTime::nseconds),
                 packets: u64::from(number),
                 at_ns,
             });

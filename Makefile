@@ -18,6 +18,8 @@ SELF := $(MAKE)
 ARGS ?=
 # Anything here means "yes" to every question: make run YES=1
 YES ?=
+# More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 5'
+BENCH ?=
 # Where `make install` puts the program and its unit; DESTDIR is for building packages.
 DESTDIR ?=
 PREFIX ?= /usr
@@ -322,13 +324,30 @@ clip:
 	node tests/clip/make.mjs "$$ROOMD_CLIP"
 
 .PHONY: bench
-bench: deps-build deps-run deps-test ## measures, and prints the figures of docs/benchmarks.md
+bench: bench-device bench-compare ## measures: docs/benchmarks.md says what
+
+.PHONY: bench-device
+bench-device: deps-build deps-run deps-test
 	@$(prelude)
 	use_rust
 	cargo build --release --locked
 	cd tests/e2e
 	npm ci --no-audit --no-fund
 	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node bench.mjs
+
+# Writes the second chapter of docs/benchmarks.md, and the figures to target/bench. The bottleneck
+# needs root, for network namespaces, and so does nothing else.
+.PHONY: bench-compare
+bench-compare: deps-build deps-run deps-test
+	@$(prelude)
+	use_rust
+	say "==> Building the comparison; the first time takes ten minutes or more."
+	(cd benches/compare && cargo build --release --locked)
+	(cd tests/e2e && npm ci --no-audit --no-fund)
+	compare="$$CARGO_TARGET_DIR/release/roomd-compare"
+	"$$compare" run --no-docs --only cost,two-way,latency,join $(BENCH)
+	as_root "$$compare" run --no-docs --only bottleneck --out "$$CARGO_TARGET_DIR/bench" $(BENCH)
+	"$$compare" report
 
 # A bare Debian 12 and 13 with nothing but apt and make; needs root, the network and some time.
 .PHONY: bare

@@ -138,7 +138,10 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
         };
         let present = present.clamp(least, most);
         state.kbps = Some(present);
-        // Less at once, as soon as anybody's network takes less.
+        // Less at once, as soon as anybody's network takes less. An estimate on its way back says
+        // nothing of that: it was heard when it fell.
+        let falling = says.iter().filter(|(member, _)| !member.is_rising());
+        let slowest = falling.filter_map(|(_, seen)| seen.share(audio)).min();
         if let Some(slowest) = slowest.filter(|slowest| *slowest < present) {
             let lowered = slowest.max(least);
             if present - lowered > present * WORTH / 100 || lowered == least {

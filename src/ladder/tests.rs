@@ -512,6 +512,31 @@ fn one_that_is_heard_of_again_is_a_newcomer() {
     assert_eq!(world.rate('v', 0), (1300 - AUDIO) * 100 / 108);
 }
 
+/// One that wakes up has an estimate that fell while nobody listened, and rises from there.
+#[test]
+fn an_estimate_on_its_way_back_takes_nothing_from_others() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 10_000);
+    world.join(2, 'v', 10_000);
+    world.run(30);
+    world.path(2).silent = true;
+    world.run(60);
+    let mut estimate = 300;
+    for step in 0..40 {
+        let seen = Seen {
+            estimate_kbps: Some(estimate),
+            sent_kbps: 1600,
+            loss: Some(0.0),
+            rtt: None,
+        };
+        world.step();
+        world.tell(Input::Seen { peer: 2, seen });
+        assert_eq!(world.rate('v', 0), 1500, "step {step}, {estimate} kbit/s");
+        estimate += estimate / 20;
+    }
+    assert_eq!(world.place(2), Place::Tier(0));
+}
+
 #[test]
 fn who_shows_little_gets_little_and_who_shows_nothing_nothing() {
     let mut world = World::new(settings(None));

@@ -13,7 +13,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use roomd::{
     media::{
-        Choose, Command, Event, Media, Notice, OpenLink, Parts, Picture, Settings, Stats, source,
+        Choose, Command, Event, Media, Notice, OpenLink, Opened, Parts, Picture, Settings, Stats,
+        source,
     },
     pipeline::{File, Kind},
     protocol::{Codec, Generation, IceServer, LinkId, MemberId, Reason},
@@ -762,6 +763,174 @@ async fn an_encoder_that_breaks_in_a_call_is_replaced_by_the_next() {
 }
 
 /// Threads and file descriptors of this process.
+/// A camera that encodes by itself, with a keyframe every so many frames, that goes after so many.
+fn encoding_camera(parts: &mut Parts, profile: &str, interval: u32, frames: i32) {
+    // The fastest leaves out all that would need more than baseline.
+    let preset = if profile == "high" {
+        "superfast"
+    } else {
+        "ultrafast"
+    };
+    let launch = format!(
+        "videotestsrc is-live=true pattern=ball num-buffers={frames} ! \
+         video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! \
+         x264enc tune=zerolatency speed-preset={preset} bitrate=300 key-int-max={interval} ! \
+         video/x-h264,profile={profile} ! h264parse"
+    );
+    let text = format!(
+        "summary = \"It encodes\"\nelements = [\"x264enc\"]\nlaunch = \"\"\"{launch}\"\"\"\n\
+         codec = \"h264\"\nkbps = 400\n"
+    );
+    let file = File::parse(Kind::Camera, "encoding", Path::new("encoding.toml"), &text).unwrap();
+    let slate = catalogue().get(Kind::Camera, "test").unwrap().clone();
+    let timebase = parts.timebase.clone();
+    parts.camera = Some(Arc::new(move || {
+        let mut devices = vec![source::Device::plain(file.clone())];
+        let shape = source::Shape::Video {
+            width: 320,
+            height: 180,
+            framerate: 30,
+        };
+        let camera = source::Source::open(
+            &timebase,
+            shape,
+            Box::new(move || devices.pop()),
+            source::Device::plain(slate.clone()),
+            |_| (),
+        );
+        let camera = camera.map_err(|error| error.to_string())?;
+        Ok(Opened {
+            sink: camera.output().clone(),
+            passthrough: Some(camera.passthrough().clone()),
+            keep: Box::new(camera),
+        })
+    }));
+}
+
+/// The name of what is passed through, in the statistics.
+const PASSED: &str = "H264 180p30 camera";
+
+/// Whoever comes has an encoder's frames at once, and the camera's own from its next keyframe on;
+/// nothing is encoded twice any more then. When the camera goes, an encoder takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_camera_encodes_is_passed_through_from_its_own_keyframe_on() {
+    let camera = |parts: &mut Parts| encoding_camera(parts, "constrained-baseline", 300, 600);
+    let mut world = World::with(3, camera).await;
+    let link = world.link(0, 1, Codec::H264);
+    let made = |world: &World, branch: &str| {
+        let stats = world.stats(0);
+        stats.branches.get(branch).cloned()
+    };
+    world
+        .until("pictures", |world| {
+            world.frames(1, &link) >= 20 && made(world, PASSED).is_some()
+        })
+        .await;
+    assert!(made(&world, H264).is_some_and(|it| it.consumers == 1));
+    assert_eq!(
+        made(&world, PASSED).unwrap().keyframes,
+        1,
+        "the first picture did not wait for the camera's second keyframe"
+    );
+    world
+        .until("the camera's own frames", |world| {
+            made(world, PASSED).is_some_and(|it| it.keyframes >= 2) && made(world, H264).is_none()
+        })
+        .await;
+    let (before, passed) = (world.frames(1, &link), made(&world, PASSED).unwrap());
+    assert_eq!(passed.encoder, "camera");
+    assert_eq!(passed.consumers, 1);
+    world
+        .until("more of them", |world| {
+            world.frames(1, &link) >= before + 45
+        })
+        .await;
+    let stats = world.link_stats(1, &link).unwrap();
+    assert!(
+        stats.gap_ms.is_some_and(|gap| gap < 500),
+        "no hole where one took over from the other: {stats:?}"
+    );
+    assert!(made(&world, H264).is_none());
+
+    // One who needs something else has what is decoded of it.
+    let other = world.link(0, 2, Codec::Vp8);
+    world
+        .until("VP8 of the same camera", |world| {
+            world.frames(2, &other) >= 20
+        })
+        .await;
+
+    world
+        .until("an encoder has taken over", |world| {
+            made(world, PASSED).is_none() && made(world, H264).is_some()
+        })
+        .await;
+    let before = world.frames(1, &link);
+    world
+        .until("pictures again", |world| {
+            world.frames(1, &link) >= before + 30
+        })
+        .await;
+    assert_eq!(world.failed(0, &link), None);
+    world.stop();
+}
+
+/// A camera makes no keyframe when it is asked: an encoder does, until the camera does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyframe_that_a_camera_does_not_make_comes_from_an_encoder() {
+    let camera = |parts: &mut Parts| encoding_camera(parts, "constrained-baseline", 150, -1);
+    let mut world = World::with(1, camera).await;
+    let mut browser = Browser::new(Codec::H264, 108, 109, 7);
+    let _ = world.answer_to_a_browser();
+    let consumers = |world: &World, branch: &str| {
+        let stats = world.stats(0);
+        stats.branches.get(branch).map_or(0, |it| it.consumers)
+    };
+    let by_camera =
+        |world: &World, _: &Browser| consumers(world, PASSED) == 1 && consumers(world, H264) == 0;
+    world
+        .with_browser(&mut browser, "the camera's frames", by_camera)
+        .await;
+    let asked = world.stats(0).branches[PASSED].keyframes;
+    browser.request_keyframe();
+    world
+        .with_browser(&mut browser, "an encoder's keyframe", |world, _| {
+            let stats = world.stats(0);
+            let encoder = stats.branches.get(H264);
+            encoder.is_some_and(|it| it.keyframes >= 1 && it.consumers == 1)
+        })
+        .await;
+    let camera = &world.stats(0).branches[PASSED];
+    assert!(camera.keyframes <= asked + 1, "it did not wait: {camera:?}");
+    world
+        .with_browser(&mut browser, "the camera's frames again", by_camera)
+        .await;
+    drop(browser);
+    world.stop();
+}
+
+/// What not every browser decodes, and what is of another size, is decoded and encoded again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_camera_encodes_for_others_is_not_passed_through() {
+    for (profile, height) in [("high", 180), ("constrained-baseline", 90)] {
+        let camera = |parts: &mut Parts| {
+            encoding_camera(parts, profile, 30, -1);
+            parts.ladder = ladder(vec![tier(height, 30, 500)]);
+        };
+        let mut world = World::with(2, camera).await;
+        let link = world.link(0, 1, Codec::H264);
+        world
+            .until("pictures over several keyframes of the camera", |world| {
+                world.frames(1, &link) >= 90
+            })
+            .await;
+        let branches = world.stats(0).branches;
+        let names: Vec<_> = branches.keys().cloned().collect();
+        assert_eq!(names, [format!("H264 {height}p30"), "OPUS".to_owned()]);
+        world.stop();
+    }
+}
+
 fn open_things() -> (usize, usize) {
     let count = |path| std::fs::read_dir(path).unwrap().count();
     (count("/proc/self/task"), count("/proc/self/fd"))

@@ -10,6 +10,7 @@ mod feed;
 mod heights;
 mod links;
 mod orders;
+mod passthrough;
 mod tiers;
 
 use std::{
@@ -26,7 +27,7 @@ use std::{
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::{
-    Command, Event, Notice, Picture, Timebase, bus,
+    Command, Event, Notice, Passthrough, Picture, Timebase, bus,
     encoder::{Branch, BranchId, Recipe},
     fanout::Subscription,
     notices::Notices,
@@ -41,6 +42,7 @@ use feed::{Feed, FeedState};
 use heights::Heights;
 use links::Link;
 use orders::{Order, Orders};
+use passthrough::Passing;
 use tiers::Tiers;
 
 /// Messages of links and devices that wait for the engine. Each is handled in well under a
@@ -61,6 +63,8 @@ pub type OpenSource = Arc<dyn Fn() -> Result<Opened, String> + Send + Sync>;
 pub struct Opened {
     /// Where its raw buffers come out, on the common clock.
     pub sink: AppSink,
+    /// What a camera encodes itself, where it may.
+    pub passthrough: Option<Passthrough>,
     /// Dropping this closes it.
     pub keep: Box<dyn Send>,
 }
@@ -385,6 +389,8 @@ struct Engine {
     encoder_troubles: BTreeMap<Codec, String>,
     limiter: KeyframeLimiter<BranchId, Key>,
     camera: Feed,
+    /// What the camera encodes itself.
+    passing: Option<Passing>,
     microphone: Feed,
     media: protocol::Media,
     closing: Closing,
@@ -406,6 +412,7 @@ impl Engine {
         let heights = Heights::default();
         parts.mixes.tell_heights(heights.teller(own.clone()));
         Self {
+            passing: None,
             camera: Feed::new(Device::Camera, parts.camera.clone()),
             microphone: Feed::new(Device::Microphone, parts.microphone.clone()),
             closing: Closing::new(own.clone()),
@@ -480,6 +487,7 @@ impl Engine {
             self.microphone.retry.at,
             self.closing.deadline(),
             self.tiers.deadline(),
+            self.passing_deadline(),
             self.stop,
         ]
         .into_iter()
@@ -637,6 +645,7 @@ impl Engine {
         self.closing.tick(now);
         self.adapt(now);
         self.look_at_encoders(now);
+        self.look_at_passing(now);
         self.place_branches(now);
         let over: Vec<_> = self
             .branches
@@ -655,15 +664,16 @@ impl Engine {
         let recipes = &self.parts.encoders;
         let encoded = |id: &&BranchId| recipes.iter().any(|recipe| recipe.codec == id.codec);
         let mut needed = self.branches.keys().filter(encoded);
-        let pictures = needed.clone().any(|id| !id.is_sound());
+        let passed = self.links.values().any(Link::is_passed);
+        let pictures = passed || needed.clone().any(|id| !id.is_sound());
         let sound = needed.any(|id| id.is_sound());
         let running = self.stop.is_none();
-        self.camera.reconcile(
-            now,
-            running && pictures && self.media.video,
-            &self.own,
-            &mut self.closing,
-        );
+        let filmed = running && pictures && self.media.video;
+        if !filmed {
+            self.end_passing(now);
+        }
+        self.camera
+            .reconcile(now, filmed, &self.own, &mut self.closing);
         self.microphone.reconcile(
             now,
             running && sound && self.media.audio,
@@ -721,7 +731,7 @@ impl Engine {
         });
         Stats {
             links: links.collect(),
-            branches: branches.collect(),
+            branches: branches.chain(self.passing_stats(now)).collect(),
             camera: matches!(self.camera.state, FeedState::Open(_)),
             microphone: matches!(self.microphone.state, FeedState::Open(_)),
             closing: self.closing.len(),

@@ -7,6 +7,7 @@
 //! Invariant: this module never sees a room; a link is a name and a generation to it.
 
 pub mod audio_mix;
+mod bitstream;
 mod bus;
 mod congestion;
 pub mod device;
@@ -19,6 +20,7 @@ mod ice;
 mod launch;
 mod mixer;
 mod notices;
+mod passthrough;
 mod peer;
 mod receive;
 mod retry;
@@ -40,6 +42,7 @@ pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts, TellHeight};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
 pub use mixer::{MixError, MixNotice, Tell};
+pub use passthrough::Passthrough;
 pub use peer::Network;
 pub use receive::{Outlet, Outlets};
 pub use station::{Choose, Picture, Settings};

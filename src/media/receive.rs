@@ -260,19 +260,22 @@ fn vp8() -> Result<Vec<gst::Element>, glib::BoolError> {
         .collect())
 }
 
+/// Decodes H.264 in software, with no frame held back.
+pub(super) fn h264_decoder() -> Result<gst::Element, glib::BoolError> {
+    let Ok(decoder) = make("avdec_h264") else {
+        return make("openh264dec");
+    };
+    // Its frame threads each hold back a frame.
+    decoder.set_property("max-threads", 1i32);
+    decoder.set_property("output-corrupt", false);
+    Ok(decoder)
+}
+
 fn h264() -> Result<Vec<gst::Element>, glib::BoolError> {
     let depay = gst::ElementFactory::make("rtph264depay")
         .property("request-keyframe", true)
         .build()?;
-    let decoder = match make("avdec_h264") {
-        Ok(decoder) => {
-            // Its frame threads each hold back a frame.
-            decoder.set_property("max-threads", 1i32);
-            decoder.set_property("output-corrupt", false);
-            decoder
-        }
-        Err(_) => make("openh264dec")?,
-    };
+    let decoder = h264_decoder()?;
     Ok([
         depay,
         make("h264parse")?,

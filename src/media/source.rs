@@ -20,8 +20,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
-use super::Timebase;
 use super::launch::{LaunchError, launch};
+use super::{Passthrough, Timebase};
 use crate::pipeline::File;
 use timeline::{Timeline, Turn};
 
@@ -114,9 +114,9 @@ pub enum SourceError {
 }
 
 /// A running camera or microphone.
-#[derive(Debug)]
 pub struct Source {
     output: AppSink,
+    passthrough: Passthrough,
     bus: gst::Bus,
     ended: mpsc::Receiver<()>,
 }
@@ -143,6 +143,7 @@ impl Source {
         drop(launch(&stand_in.file, &stand_in.settings)?);
         pipeline.set_state(gst::State::Playing)?;
 
+        let passthrough = Passthrough::default();
         let (end, ended) = mpsc::channel();
         let mut worker = Worker {
             timebase: timebase.clone(),
@@ -150,6 +151,7 @@ impl Source {
             pipeline,
             bus: bus.clone(),
             tail,
+            passthrough: passthrough.clone(),
             pick,
             stand_in,
             notify: Box::new(notify),
@@ -166,7 +168,12 @@ impl Source {
                 // Nobody listens where nobody waits for the end.
                 let _ = end.send(());
             })?;
-        Ok(Self { output, bus, ended })
+        Ok(Self {
+            output,
+            passthrough,
+            bus,
+            ended,
+        })
     }
 
     /// Where the buffers come out. It never blocks the source; who reads too late loses the
@@ -174,6 +181,12 @@ impl Source {
     #[must_use]
     pub fn output(&self) -> &AppSink {
         &self.output
+    }
+
+    /// What the device encodes itself, while there is one that does.
+    #[must_use]
+    pub fn passthrough(&self) -> &Passthrough {
+        &self.passthrough
     }
 
     /// Closes the device. Returns whether that was done in time; if not, it goes on by itself.
@@ -306,6 +319,7 @@ struct Worker {
     pipeline: gst::Pipeline,
     bus: gst::Bus,
     tail: Tail,
+    passthrough: Passthrough,
     pick: Pick,
     stand_in: Device,
     notify: Box<dyn Fn(Notice) + Send>,
@@ -433,7 +447,9 @@ impl Worker {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         if self.attached.is_none() {
             let stand_in = self.stand_in.clone();
-            let done = make(&stand_in).and_then(|bin| self.attach(bin, true));
+            let done = self
+                .make(&stand_in)
+                .and_then(|bin| self.attach(&stand_in, bin, true));
             if let Err(why) = done {
                 tracing::error!(%why, "the stand-in of a source does not start");
             }
@@ -447,10 +463,10 @@ impl Worker {
             return;
         };
         // It is opened before the stand-in goes: a vain attempt shall not be seen.
-        match make(&device) {
+        match self.make(&device) {
             Ok(bin) => {
                 self.detach();
-                if let Err(why) = self.attach(bin, false) {
+                if let Err(why) = self.attach(&device, bin, false) {
                     self.fail(why);
                 }
             }
@@ -458,8 +474,24 @@ impl Worker {
         }
     }
 
-    fn attach(&mut self, bin: gst::Bin, stands_in: bool) -> Result<(), String> {
+    /// Makes a bin and lets it open its device. What is encoded is decoded in it.
+    fn make(&self, device: &Device) -> Result<gst::Bin, String> {
+        let launched = launch(&device.file, &device.settings).map_err(|error| error.to_string())?;
+        let bin = match device.file.encoded {
+            Some(_) => self
+                .passthrough
+                .tap(&launched)
+                .map_err(|error| error.to_string())?,
+            None => launched,
+        };
+        open_device(bin)
+    }
+
+    fn attach(&mut self, device: &Device, bin: gst::Bin, stands_in: bool) -> Result<(), String> {
         self.turn += 1;
+        if let Some(encoded) = device.file.encoded {
+            self.passthrough.begin(encoded);
+        }
         let turn = Turn::new(self.turn);
         let result = self.link_and_start(&bin, turn);
         match result {
@@ -474,6 +506,7 @@ impl Worker {
                 Ok(())
             }
             Err(error) => {
+                self.passthrough.end();
                 self.remove(bin);
                 Err(error)
             }
@@ -497,6 +530,7 @@ impl Worker {
         let live = paused == gst::StateChangeSuccess::NoPreroll;
         if live {
             self.timeline.is_live();
+            self.passthrough.is_live();
             self.tail.suit(live);
         }
         bin.set_state(gst::State::Playing)
@@ -562,6 +596,7 @@ impl Worker {
 
     fn detach(&mut self) {
         if let Some(attached) = self.attached.take() {
+            self.passthrough.end();
             self.remove(attached.bin);
         }
     }
@@ -595,9 +630,8 @@ fn stop(bin: gst::Bin) -> bool {
     spawned.is_ok() && waits.recv_timeout(CLOSE_WITHIN).is_ok()
 }
 
-/// Makes a bin and lets it open its device.
-fn make(device: &Device) -> Result<gst::Bin, String> {
-    let bin = launch(&device.file, &device.settings).map_err(|error| error.to_string())?;
+/// Lets a bin open its device.
+fn open_device(bin: gst::Bin) -> Result<gst::Bin, String> {
     // Otherwise decodebin, which needs time to start, takes the whole pipeline out of PLAYING.
     bin.set_property("async-handling", true);
     let bus = gst::Bus::new();

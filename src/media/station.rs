@@ -164,6 +164,7 @@ impl Opener {
             .map_err(|error| error.to_string())?;
             Ok(Opened {
                 sink: source.output().clone(),
+                passthrough: Some(source.passthrough().clone()),
                 keep: Box::new(Keep(Some(source))),
             })
         })

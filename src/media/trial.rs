@@ -5,7 +5,6 @@
 //! asks for a keyframe among them, decodes all with a software decoder, and compares. What came of
 //! it is remembered ([`Records`]) for as long as nothing changes that it depends on.
 
-mod bitstream;
 mod child;
 mod decoding;
 mod encoding;
@@ -17,7 +16,7 @@ use std::collections::BTreeMap;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::Picture;
+use super::{Picture, bitstream};
 use crate::pipeline::{Codec, File, Outcome};
 
 pub use child::{Answer, Asked, STEP, WHOLE, end_with_the_asker, in_child, this_program};

@@ -34,6 +34,8 @@ pub struct File {
     pub settings: BTreeMap<String, Setting>,
     /// What is known of an encoder. Present exactly where `kind` is [`Kind::Encoder`].
     pub encoder: Option<EncoderTraits>,
+    /// What a camera yields that encodes by itself. None where it gives raw pictures.
+    pub encoded: Option<Encoded>,
     /// The text that all of this was read from.
     pub source: String,
 }
@@ -79,6 +81,15 @@ pub struct EncoderTraits {
     pub bitrate: Bitrate,
     /// How a keyframe is forced.
     pub keyframe: Keyframe,
+}
+
+/// What a camera yields that encodes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoded {
+    /// As what.
+    pub codec: Codec,
+    /// How much at most, in kbit/s over ten seconds. It is counted as that, whatever comes.
+    pub kbps: u32,
 }
 
 /// How a bitrate is set.

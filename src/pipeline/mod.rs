@@ -19,7 +19,8 @@ use serde::Serialize;
 
 pub use catalogue::Catalogue;
 pub use file::{
-    Assignment, BadSetting, Bitrate, EncoderTraits, File, Keyframe, Optional, Setting, Unit,
+    Assignment, BadSetting, Bitrate, Encoded, EncoderTraits, File, Keyframe, Optional, Setting,
+    Unit,
 };
 pub use problem::Problem;
 pub use survey::{

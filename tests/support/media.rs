@@ -391,6 +391,7 @@ pub fn source_of(timebase: &Timebase, text: &'static str) -> OpenSource {
             .map_err(|error| error.to_string())?;
         Ok(Opened {
             sink,
+            passthrough: None,
             keep: Box::new(Keep(pipeline)),
         })
     })

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, Message};
+use super::{Engine, Message, links::VideoFeed};
 use crate::{
     media::{
         Notice, bus,
@@ -136,8 +136,9 @@ impl Engine {
     fn needed(&self) -> BTreeSet<BranchId> {
         let sound = (!self.links.is_empty()).then_some(BranchId::SOUND);
         let pictures = self.links.values().flat_map(|link| {
-            let fed = link.video.iter().map(|feed| feed.branch);
-            link.branch().into_iter().chain(fed)
+            let fed = link.video.iter().filter(|feed| !feed.passed);
+            let placed = link.branch().filter(|_| link.needs_encoder());
+            placed.into_iter().chain(fed.map(|feed| feed.branch))
         });
         sound.into_iter().chain(pictures).collect()
     }
@@ -440,7 +441,12 @@ impl Engine {
 
     /// The other side of a link needs a keyframe of what it is sent.
     pub(super) fn keyframe(&mut self, now: Instant, key: &Key) {
-        let feed = self.links.get(key).and_then(|link| link.video.last());
+        if self.rescue(now, key) {
+            return;
+        }
+        let encoded = |feed: &&VideoFeed| !feed.passed;
+        let link = self.links.get(key);
+        let feed = link.and_then(|link| link.video.iter().rev().find(encoded));
         if let Some(branch) = feed.map(|feed| feed.branch) {
             self.keyframe_of(now, branch, key);
         }

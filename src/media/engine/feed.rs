@@ -96,9 +96,16 @@ impl Engine {
             Device::Microphone => &mut self.microphone,
         };
         match opened {
-            Ok(Opened { sink, keep }) => {
+            Ok(Opened {
+                sink,
+                passthrough,
+                keep,
+            }) => {
                 feed.raw.feed_from(&sink);
                 feed.state = FeedState::Open(keep);
+                if let Some(stream) = passthrough.filter(|_| device == Device::Camera) {
+                    self.begin_passing(now, stream);
+                }
             }
             Err(text) if self.stop.is_some() => {
                 // Nobody waits for it any more.

@@ -15,7 +15,7 @@ use crate::{
         Event, OpenLink,
         congestion::Path,
         encoder::{Branch, BranchId},
-        fanout::{Counts, Gate, Lane, Subscription},
+        fanout::{Counts, Fanout, Gate, Lane, Subscription},
         ice,
         peer::{Input, Key, Peer, Spec},
         receive::{Arrivals, Outlets},
@@ -48,8 +48,11 @@ pub(super) struct Link {
     /// Since when that is so.
     pub(super) open_since: Option<Instant>,
     pub(super) audio: Option<Subscription>,
-    /// What feeds its picture, and what is going to: one waits for its keyframe at most.
+    /// What feeds its picture, and what is going to: an encoder at most, and the camera at most,
+    /// wait for their keyframes.
     pub(super) video: Vec<VideoFeed>,
+    /// It is fed by the camera and needs a keyframe, which an encoder has to make.
+    pub(super) rescue: bool,
     /// The way by which they take turns.
     pub(super) lane: Lane,
     /// What came by feeds that are no more.
@@ -65,6 +68,8 @@ pub(super) struct Link {
 /// One branch that feeds a link, or will with its next keyframe.
 pub(super) struct VideoFeed {
     pub(super) branch: BranchId,
+    /// By the camera's own frames, rather than by those of an encoder.
+    pub(super) passed: bool,
     pub(super) subscription: Subscription,
     /// When its keyframe was asked for.
     asked_at: Instant,
@@ -113,8 +118,20 @@ impl Link {
         self.unfeed(|feed| feed.subscription.is_over());
     }
 
+    /// It is where it is to be, and fed by the camera's own frames.
+    pub(super) fn is_passed(&self) -> bool {
+        let branch = self.branch();
+        let mut passed = self.video.iter().filter(|feed| feed.passed);
+        passed.any(|feed| Some(feed.branch) == branch && feed.subscription.has_turn())
+    }
+
+    /// Whether an encoder has to run for it.
+    pub(super) fn needs_encoder(&self) -> bool {
+        self.rescue || !self.is_passed()
+    }
+
     /// Lets go of the feeds for which this is so.
-    fn unfeed(&mut self, which: impl Fn(&VideoFeed) -> bool) {
+    pub(super) fn unfeed(&mut self, mut which: impl FnMut(&VideoFeed) -> bool) {
         let fed = &mut self.fed;
         self.video.retain(|feed| {
             let over = which(feed);
@@ -206,6 +223,7 @@ impl Engine {
                 open_since: None,
                 audio: None,
                 video: Vec::new(),
+                rescue: false,
                 lane: Lane::default(),
                 fed: Counts::default(),
                 place: None,
@@ -284,6 +302,7 @@ impl Engine {
     ///
     /// A branch that it leaves goes on feeding it until the new one has a keyframe.
     pub(super) fn subscribe(&mut self, now: Instant, key: &Key) {
+        let passed = self.passed(Self::PASSED).cloned();
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
@@ -291,9 +310,8 @@ impl Engine {
             return;
         };
         let output = |id| {
-            self.branches
-                .get(&id)
-                .and_then(|slot| slot.branch.as_ref())
+            let slot = self.branches.get(&id);
+            slot.and_then(|slot| slot.branch.as_ref())
                 .map(Branch::output)
         };
         if link.audio.is_none() {
@@ -306,30 +324,46 @@ impl Engine {
             link.unfeed(|_| true);
             return;
         };
-        if link.video.first().is_some_and(|feed| feed.branch == branch) {
-            // It has it, and does not wait for another any more.
-            link.video.truncate(1);
+        // What feeds it, or is about to, goes on; for other branches it does not wait any more.
+        let mut first = true;
+        link.unfeed(|feed| !std::mem::take(&mut first) && feed.branch != branch);
+        if !link.is_passed() {
+            link.rescue = false;
         }
-        if let Some(feed) = link.video.last_mut().filter(|feed| feed.branch == branch) {
+        if !link.needs_encoder() {
+            return;
+        }
+        let take_turn = |from: &Fanout, passed| VideoFeed {
+            branch,
+            passed,
+            subscription: from.take_turn(link.serial, &video, &link.gate, &link.lane),
+            asked_at: now,
+        };
+        let of_encoder = |feed: &&mut VideoFeed| feed.branch == branch && !feed.passed;
+        let mut ask = false;
+        if let Some(feed) = link.video.iter_mut().find(of_encoder) {
             if !feed.subscription.has_turn() && feed.asked_at + ASK_AGAIN <= now {
                 feed.asked_at = now;
-                self.keyframe_of(now, branch, key);
+                ask = true;
             }
-            return;
+        } else if let Some(output) = output(branch) {
+            let feed = take_turn(output, false);
+            link.video.push(feed);
+            // It is new to this branch, and has nothing before the next keyframe.
+            self.limiter.forget_peer(key);
+            ask = true;
         }
-        let Some(output) = output(branch) else {
-            return;
-        };
-        link.video.truncate(1);
-        let subscription = output.take_turn(link.serial, &video, &link.gate, &link.lane);
-        link.video.push(VideoFeed {
-            branch,
-            subscription,
-            asked_at: now,
-        });
-        // It is new to this branch, and has nothing before the next keyframe.
-        self.limiter.forget_peer(key);
-        self.keyframe_of(now, branch, key);
+        // The camera makes its keyframes when it likes. While one is needed at once, its frames go
+        // on without a second turn.
+        if let Some(stream) = passed.filter(|_| branch == Self::PASSED && !link.rescue)
+            && !link.video.iter().any(|feed| feed.passed)
+        {
+            let feed = take_turn(stream.frames(), true);
+            link.video.push(feed);
+        }
+        if ask {
+            self.keyframe_of(now, branch, key);
+        }
     }
 
     /// Nobody gets anything of a branch any more: it is over.
@@ -339,7 +373,7 @@ impl Engine {
                 link.audio = None;
             } else {
                 link.settle();
-                link.unfeed(|feed| feed.branch == branch);
+                link.unfeed(|feed| feed.branch == branch && !feed.passed);
             }
         }
     }

@@ -269,6 +269,7 @@ fn a_camera_is_not_opened_again_before_it_is_closed() {
         tried.lock().unwrap().push(free);
         Ok(Opened {
             sink: AppSink::builder().build(),
+            passthrough: None,
             keep: Box::new(Busy(at.clone(), shut.clone())),
         })
     }));

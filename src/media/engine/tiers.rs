@@ -175,6 +175,12 @@ impl Engine {
         }
     }
 
+    /// The best tier of a codec is what the camera encodes, with this many kbit/s, or it is not.
+    pub(super) fn fix(&mut self, now: Instant, codec: Codec, kbps: Option<u32>) {
+        self.tiers.ladder.handle(now, Input::Fixed { codec, kbps });
+        self.follow(now);
+    }
+
     /// A link has chosen its codec.
     pub(super) fn climb(&mut self, now: Instant, key: &Key, codec: Codec) {
         let peer = key.clone();

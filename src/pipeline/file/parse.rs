@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Bitrate, EncoderTraits, File, Keyframe, Optional, Setting, Unit};
+use super::{Bitrate, Encoded, EncoderTraits, File, Keyframe, Optional, Setting, Unit};
 use crate::pipeline::{Codec, Kind, Problem, is_name, nearest};
 
 /// What the file may contain. Neither `tag` nor `flatten`: they lose the positions.
@@ -23,6 +23,7 @@ struct Raw {
     #[serde(default)]
     settings: BTreeMap<Spanned<String>, RawSetting>,
     codec: Option<Spanned<String>>,
+    kbps: Option<Spanned<i64>>,
     preference: Option<Spanned<i64>>,
     tested: Option<Spanned<Vec<Spanned<String>>>>,
     budget: Option<Spanned<i64>>,
@@ -115,6 +116,7 @@ pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<F
         .map(|(name, setting)| (name.get_ref().clone(), check.setting(name, setting)))
         .collect();
     let encoder = check.encoder(kind, &raw);
+    let own_stream = check.encoded(kind, &raw);
 
     if !check.problems.is_empty() {
         return Err(check.problems);
@@ -135,6 +137,7 @@ pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<F
         optional,
         settings,
         encoder,
+        encoded: own_stream,
         source: text.to_owned(),
     })
 }
@@ -281,8 +284,9 @@ impl Check<'_> {
 
     fn encoder(&mut self, kind: Kind, raw: &Raw) -> Option<EncoderTraits> {
         if kind != Kind::Encoder {
+            let own = raw.codec.as_ref().filter(|_| kind != Kind::Camera);
             let spans = [
-                raw.codec.as_ref().map(|it| ("codec", it.span())),
+                own.map(|it| ("codec", it.span())),
                 raw.preference.as_ref().map(|it| ("preference", it.span())),
                 raw.tested.as_ref().map(|it| ("tested", it.span())),
                 raw.budget.as_ref().map(|it| ("budget", it.span())),
@@ -311,6 +315,56 @@ impl Check<'_> {
             budget,
             bitrate: bitrate?,
             keyframe: keyframe?,
+        })
+    }
+
+    /// What a camera says of what it encodes.
+    fn encoded(&mut self, kind: Kind, raw: &Raw) -> Option<Encoded> {
+        const REMEDY: &str = "write how much the camera yields at most, from 100 to 100000 kbit/s";
+        if kind != Kind::Camera {
+            if let Some(kbps) = &raw.kbps {
+                self.say(
+                    Some(kbps.span()),
+                    format!("only a camera has `kbps`, and this is a {kind}"),
+                    "remove it",
+                );
+            }
+            return None;
+        }
+        let (codec, kbps) = match (&raw.codec, &raw.kbps) {
+            (None, None) => return None,
+            (Some(codec), Some(kbps)) => (codec, kbps),
+            (Some(codec), None) => {
+                let what = "a camera that encodes by itself needs `kbps`";
+                self.say(Some(codec.span()), what, REMEDY);
+                return None;
+            }
+            (None, Some(kbps)) => {
+                let what = "a camera with `kbps` needs `codec`";
+                self.say(
+                    Some(kbps.span()),
+                    what,
+                    "add codec = \"h264\", or remove it",
+                );
+                return None;
+            }
+        };
+        if codec.get_ref().parse() != Ok(Codec::H264) {
+            self.say(
+                Some(codec.span()),
+                format!("what a camera yields as `{}` is of no use", codec.get_ref()),
+                "use \"h264\", or have the launch text decode it",
+            );
+        }
+        let figure = u32::try_from(*kbps.get_ref()).ok();
+        let figure = figure.filter(|figure| (100..=100_000).contains(figure));
+        if figure.is_none() {
+            let what = format!("a camera does not yield {} kbit/s", kbps.get_ref());
+            self.say(Some(kbps.span()), what, REMEDY);
+        }
+        Some(Encoded {
+            codec: Codec::H264,
+            kbps: figure?,
         })
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{BadSetting, Bitrate, File, Keyframe, Unit};
+use super::{BadSetting, Bitrate, Encoded, File, Keyframe, Unit};
 use crate::pipeline::{Codec, Kind};
 
 const CAMERA: &str = r#"summary = "A USB camera"
@@ -49,6 +49,46 @@ fn a_camera_is_read() {
     assert_eq!(file.elements, ["v4l2src", "videoconvert"]);
     assert_eq!(file.settings["buffers"].default.as_deref(), Some("-1"));
     assert_eq!(file.encoder, None);
+}
+
+#[test]
+fn a_camera_may_encode_by_itself() {
+    let with = |lines: &str| {
+        let lines = format!("{lines}\n\n[settings.device]");
+        parse(
+            Kind::Camera,
+            &CAMERA.replacen("\n[settings.device]", &lines, 1),
+        )
+    };
+    let file = with("codec = \"h264\"\nkbps = 2500").unwrap();
+    let (codec, kbps) = (Codec::H264, 2500);
+    assert_eq!(file.encoded, Some(Encoded { codec, kbps }));
+    assert_eq!(parse(Kind::Camera, CAMERA).unwrap().encoded, None);
+    for (lines, what) in [
+        (
+            "codec = \"h264\"",
+            "a camera that encodes by itself needs `kbps`",
+        ),
+        ("kbps = 2500", "a camera with `kbps` needs `codec`"),
+        (
+            "codec = \"vp8\"\nkbps = 2500",
+            "what a camera yields as `vp8` is of no use",
+        ),
+        (
+            "codec = \"h264\"\nkbps = 5",
+            "a camera does not yield 5 kbit/s",
+        ),
+        (
+            "preference = 5",
+            "only an encoder has `preference`, and this is a camera",
+        ),
+    ] {
+        let said = with(lines).unwrap_err().join("\n");
+        assert!(said.contains(what) && said.contains("it.toml:"), "{said}");
+    }
+    let encoder = format!("kbps = 5\n{ENCODER}");
+    let said = parse(Kind::Encoder, &encoder).unwrap_err().join("\n");
+    assert!(said.contains("only a camera has `kbps`"), "{said}");
 }
 
 #[test]
@@ -144,7 +184,7 @@ fn each_wrong_file_has_its_message() {
             "lauch = ",
             &[
                 "it.toml:3:1: unknown field `lauch`, expected one of `summary`, `elements`, `device`, \
-               `launch`, `optional`, `settings`, `codec`, `preference`, `tested`, `budget`, \
+               `launch`, `optional`, `settings`, `codec`, `kbps`, `preference`, `tested`, `budget`, \
                `bitrate`, `keyframe`; remove the key or correct its spelling",
             ],
         ),

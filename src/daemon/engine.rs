@@ -338,13 +338,16 @@ fn wire(codec: crate::pipeline::Codec) -> Codec {
     }
 }
 
-/// The tiers, and what sound costs: what Opus yields, and the headers of fifty packets a second.
+/// The tiers, and what sound costs: what Opus yields, the headers of fifty packets a second (58
+/// bytes each: IPv4, UDP, RTP, the transport-wide sequence number and SRTP's tag), and the reports
+/// and the congestion feedback that we send.
 fn ladder(config: &Config) -> ladder::Settings {
-    const HEADERS: u32 = 16;
+    const HEADERS: u32 = 24;
+    const REPORTS: u32 = 12;
     ladder::Settings {
         tiers: config.video.tiers.clone(),
         aspect: (config.video.width, config.video.height),
         uplink_kbps: config.video.uplink_kbps.map(|kbps| kbps.0),
-        audio_kbps: config.audio.kbps.0 + HEADERS,
+        audio_kbps: config.audio.kbps.0 + HEADERS + REPORTS,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ladder, Member, Place};
+use super::{Ladder, Member, Place, Why, percent};
 
 /// A trial of the next tier. What stands for so long stands.
 const TRIAL: Duration = Duration::from_secs(5);
@@ -34,6 +34,9 @@ const LITTLE_LOSS: f64 = 0.02;
 /// With a longer round trip packets wait on the way.
 const WAITING: Duration = Duration::from_millis(300);
 
+/// One that takes this part of the most of its tier, in percent, fills it.
+const FILLED: u32 = 90;
+
 /// One that takes less than this part of what the others take, in percent, drags them down.
 const DRAG: u32 = 70;
 
@@ -63,6 +66,16 @@ impl Climb {
             pause: FIRST_PAUSE,
             next_trial: now,
             failed_at: None,
+        }
+    }
+
+    /// The same network, after its peer was gone for a while.
+    pub(super) fn again(self, now: Instant) -> Self {
+        Self {
+            slow_since: None,
+            trial_until: None,
+            next_trial: self.next_trial.max(now + FIRST_PAUSE),
+            ..self
         }
     }
 
@@ -199,7 +212,7 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             })
             .filter(|theirs| *theirs > share)
             .min();
-        theirs.is_some_and(|theirs| share < theirs / 100 * DRAG)
+        theirs.is_some_and(|theirs| share < percent(theirs, DRAG))
     }
 
     fn verdict(&self, now: Instant, peer: &P, slow: bool) -> Option<Verdict> {
@@ -222,7 +235,7 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
                     return true;
                 };
                 let running = self.plan.branches.get(&(member.codec, *below));
-                let fits = running.is_none_or(|rate| rate.kbps / 100 * DRAG <= share);
+                let fits = running.is_none_or(|rate| percent(rate.kbps, DRAG) <= share);
                 self.bounds(member.codec, *below).least_kbps <= share && fits
             });
             // The last is tried where nothing fits: it may make fewer frames. An estimate alone,
@@ -236,27 +249,34 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
                 None => hopeless.then_some(Verdict::Fall(last + 1)),
             };
         }
-        let limited = match place? {
-            Place::Tier(tier) => tier == climb.rung && member.suits < climb.rung,
-            Place::Paused(super::Why::Network) => true,
-            Place::Paused(_) => false,
+        // Whether a better tier would be of use to it. What the encoder has no room for on this
+        // rung, it may have on the next.
+        let place = place?;
+        let limited = match place {
+            Place::Tier(_) => member.suits < climb.rung,
+            Place::Paused(Why::Network | Why::Encoder) => true,
+            Place::Paused(Why::NotShown | Why::Uplink) => false,
         };
         // One that does not fill the tier it is on has no use for the next.
         let quiet = match share {
             Some(share) => {
-                let filled = climb.rung > last || {
+                let filled = matches!(place, Place::Paused(_)) || {
                     let tier = climb.rung;
                     let halved = self
                         .states
                         .get(&(member.codec, tier))
                         .is_some_and(|it| it.is_slow);
-                    !halved && share >= self.bounds(member.codec, tier).most_kbps / 10 * 9
+                    !halved && share >= percent(self.bounds(member.codec, tier).most_kbps, FILLED)
                 };
                 filled || member.is_rising()
             }
             None => seen.loss.is_none_or(|loss| loss < LITTLE_LOSS),
         };
-        let ready = climb.rung > 0 && climb.trial_until.is_none() && now >= climb.next_trial;
+        // What a machine that is short of breath says is no reason to try more.
+        let ready = !seen.withheld
+            && climb.rung > 0
+            && climb.trial_until.is_none()
+            && now >= climb.next_trial;
         (ready && limited && quiet).then_some(Verdict::Rise)
     }
 

@@ -8,7 +8,8 @@
 //! The rules, in the order in which they outweigh each other:
 //!
 //! 1. The site's uplink is never exceeded. Sound is never counted out.
-//! 2. The encoder's budget is never exceeded, but by one branch where there would be none.
+//! 2. The encoder's budget is never exceeded, but by one branch of a codec where there would be
+//!    none. What runs on the processor has one budget in common.
 //! 3. No branch is without a peer.
 //! 4. Nobody gets a larger picture than its network takes, or than it shows.
 //! 5. Who came first keeps the larger picture.
@@ -47,8 +48,22 @@ const TREND: Duration = Duration::from_secs(1);
 /// An estimate that grows by so much in that time, in percent of what it was, goes up.
 const RISING: u64 = 102;
 
-/// Headers and retransmissions on top of what an encoder yields, in percent.
+/// Headers on top of what an encoder yields, in percent, where all that is known is what a way
+/// carries.
 const OVERHEAD: u32 = 8;
+
+/// The same for frames that are sent: those of full packets, in percent, ...
+const FULL_PACKETS: u32 = 5;
+
+/// ... and those of the last packet of each frame, in bits: IPv4, UDP, RTP, the transport-wide
+/// sequence number, and SRTP's tag (RFC 3550, RFC 3711, draft-holmer-rmcat-transport-wide-cc).
+const LAST_PACKET: u32 = 8 * (20 + 8 + 12 + 8 + 10);
+
+/// Of a peer that went, so long is remembered what its network takes: it may come back.
+const REMEMBERED: Duration = Duration::from_mins(1);
+
+/// What all encoders that share the processor may use of it together, in parts of a million.
+const WHOLE: u64 = 1_000_000;
 
 /// What does not change while the ladder stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +90,8 @@ pub struct Seen {
     pub loss: Option<f64>,
     /// The round trip.
     pub rtt: Option<Duration>,
+    /// This machine is short of breath: there may be an estimate, and it says nothing of the way.
+    pub withheld: bool,
 }
 
 /// What the ladder is told.
@@ -113,6 +130,8 @@ pub enum Input<P, C> {
         codec: C,
         /// In macroblocks (16 by 16 pixels) a second.
         macroblocks: Option<u64>,
+        /// They run on the processor, which those of other codecs need as well.
+        shared: bool,
     },
     /// The first tier of a codec is a stream that the camera encodes itself, with this bitrate in
     /// kbit/s, which nothing can change. None: it is not.
@@ -218,15 +237,32 @@ impl<P, C> Default for Plan<P, C> {
 pub struct Ladder<P, C> {
     settings: Settings,
     members: BTreeMap<P, Member<C>>,
-    budgets: BTreeMap<C, u64>,
+    budgets: BTreeMap<C, Budget>,
     fixed: BTreeMap<C, u32>,
     /// How many ever came.
     came: u64,
+    /// Who went of late.
+    gone: BTreeMap<P, Gone>,
     plan: Plan<P, C>,
     /// When each branch was last given more, and whether it makes fewer frames than it might.
     states: BTreeMap<(C, usize), rates::State>,
     outputs: VecDeque<Output<P, C>>,
     now: Option<Instant>,
+}
+
+/// What encoders can do.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    /// In macroblocks a second.
+    macroblocks: u64,
+    shared: bool,
+}
+
+/// What is remembered of a peer that went.
+struct Gone {
+    at: Instant,
+    order: u64,
+    climb: Climb,
 }
 
 /// A peer.
@@ -298,9 +334,17 @@ fn of_pictures(kbps: u32, audio_kbps: u32) -> u32 {
     kbps.saturating_sub(audio_kbps).saturating_mul(100) / (100 + OVERHEAD)
 }
 
-/// What an encoder's yield costs on the line, in kbit/s.
-fn on_the_line(kbps: u32) -> u32 {
-    (kbps.saturating_mul(100 + OVERHEAD)).div_ceil(100)
+/// What an encoder's yield costs on the line, in kbit/s, at so many frames a second.
+fn on_the_line(kbps: u32, framerate: u32) -> u32 {
+    let headers = framerate.saturating_mul(LAST_PACKET).div_ceil(1000);
+    (kbps.saturating_mul(100 + FULL_PACKETS))
+        .div_ceil(100)
+        .saturating_add(headers)
+}
+
+/// A part in percent, of any number.
+fn percent(of: u32, part: u32) -> u32 {
+    u32::try_from(u64::from(of) * u64::from(part) / 100).unwrap_or(u32::MAX)
 }
 
 impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
@@ -313,6 +357,7 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             budgets: BTreeMap::new(),
             fixed: BTreeMap::new(),
             came: 0,
+            gone: BTreeMap::new(),
             plan: Plan::default(),
             states: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -326,22 +371,35 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
         match input {
             Input::Join { peer, codec } => {
                 self.came += 1;
+                self.gone.retain(|_, it| now < it.at + REMEMBERED);
+                // Whoever is connected anew has the same network as before.
+                let here = self.members.remove(&peer);
+                let here = here.map(|it| (it.order, it.climb));
+                let gone = self.gone.remove(&peer).map(|it| (it.order, it.climb));
+                let (order, climb) = match here.or(gone) {
+                    Some((order, climb)) => (order, climb.again(now)),
+                    None => (self.came, Climb::new(now)),
+                };
                 let member = Member {
                     codec,
-                    order: self.came,
+                    order,
                     shown: None,
                     suits: 0,
                     seen: None,
                     trend: VecDeque::new(),
                     known_since: None,
                     placed_at: now,
-                    climb: Climb::new(now),
+                    climb,
                 };
                 self.members.insert(peer, member);
             }
             Input::Leave { peer } => {
-                self.members.remove(&peer);
                 self.plan.peers.remove(&peer);
+                self.gone.retain(|_, it| now < it.at + REMEMBERED);
+                if let Some(Member { order, climb, .. }) = self.members.remove(&peer) {
+                    let at = now;
+                    self.gone.insert(peer, Gone { at, order, climb });
+                }
             }
             Input::Show { peer, height } => {
                 let tiers = &self.settings.tiers;
@@ -362,9 +420,19 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
                     member.known_since.get_or_insert(now);
                 }
             }
-            Input::Budget { codec, macroblocks } => {
+            Input::Budget {
+                codec,
+                macroblocks,
+                shared,
+            } => {
                 match macroblocks {
-                    Some(most) => self.budgets.insert(codec, most),
+                    Some(macroblocks) => {
+                        let budget = Budget {
+                            macroblocks,
+                            shared,
+                        };
+                        self.budgets.insert(codec, budget)
+                    }
                     None => self.budgets.remove(&codec),
                 };
             }

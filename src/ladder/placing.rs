@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Ladder, Place, Tier, Why, on_the_line};
+use super::{Ladder, Place, Tier, WHOLE, Why, on_the_line};
 
 /// The tier that suits one who shows us at a height: the smallest that is not blown up by more than
 /// a third. It is another only where it suits clearly better, so that a window that is pulled about
@@ -16,11 +16,15 @@ pub(super) fn suits(tiers: &[Tier], present: usize, height: Option<u32>) -> usiz
         // Who has not said gets the best; who shows nothing keeps what it had.
         return if height.is_none() { 0 } else { present };
     };
-    let smallest = |enough: &dyn Fn(&Tier) -> bool| tiers.iter().rposition(enough).unwrap_or(0);
-    let wanted = smallest(&|tier| tier.height * 4 >= height * 3);
+    let smallest = |enough: &dyn Fn(u64) -> bool| {
+        let fits = |tier: &Tier| enough(u64::from(tier.height));
+        tiers.iter().rposition(fits).unwrap_or(0)
+    };
+    let height = u64::from(height);
+    let wanted = smallest(&|tier| tier * 4 >= height * 3);
     if wanted > present {
         // Down only where there is something to spare.
-        let with_reserve = smallest(&|tier| tier.height * 100 >= height * 85);
+        let with_reserve = smallest(&|tier| tier * 100 >= height * 85);
         return with_reserve.max(present);
     }
     wanted
@@ -72,18 +76,26 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
         let Some(budget) = self.budgets.get(&codec) else {
             return Some(wanted);
         };
-        let of_codec = running.iter().filter(|(of, _)| *of == codec);
-        let used: u64 = of_codec
-            .clone()
-            .map(|(_, tier)| self.macroblocks(*tier))
-            .sum();
+        let together = |of: &C| {
+            let shared = self.budgets.get(of).is_some_and(|it| it.shared);
+            *of == codec || (budget.shared && shared)
+        };
+        let beside = running.iter().filter(|(of, _)| together(of));
+        let used: u64 = beside.map(|(of, tier)| self.part(*of, *tier)).sum();
         let last = self.settings.tiers.len() - 1;
-        let fits = |tier: &usize| has(*tier) || used + self.macroblocks(*tier) <= *budget;
+        let fits = |tier: &usize| has(*tier) || used + self.part(codec, *tier) <= WHOLE;
         (wanted..=last)
             .find(fits)
             .or_else(|| (rung..wanted).rev().find(|tier| has(*tier)))
             // Rather too slow than not at all.
-            .or_else(|| (used == 0).then_some(last))
+            .or_else(|| (!running.iter().any(|(of, _)| *of == codec)).then_some(last))
+    }
+
+    /// How much of what its encoders can do a branch takes, in parts of a million.
+    pub(super) fn part(&self, codec: C, tier: usize) -> u64 {
+        self.budgets.get(&codec).map_or(0, |budget| {
+            self.macroblocks(tier) * WHOLE / budget.macroblocks.max(1)
+        })
     }
 
     /// Macroblocks a second of a tier.
@@ -107,7 +119,8 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             let each = places.iter().filter_map(|(peer, place)| match place {
                 Place::Tier(tier) => {
                     let codec = self.members.get(peer)?.codec;
-                    Some(on_the_line(self.bounds(codec, *tier).least_kbps))
+                    let bounds = self.bounds(codec, *tier);
+                    Some(on_the_line(bounds.least_kbps, bounds.framerate))
                 }
                 Place::Paused(_) => None,
             });

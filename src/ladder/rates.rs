@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ladder, Place, Rate, Tier, on_the_line};
+use super::{Ladder, Place, Rate, Tier, on_the_line, percent};
 
 /// Fewer frames a second than this are no moving picture.
 pub(super) const FEWEST: u32 = 7;
@@ -111,9 +111,11 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             says.retain(|(member, _)| !member.climb.is_slow());
         }
         let audio = self.settings.audio_kbps;
+        let withheld = says.iter().any(|(_, seen)| seen.withheld);
         let slowest = says.iter().filter_map(|(_, seen)| seen.share(audio)).min();
         if state.is_slow {
-            let room = slowest.is_none_or(|kbps| kbps >= whole.least_kbps * ROOM / 100);
+            let room =
+                !withheld && slowest.is_none_or(|kbps| kbps >= percent(whole.least_kbps, ROOM));
             state.room_since = room.then(|| state.room_since.unwrap_or(now));
             if state
                 .room_since
@@ -144,7 +146,7 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
         let slowest = falling.filter_map(|(_, seen)| seen.share(audio)).min();
         if let Some(slowest) = slowest.filter(|slowest| *slowest < present) {
             let lowered = slowest.max(least);
-            if present - lowered > present * WORTH / 100 || lowered == least {
+            if present - lowered > percent(present, WORTH) || lowered == least {
                 state.kbps = Some(lowered);
                 state.raised_at = Some(now);
             }
@@ -152,7 +154,7 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
         }
         // More in steps, and no more than is proven.
         let may = state.raised_at.is_none_or(|at| now >= at + RAISE_EVERY);
-        if says.is_empty() || !may {
+        if says.is_empty() || withheld || !may {
             return state;
         }
         let proven = says
@@ -161,8 +163,8 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             .min()
             .unwrap_or(most)
             .max(present);
-        let raised = proven.min(present * RAISE / 100).clamp(least, most);
-        if raised - present > present * WORTH / 100 || (raised == most && raised > present) {
+        let raised = proven.min(percent(present, RAISE)).clamp(least, most);
+        if raised - present > percent(present, WORTH) || (raised == most && raised > present) {
             state.kbps = Some(raised);
             state.raised_at = Some(now);
         }
@@ -180,20 +182,21 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
         let count = |branch: &(C, usize)| on.get(branch).map_or(0, |peers| peers.len() as u64);
         let wanted = |branch: &(C, usize), state: &State| {
             let least = least.get(branch).copied().unwrap_or(0);
-            (least, state.kbps.unwrap_or(least).max(least))
+            let framerate = state.bounds(self.bounds(branch.0, branch.1)).framerate;
+            (least, state.kbps.unwrap_or(least).max(least), framerate)
         };
         let (mut floor, mut ceiling) = (0_u64, 0_u64);
         for (branch, state) in &*states {
-            let (least, kbps) = wanted(branch, state);
-            floor += count(branch) * u64::from(on_the_line(least));
-            ceiling += count(branch) * u64::from(on_the_line(kbps));
+            let (least, kbps, framerate) = wanted(branch, state);
+            floor += count(branch) * u64::from(on_the_line(least, framerate));
+            ceiling += count(branch) * u64::from(on_the_line(kbps, framerate));
         }
         let pictures = self.uplink_for_pictures().map_or(u64::MAX, u64::from);
         let beyond = pictures.saturating_sub(floor);
         states
             .iter()
             .map(|(branch, state)| {
-                let (least, kbps) = wanted(branch, state);
+                let (least, kbps, framerate) = wanted(branch, state);
                 let shared = if ceiling <= pictures {
                     kbps
                 } else {
@@ -203,7 +206,6 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
                     let part = u64::from(kbps - least) * beyond / span;
                     least + u32::try_from(part).unwrap_or(0).saturating_sub(1)
                 };
-                let framerate = state.bounds(self.bounds(branch.0, branch.1)).framerate;
                 let rate = Rate {
                     kbps: shared.max(least),
                     framerate,

@@ -33,6 +33,8 @@ struct Path {
     estimate: f64,
     /// Whether the peer gives feedback of the kind that estimates are made of.
     feedback: bool,
+    /// The machine is short of breath.
+    withheld: bool,
     /// It is stopped: nothing is heard of it.
     silent: bool,
     /// What was sent in each of the last five steps, in kbit/s.
@@ -45,6 +47,7 @@ impl Path {
             capacity,
             estimate: 2000.0,
             feedback: true,
+            withheld: false,
             silent: false,
             sent: VecDeque::from([AUDIO; 5]),
         }
@@ -76,10 +79,11 @@ impl Path {
         )]
         let estimate = self.estimate as u32;
         (!self.silent).then(|| Seen {
-            estimate_kbps: self.feedback.then_some(estimate),
+            estimate_kbps: (self.feedback && !self.withheld).then_some(estimate),
             sent_kbps: self.sent.iter().sum::<u32>() / 5,
             loss: Some(loss),
             rtt: Some(Duration::from_millis(30)),
+            withheld: self.withheld,
         })
     }
 }
@@ -162,7 +166,8 @@ impl World {
         let codec = self.paths[&peer].0;
         match self.ladder.plan().peers.get(&peer) {
             Some(Place::Tier(tier)) => {
-                on_the_line(self.ladder.plan().branches[&(codec, *tier)].kbps) + AUDIO
+                let rate = self.ladder.plan().branches[&(codec, *tier)];
+                on_the_line(rate.kbps, rate.framerate) + AUDIO
             }
             _ => AUDIO,
         }
@@ -236,17 +241,22 @@ impl World {
                 "{pictures} of pictures and {sound} of sound on {uplink}: {plan:?}"
             );
         }
+        let of = |codec| plan.branches.keys().filter(move |(it, _)| it == codec);
+        let part = |(codec, tier): &(Codec, usize)| self.ladder.part(*codec, *tier);
         for (codec, budget) in &self.ladder.budgets {
-            let tiers: Vec<_> = plan.branches.keys().filter(|(of, _)| of == codec).collect();
-            let used: u64 = tiers
-                .iter()
-                .map(|(_, tier)| self.ladder.macroblocks(*tier))
-                .sum();
+            let used: u64 = of(codec).map(part).sum();
             assert!(
-                used <= *budget || tiers.len() == 1,
-                "{used} of {budget}: {plan:?}"
+                used <= WHOLE || of(codec).count() == 1,
+                "{used} of {budget:?}: {plan:?}"
             );
         }
+        let shared = self.ladder.budgets.iter().filter(|(_, it)| it.shared);
+        let shared: Vec<_> = shared.map(|(codec, _)| codec).collect();
+        let used: u64 = shared.iter().flat_map(|codec| of(codec)).map(part).sum();
+        assert!(
+            used <= WHOLE || shared.iter().any(|codec| of(codec).count() == 1),
+            "{used} of the processor: {plan:?}"
+        );
     }
 }
 
@@ -315,6 +325,7 @@ fn a_newcomer_has_no_say_for_three_seconds() {
         sent_kbps: 1600,
         loss: Some(0.0),
         rtt: None,
+        withheld: false,
     };
     for step in 0..30 {
         let known = u32::from(step <= 15);
@@ -334,6 +345,7 @@ fn an_estimate_counts_for_no_more_than_half_again_of_what_was_sent() {
         sent_kbps: 400,
         loss: Some(0.0),
         rtt: None,
+        withheld: false,
     };
     // A picture in which nothing moves takes little, and proves little.
     let before = world.rate('v', 0);
@@ -382,6 +394,7 @@ fn an_estimate_alone_leaves_nobody_without_a_picture() {
         sent_kbps: 200,
         loss: Some(0.0),
         rtt: Some(Duration::from_millis(40)),
+        withheld: false,
     };
     for _ in 0..200 {
         world.now += STEP;
@@ -502,6 +515,7 @@ fn one_that_is_heard_of_again_is_a_newcomer() {
         sent_kbps: 1600,
         loss: Some(0.0),
         rtt: None,
+        withheld: false,
     };
     for step in 0..30 {
         let known = u32::from(step <= 15);
@@ -528,6 +542,7 @@ fn an_estimate_on_its_way_back_takes_nothing_from_others() {
             sent_kbps: 1600,
             loss: Some(0.0),
             rtt: None,
+            withheld: false,
         };
         world.step();
         world.tell(Input::Seen { peer: 2, seen });
@@ -612,15 +627,20 @@ fn sound_is_never_counted_out() {
     assert!((1..=4).all(|peer| world.place(peer) == Place::Paused(Why::Uplink)));
 }
 
+fn budget(macroblocks: Option<u64>) -> Input<Peer, Codec> {
+    Input::Budget {
+        codec: 'v',
+        macroblocks,
+        shared: false,
+    }
+}
+
 #[test]
 fn what_the_encoder_cannot_do_the_later_go_without() {
     let mut world = World::new(settings(None));
     let cost = |world: &World, tier| world.ladder.macroblocks(tier);
     let macroblocks = Some(cost(&world, 0) + cost(&world, 2));
-    world.tell(Input::Budget {
-        codec: 'v',
-        macroblocks,
-    });
+    world.tell(budget(macroblocks));
     world.join(1, 'v', 10_000);
     world.join(2, 'v', 10_000);
     world.join(3, 'v', 10_000);
@@ -643,22 +663,95 @@ fn what_the_encoder_cannot_do_the_later_go_without() {
     // With room for one only, a large picture is better than none where the network takes it, and
     // else there is none.
     let macroblocks = Some(cost(&world, 0));
-    world.tell(Input::Budget {
-        codec: 'v',
-        macroblocks,
-    });
+    world.tell(budget(macroblocks));
     assert_eq!([1, 2, 3].map(|peer| world.place(peer)), [Place::Tier(0); 3]);
     world.path(3).capacity = 300;
     world.until(Duration::from_secs(10), |world| {
         world.place(3) == Place::Paused(Why::Encoder)
     });
+    world.path(3).capacity = 10_000;
+    world.until(Duration::from_mins(1), |world| {
+        world.place(3) == Place::Tier(0)
+    });
 
     // Where even the smallest is too much, it is made all the same.
-    world.tell(Input::Budget {
-        codec: 'v',
-        macroblocks: Some(10),
-    });
+    world.tell(budget(Some(10)));
     assert_eq!([1, 2].map(|peer| world.place(peer)), [Place::Tier(2); 2]);
+}
+
+#[test]
+fn one_that_fell_rises_again_where_the_encoder_has_room_for_the_best_and_the_least_only() {
+    let mut world = World::new(settings(None));
+    let cost = |world: &World, tier| world.ladder.macroblocks(tier);
+    world.tell(budget(Some(cost(&world, 0) + cost(&world, 2))));
+    world.join(1, 'v', 10_000);
+    world.join(2, 'v', 10_000);
+    world.run(10);
+    world.path(2).capacity = 500;
+    world.until(Duration::from_secs(10), |world| {
+        world.place(2) == Place::Tier(2)
+    });
+    world.path(2).capacity = 10_000;
+    world.until(Duration::from_mins(1), |world| {
+        world.place(2) == Place::Tier(0)
+    });
+}
+
+#[test]
+fn what_runs_on_the_processor_shares_it() {
+    let mut world = World::new(settings(None));
+    let enough = Some(world.ladder.macroblocks(0) * 3 / 2);
+    for codec in ['v', 'h'] {
+        world.tell(Input::Budget {
+            codec,
+            macroblocks: enough,
+            shared: true,
+        });
+    }
+    world.join(1, 'v', 10_000);
+    world.join(2, 'h', 10_000);
+    assert_eq!(world.place(1), Place::Tier(0));
+    assert_eq!(world.place(2), Place::Tier(1), "the best needs two thirds");
+    world.leave(1);
+    assert_eq!(world.place(2), Place::Tier(0));
+}
+
+#[test]
+fn one_that_is_connected_anew_is_where_it_was() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 10_000);
+    world.join(2, 'v', 400);
+    world.until(Duration::from_secs(10), |world| {
+        world.place(2) == Place::Tier(1)
+    });
+    world.leave(2);
+    world.run(5);
+    world.join(2, 'v', 400);
+    assert_eq!(world.place(2), Place::Tier(1));
+    // After a minute nothing is known of it any more.
+    world.leave(2);
+    world.run(61);
+    world.join(2, 'v', 10_000);
+    assert_eq!(world.place(2), Place::Tier(0));
+}
+
+#[test]
+fn a_machine_that_is_short_of_breath_raises_nothing_and_tries_nothing() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 900);
+    world.join(2, 'v', 400);
+    world.run(20);
+    assert_eq!(world.place(1), Place::Tier(0));
+    assert_eq!(world.place(2), Place::Tier(1));
+    let before = world.rate('v', 0);
+    assert!(before < 900);
+    for peer in [1, 2] {
+        world.path(peer).withheld = true;
+        world.path(peer).capacity = 10_000;
+    }
+    world.run(60);
+    assert_eq!(world.rate('v', 0), before);
+    assert_eq!(world.place(2), Place::Tier(1));
 }
 
 #[test]
@@ -709,7 +802,8 @@ enum Event {
     Capacity(Peer, u32),
     Silent(Peer, bool),
     Show(Peer, Option<u32>),
-    Budget(Codec, Option<u64>),
+    Budget(Codec, Option<u64>, bool),
+    Withheld(Peer, bool),
     Fixed(Option<u32>),
     Wait(u64),
 }
@@ -724,7 +818,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         3 => (peer.clone(), kbps).prop_map(|(p, k)| Event::Capacity(p, k)),
         1 => (peer.clone(), any::<bool>()).prop_map(|(p, silent)| Event::Silent(p, silent)),
         2 => (peer, proptest::option::of(0..1200_u32)).prop_map(|(p, height)| Event::Show(p, height)),
-        1 => (codec, proptest::option::of(0..300_000_u64)).prop_map(|(c, budget)| Event::Budget(c, budget)),
+        1 => (codec, proptest::option::of(0..300_000_u64), any::<bool>()).prop_map(|(c, budget, shared)| Event::Budget(c, budget, shared)),
+        1 => (0..8_u8, any::<bool>()).prop_map(|(p, withheld)| Event::Withheld(p, withheld)),
         1 => proptest::option::of(500..4000_u32).prop_map(Event::Fixed),
         5 => (1..20_u64).prop_map(Event::Wait),
     ];
@@ -745,8 +840,15 @@ fn play(uplink: Option<u32>, events: Vec<Event>) -> World {
             Event::Silent(peer, silent) if world.paths.contains_key(&peer) => {
                 world.path(peer).silent = silent;
             }
+            Event::Withheld(peer, withheld) if world.paths.contains_key(&peer) => {
+                world.path(peer).withheld = withheld;
+            }
             Event::Show(peer, height) => world.tell(Input::Show { peer, height }),
-            Event::Budget(codec, macroblocks) => world.tell(Input::Budget { codec, macroblocks }),
+            Event::Budget(codec, macroblocks, shared) => world.tell(Input::Budget {
+                codec,
+                macroblocks,
+                shared,
+            }),
             Event::Fixed(kbps) => world.tell(Input::Fixed { codec: 'h', kbps }),
             Event::Wait(seconds) => world.run(seconds),
             _ => {}
@@ -779,10 +881,11 @@ proptest! {
         for peer in world.paths.keys().copied().collect::<Vec<_>>() {
             world.path(peer).capacity = 50_000;
             world.path(peer).silent = false;
+            world.path(peer).withheld = false;
             world.tell(Input::Show { peer, height: None });
         }
         for codec in ['v', 'h'] {
-            world.tell(Input::Budget { codec, macroblocks: None });
+            world.tell(Input::Budget { codec, macroblocks: None, shared: false });
         }
         world.tell(Input::Fixed { codec: 'h', kbps: None });
         world.run(240);

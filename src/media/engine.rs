@@ -617,12 +617,14 @@ impl Engine {
             Command::Encoders(recipes) => {
                 self.parts.encoders.retain(|it| it.codec == Codec::Opus);
                 self.parts.encoders.extend(recipes);
-                self.tell_budgets(now);
             }
             Command::Show { link, height } => {
                 let keys = self.links.keys().filter(|key| key.link == link);
                 for key in keys.cloned().collect::<Vec<_>>() {
-                    self.tell_shown(now, &key, Some(height));
+                    if let Some(link) = self.links.get_mut(&key) {
+                        link.shown.say(height);
+                    }
+                    self.tell_shown(now, &key);
                 }
             }
             Command::Label { link, name } => {
@@ -643,6 +645,7 @@ impl Engine {
             self.force_keyframe(id);
         }
         self.closing.tick(now);
+        self.tell_budgets(now);
         self.adapt(now);
         self.look_at_encoders(now);
         self.look_at_passing(now);

@@ -49,6 +49,9 @@ pub const LONGEST_PIN: usize = 64;
 /// The longest name of a media section (`a=mid`), in bytes. Browsers write one or two digits.
 pub const LONGEST_MID: usize = 64;
 
+/// The tallest picture that is asked for, in pixels.
+pub const TALLEST: u32 = 16_384;
+
 /// Most codecs that a member names in each direction, and most versions. Browsers have about ten.
 pub const MOST_CODECS: usize = 16;
 

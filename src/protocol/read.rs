@@ -10,7 +10,7 @@ use super::{
     Again, Bye, Candidate, Caps, Client, ErrorCode, Generation, Hello, Join, Keep,
     LARGEST_CANDIDATE, LARGEST_FRAME, LARGEST_SDP, LONGEST_MID, LONGEST_NAME, LONGEST_PIN, Link,
     MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Sending, Server, Show,
-    Welcome,
+    TALLEST, Welcome,
 };
 
 #[cfg(test)]
@@ -193,9 +193,11 @@ impl Fields {
     }
 
     fn show(&self) -> Result<Show, Problem> {
+        let height: u32 = self.need("height", "a height in pixels")?;
+        at_most("height", height as usize, TALLEST as usize, "pixels")?;
         Ok(Show {
             link: self.need("link", LINK_ID)?,
-            height: self.need("height", "a height in pixels")?,
+            height,
         })
     }
 

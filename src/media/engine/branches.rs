@@ -299,7 +299,6 @@ impl Engine {
     fn unfit(&mut self, now: Instant, id: BranchId, recipe: &str) {
         let other = self.has_other(now, id.codec, recipe);
         self.unfit.insert((id.codec, recipe.to_owned()), now);
-        self.tell_budgets(now);
         if let Some(slot) = self.branches.get_mut(&id) {
             if other {
                 slot.retry.hurry(now);

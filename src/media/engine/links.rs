@@ -8,7 +8,10 @@ use std::{
 use gstreamer_app::AppSrc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{Engine, KeyframeWanted, tiers::Sent};
+use super::{
+    Engine, KeyframeWanted,
+    tiers::{Sent, Shown},
+};
 use crate::{
     ladder::{Place, Why},
     media::{
@@ -28,6 +31,10 @@ use crate::{
 /// A keyframe that has not come after so long is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// One that was moved down is fed by the larger branch for so long at most: its network does not
+/// take that, whatever becomes of the smaller one.
+const OVERSTAY: Duration = Duration::from_secs(2);
+
 /// A generation of a link, as the engine holds it.
 pub(super) struct Link {
     pub(super) serial: u64,
@@ -39,8 +46,8 @@ pub(super) struct Link {
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
     pub(super) outlets: Outlets,
-    /// At what height the other side shows us, if it has said so.
-    pub(super) shown: Option<u32>,
+    /// At what height the other side shows us.
+    pub(super) shown: Shown,
     /// The mixes know of it.
     pub(super) is_mixed: bool,
     /// Audio and video, once the gate is open.
@@ -59,6 +66,8 @@ pub(super) struct Link {
     pub(super) fed: Counts,
     /// Where the ladder has put it, once its codec is known.
     pub(super) place: Option<Place>,
+    /// When that was.
+    pub(super) moved_at: Instant,
     /// Why its picture is paused, as far as that was told.
     pub(super) told: Option<Pause>,
     pub(super) path: Arc<Path>,
@@ -217,7 +226,7 @@ impl Engine {
                 arrivals,
                 transport,
                 outlets,
-                shown: None,
+                shown: Shown::default(),
                 is_mixed: false,
                 sources: None,
                 open_since: None,
@@ -227,6 +236,7 @@ impl Engine {
                 lane: Lane::default(),
                 fed: Counts::default(),
                 place: None,
+                moved_at: now,
                 told: None,
                 path,
                 sent: Sent::default(),
@@ -327,6 +337,9 @@ impl Engine {
         // What feeds it, or is about to, goes on; for other branches it does not wait any more.
         let mut first = true;
         link.unfeed(|feed| !std::mem::take(&mut first) && feed.branch != branch);
+        if now >= link.moved_at + OVERSTAY {
+            link.unfeed(|feed| feed.branch.tier < branch.tier && feed.subscription.has_turn());
+        }
         if !link.is_passed() {
             link.rescue = false;
         }
@@ -349,8 +362,10 @@ impl Engine {
         } else if let Some(output) = output(branch) {
             let feed = take_turn(output, false);
             link.video.push(feed);
-            // It is new to this branch, and has nothing before the next keyframe.
-            self.limiter.forget_peer(key);
+            // Whoever has nothing yet does not wait; one that has another branch goes on with that.
+            if link.video.len() == 1 {
+                self.limiter.forget_peer(key);
+            }
             ask = true;
         }
         // The camera makes its keyframes when it likes. While one is needed at once, its frames go

@@ -11,10 +11,11 @@ use crate::{
     ladder::{Input, Ladder, Output, Place, Seen},
     media::{
         Event, Picture,
-        encoder::{BranchId, Rate},
+        encoder::{BranchId, Rate, Recipe},
         peer::Key,
         stats::TransportStats,
     },
+    protocol::LinkId,
     sdp::{self, Codec},
 };
 
@@ -33,13 +34,55 @@ const BREATH: Duration = Duration::from_secs(2);
 
 /// What is known of the ladder and of the ways.
 pub(super) struct Tiers {
-    ladder: Ladder<Key, Codec>,
+    /// A link keeps its place from one generation to the next.
+    ladder: Ladder<LinkId, Codec>,
+    /// What the ladder was last told of encoders.
+    budgets: BTreeMap<Codec, Told>,
     /// The size of each tier, the best first.
     pictures: Vec<Picture>,
     rates: BTreeMap<BranchId, Rate>,
     look_at: Option<Instant>,
     /// This machine is short of breath until then, as far as is known.
     breathless_until: Option<Instant>,
+}
+
+/// What the encoders of a codec can do: how many macroblocks a second, and whether they share the
+/// processor.
+type Told = (Option<u64>, bool);
+
+/// Another height is taken note of only so long after the last, because each may cost a keyframe
+/// and move others: a window that is pulled about says many.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
+
+/// At what height the other side of a link shows us.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// As it says, if it has said so.
+    height: Option<u32>,
+    /// As the ladder was told, and when.
+    told: Option<(Instant, u32)>,
+}
+
+impl Shown {
+    pub(super) fn say(&mut self, height: u32) {
+        self.height = Some(height);
+    }
+
+    /// The ladder has forgotten it.
+    fn tell_again(&mut self) {
+        self.told = None;
+    }
+
+    /// What the ladder is to be told now, if anything.
+    fn due(&mut self, now: Instant) -> Option<u32> {
+        let height = self.height?;
+        let known = self.told;
+        let due = known.is_none_or(|(at, told)| told != height && now >= at + SHOWN_EVERY);
+        due.then(|| {
+            self.told = Some((now, height));
+            height
+        })
+    }
 }
 
 /// How much was sent on a link of late.
@@ -93,6 +136,7 @@ impl Tiers {
             .collect();
         Self {
             ladder: Ladder::new(parts.ladder.clone()),
+            budgets: BTreeMap::new(),
             pictures,
             rates: BTreeMap::new(),
             look_at: None,
@@ -161,18 +205,44 @@ impl Engine {
         tier.map_or_else(|| codec.to_owned(), |tier| format!("{codec} {tier}"))
     }
 
-    /// Tells the ladder what the encoders in use can do.
+    /// Tells the ladder what the encoders in use can do, if that has changed.
     pub(super) fn tell_budgets(&mut self, now: Instant) {
         for codec in [Codec::Vp8, Codec::H264] {
-            let traits = self.recipe(now, codec).and_then(|recipe| {
-                let (file, _) = recipe.file.as_ref()?;
-                file.encoder.as_ref()
-            });
-            let macroblocks = traits.and_then(|traits| traits.budget);
-            let budget = Input::Budget { codec, macroblocks };
-            self.tiers.ladder.handle(now, budget);
+            let told = self.budget(now, codec);
+            if self.tiers.budgets.insert(codec, told) == Some(told) {
+                continue;
+            }
+            let (macroblocks, shared) = told;
+            self.tiers.ladder.handle(
+                now,
+                Input::Budget {
+                    codec,
+                    macroblocks,
+                    shared,
+                },
+            );
             self.follow(now);
         }
+    }
+
+    /// What the encoder that runs can do, or else that which would be started next. Where several
+    /// run, because one failed at some tier, the one that can do most counts: it is the one that
+    /// the next tier gets when it is well again.
+    fn budget(&self, now: Instant, codec: Codec) -> Told {
+        let of = |recipe: &Recipe| {
+            let (file, _) = recipe.file.as_ref()?;
+            Some((file.encoder.as_ref()?.budget, file.devices.is_empty()))
+        };
+        let running = self.branches.iter().filter_map(|(id, slot)| {
+            slot.branch.as_ref().filter(|_| id.codec == codec)?;
+            let mut recipes = self.recipes(codec);
+            of(recipes.find(|recipe| recipe.name() == slot.recipe)?)
+        });
+        let next = || self.recipe(now, codec).and_then(of);
+        running
+            .max_by_key(|(budget, _)| budget.unwrap_or(u64::MAX))
+            .or_else(next)
+            .unwrap_or((None, true))
     }
 
     /// The best tier of a codec is what the camera encodes, with this many kbit/s, or it is not.
@@ -183,26 +253,31 @@ impl Engine {
 
     /// A link has chosen its codec.
     pub(super) fn climb(&mut self, now: Instant, key: &Key, codec: Codec) {
-        let peer = key.clone();
+        let peer = key.link.clone();
         self.tiers.ladder.handle(now, Input::Join { peer, codec });
-        if let Some(height) = self.links.get(key).and_then(|link| link.shown) {
-            self.tell_shown(now, key, Some(height));
-        }
-        self.follow(now);
-    }
-
-    /// The other side of a link says at what height it shows us.
-    pub(super) fn tell_shown(&mut self, now: Instant, key: &Key, height: Option<u32>) {
         if let Some(link) = self.links.get_mut(key) {
-            link.shown = height;
+            link.shown.tell_again();
         }
-        let peer = key.clone();
-        self.tiers.ladder.handle(now, Input::Show { peer, height });
+        self.tell_shown(now, key);
         self.follow(now);
     }
 
+    /// Tells the ladder at what height the other side of a link shows us, if it is time.
+    pub(super) fn tell_shown(&mut self, now: Instant, key: &Key) {
+        let link = self.links.get_mut(key).filter(|link| link.codec.is_some());
+        if let Some(height) = link.and_then(|link| link.shown.due(now)) {
+            let (peer, height) = (key.link.clone(), Some(height));
+            self.tiers.ladder.handle(now, Input::Show { peer, height });
+            self.follow(now);
+        }
+    }
+
+    /// A generation of a link is over, and perhaps the link.
     pub(super) fn step_off(&mut self, now: Instant, key: &Key) {
-        let peer = key.clone();
+        if self.links.keys().any(|other| other.link == key.link) {
+            return;
+        }
+        let peer = key.link.clone();
         self.tiers.ladder.handle(now, Input::Leave { peer });
         self.follow(now);
     }
@@ -238,8 +313,9 @@ impl Engine {
                         sent_kbps,
                         loss: twcc_loss.or(loss_out),
                         rtt: rtt_ms.map(|ms| Duration::from_secs_f64(ms / 1000.0)),
+                        withheld: breathless,
                     };
-                    seen.push((key.clone(), seen_now));
+                    seen.push((key.link.clone(), seen_now));
                 }
             }
             for (peer, seen) in seen {
@@ -248,6 +324,7 @@ impl Engine {
             }
             // Whoever waits for a keyframe that was lost is helped here, and what could not be told.
             for key in self.links.keys().cloned().collect::<Vec<_>>() {
+                self.tell_shown(now, &key);
                 self.subscribe(now, &key);
                 self.tell_pause(&key);
             }
@@ -279,7 +356,12 @@ impl Engine {
                 Output::End { codec, tier } => {
                     self.tiers.rates.remove(&BranchId { codec, tier });
                 }
-                Output::Move { peer, place } => self.moved(now, &peer, place),
+                Output::Move { peer, place } => {
+                    let keys = self.links.keys().filter(|key| key.link == peer);
+                    for key in keys.cloned().collect::<Vec<_>>() {
+                        self.moved(now, &key, place);
+                    }
+                }
             }
         }
     }
@@ -290,6 +372,7 @@ impl Engine {
         };
         tracing::debug!(link = %key.link, ?place, "place");
         link.place = Some(place);
+        link.moved_at = now;
         self.place_branches(now);
         self.subscribe(now, key);
         self.tell_pause(key);

@@ -82,6 +82,11 @@ fn what_is_wrong_is_said_by_name() {
             "`height` must be a height in pixels",
         ),
         (
+            r#"{"t":"show","link":"link-one-two","height":2000000000}"#,
+            ErrorCode::TooBig,
+            "`height` may have 16384 pixels, and this has 2000000000",
+        ),
+        (
             r#"{"t":"sending","link":"link-one-two","paused":true}"#,
             ErrorCode::BadField,
             "`paused` must be a reason, as a text, or null",

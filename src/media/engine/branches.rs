@@ -48,7 +48,7 @@ pub(super) struct Slot {
     pub(super) look_at: Option<Instant>,
     health: Health,
     /// When it was started.
-    began: Instant,
+    pub(super) began: Instant,
 }
 
 /// An encoder that is being started. There is one in a place at a time, whoever wants it by then:

@@ -19,7 +19,7 @@ mod net;
 mod newcomers;
 #[path = "isolation/peer.rs"]
 mod peer;
-#[path = "isolation/starved.rs"]
+#[path = "support/starved.rs"]
 mod starved;
 #[path = "support/media.rs"]
 #[expect(dead_code, reason = "media_loopback.rs needs more of it")]
@@ -29,42 +29,70 @@ use std::{process::ExitCode, time::Duration};
 
 use cases::Verdict;
 use libtest_mimic::{Arguments, Failed, Trial};
+use roomd::protocol::Codec::{self, H264, Vp8};
 
 /// For so long a case is tried again where the machine is too busy to judge it. The longest takes
 /// more than half of that, so it is tried twice.
 const ATTEMPTS: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
-    if let Some(kind) = peer::kind() {
-        peer::run(kind);
+    if let Some((kind, codec)) = peer::kind() {
+        peer::run(kind, codec);
         return ExitCode::SUCCESS;
     }
     net::end_with_the_test();
     let arguments = Arguments::from_args();
     let trials = vec![
-        here("six_newcomers_have_a_keyframe_in_time", newcomers::six),
-        here("one_that_never_connects", cases::never_connects),
-        here("one_that_is_stopped_for_a_minute", cases::stopped),
-        here("one_that_asks_for_keyframes_without_end", cases::greedy),
-        here("one_whose_negotiation_fails_halfway", cases::halfway),
-        apart("one_whose_network_is_cut", cases::cut),
-        apart("one_on_a_slow_line", cases::slow),
-        apart("all_of_them_at_once", cases::all),
+        here("six_newcomers_have_a_keyframe_in_time", Vp8, newcomers::six),
+        here("one_that_never_connects", Vp8, cases::never_connects),
+        here("one_that_is_stopped_for_a_minute", Vp8, cases::stopped),
+        here(
+            "one_that_asks_for_keyframes_without_end",
+            Vp8,
+            cases::greedy,
+        ),
+        here("one_whose_negotiation_fails_halfway", Vp8, cases::halfway),
+        apart("one_whose_network_is_cut", Vp8, cases::cut),
+        apart("one_on_a_slow_line", Vp8, cases::slow),
+        apart("all_of_them_at_once", Vp8, cases::all),
+        // What depends on the encoder once more with the other.
+        here(
+            "six_newcomers_have_a_keyframe_in_time_in_h264",
+            H264,
+            newcomers::six,
+        ),
+        here(
+            "one_that_asks_for_keyframes_without_end_in_h264",
+            H264,
+            cases::greedy,
+        ),
+        here(
+            "one_whose_negotiation_fails_halfway_in_h264",
+            H264,
+            cases::halfway,
+        ),
+        apart("one_on_a_slow_line_in_h264", H264, cases::slow),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A case that needs nothing.
-fn here<F: Future<Output = Verdict> + 'static>(name: &'static str, case: fn() -> F) -> Trial {
-    Trial::test(name, move || play(case))
+fn here<F>(name: &'static str, codec: Codec, case: fn(Codec) -> F) -> Trial
+where
+    F: Future<Output = Verdict> + 'static,
+{
+    Trial::test(name, move || play(codec, case))
 }
 
 /// A case in networks of its own, which only root can make.
-fn apart<F: Future<Output = Verdict> + 'static>(name: &'static str, case: fn() -> F) -> Trial {
+fn apart<F>(name: &'static str, codec: Codec, case: fn(Codec) -> F) -> Trial
+where
+    F: Future<Output = Verdict> + 'static,
+{
     let trial = Trial::test(name, move || {
         if net::is_apart() {
             net::prepare();
-            return play(case);
+            return play(codec, case);
         }
         net::again_apart(name).map_err(Into::into)
     });
@@ -74,7 +102,10 @@ fn apart<F: Future<Output = Verdict> + 'static>(name: &'static str, case: fn() -
     }
 }
 
-fn play<F: Future<Output = Verdict>>(case: fn() -> F) -> Result<(), Failed> {
+fn play<F>(codec: Codec, case: fn(Codec) -> F) -> Result<(), Failed>
+where
+    F: Future<Output = Verdict>,
+{
     roomd::media::init().unwrap();
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -88,7 +119,7 @@ fn play<F: Future<Output = Verdict>>(case: fn() -> F) -> Result<(), Failed> {
     let mut seen = Vec::new();
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < ATTEMPTS {
-        match runtime.block_on(case()) {
+        match runtime.block_on(case(codec)) {
             Ok(()) => return Ok(()),
             Err(starved) => {
                 println!("this machine is too busy to judge: {}", starved.0);

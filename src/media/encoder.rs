@@ -122,6 +122,7 @@ pub struct Branch {
     control: Option<Control>,
     /// Where frames are left out.
     frequency: Option<gst::Element>,
+    /// What it is set to.
     kbps: AtomicU32,
 }
 
@@ -186,11 +187,22 @@ impl Branch {
         if let Some(frequency) = &self.frequency {
             set_frequency(frequency, rate.framerate);
         }
-        if self.kbps.swap(rate.kbps, Relaxed) == rate.kbps {
+        if self.kbps() == rate.kbps {
             return true;
         }
         let control = self.control.as_ref();
-        control.is_none_or(|control| matches!(control.set_kbps(rate.kbps), Ok(Change::Done)))
+        let is_done =
+            control.is_none_or(|control| matches!(control.set_kbps(rate.kbps), Ok(Change::Done)));
+        if is_done {
+            self.kbps.store(rate.kbps, Relaxed);
+        }
+        is_done
+    }
+
+    /// The bitrate that it is set to, in kbit/s.
+    #[must_use]
+    pub fn kbps(&self) -> u32 {
+        self.kbps.load(Relaxed)
     }
 
     /// What it makes.

@@ -7,6 +7,7 @@
 
 mod branches;
 mod feed;
+mod health;
 mod heights;
 mod links;
 mod orders;
@@ -721,7 +722,7 @@ impl Engine {
             let stats = BranchStats {
                 number: slot.number,
                 encoder: slot.recipe.clone(),
-                kbps: slot.rate.kbps,
+                kbps: branch.kbps(),
                 framerate: slot.rate.framerate,
                 frames,
                 keyframes,

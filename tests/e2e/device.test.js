@@ -132,6 +132,41 @@ test('each side sends as much as the other shows, and nothing to a device withou
   for (const { errors } of [ann, cem]) assert.deepEqual(errors, []);
 });
 
+test('where its uplink takes no picture, the page says so and sound goes on', { timeout: 6 * WITHIN }, async (t) => {
+  // The only tier takes more than what sound leaves.
+  const device = await Device.start({ config: `${clip()}tiers = ["360p15"]\nuplink-kbps = 120\n` });
+  t.after(() => device.stop());
+  const ann = await visit(device, { name: 'Ann', number: 4 });
+  t.after(() => ann.close());
+  const tile = () => ann.page.evaluate((wanted) => {
+    const found = [...document.querySelectorAll('.tile')].find((other) => other.querySelector('.name').textContent === wanted);
+    const trouble = found?.querySelector('.trouble');
+    return {
+      text: !trouble || trouble.hidden ? '' : trouble.querySelector('.long').textContent,
+      seen: found?.classList.contains('seen') ?? false,
+      frames: found?.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+    };
+  }, DEVICE.name);
+  const said = 'Picture paused: the network is too slow. Sound goes on.';
+  await until('the page says that the picture is paused', async () => {
+    const now = await tile();
+    return now.text === said ? now : Promise.reject(new Error(JSON.stringify(now)));
+  }, { within: WITHIN });
+  await hearsSpeech(ann, DEVICE.name);
+
+  // Longer than a picture may be dark: nobody misses what is paused, and the other way all is well.
+  const since = Date.now();
+  await until('ten seconds are over', () => Date.now() - since > 10_000, { within: WITHIN, every: 500 });
+  assert.deepEqual(await tile(), { text: said, seen: false, frames: 0 });
+  await hearsSpeech(ann, DEVICE.name);
+  await device.shows(ann);
+  await device.plays([ann]);
+  const link = await device.link('Ann');
+  assert.deepEqual([link.state, link.generation, link.media.video_out.delivered], ['connected', 1, 0]);
+  assert.match(link.media.tier, /^paused: /);
+  assert.deepEqual(ann.errors, []);
+});
+
 test('the status names who is there and what flows; when all have left, nothing runs', { timeout: 8 * WITHIN }, async (t) => {
   const device = await Device.start();
   t.after(() => device.stop());

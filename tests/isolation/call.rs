@@ -16,7 +16,7 @@ use super::{
     net::Line,
     peer::{Kind, Process, Word, small},
     starved::{Cores, Starved},
-    support::{ladder, parts, source_of},
+    support::{branch_of, ladder, parts, source_of},
 };
 
 /// The tier of the healthy peer.
@@ -82,6 +82,7 @@ enum Heard {
 }
 
 pub struct Call {
+    codec: Codec,
     device: Media,
     healthy: Media,
     heard: mpsc::Receiver<Heard>,
@@ -209,7 +210,7 @@ fn device_parts() -> Parts {
 
 impl Call {
     /// The device and the healthy peer, which has got to the best tier and its full rate.
-    pub async fn begin() -> Self {
+    pub async fn begin(codec: Codec) -> Self {
         let (hear, heard) = mpsc::channel(1024);
         let engine = |parts, wrap: fn(Event) -> Heard| {
             let (sender, mut events) = mpsc::channel(256);
@@ -232,6 +233,7 @@ impl Call {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut call = Self {
+            codec,
             device,
             healthy,
             heard,
@@ -243,8 +245,8 @@ impl Call {
             fewest: None,
             window: None,
         };
-        open(&call.healthy, &call.link, false);
-        open(&call.device, &call.link, true);
+        open(&call.healthy, codec, &call.link, false);
+        open(&call.device, codec, &call.link, true);
         call.until("the healthy peer has all it may have", |call| {
             let link = call.of_device(&call.link);
             call.got() >= 60
@@ -258,14 +260,19 @@ impl Call {
     /// Somebody comes of whom nothing is ever heard.
     pub fn join_silent(&mut self) -> usize {
         let who = self.add(Way::Open);
-        open(&self.device, &self.others[who].link, true);
+        open(&self.device, self.codec, &self.others[who].link, true);
         who
     }
 
     /// Somebody comes.
     pub async fn join(&mut self, kind: Kind, way: Way) -> usize {
         let who = self.add(way);
-        open(&self.device, &self.others[who].link, kind == Kind::Device);
+        open(
+            &self.device,
+            self.codec,
+            &self.others[who].link,
+            kind == Kind::Device,
+        );
         self.start(who, kind, false).await;
         who
     }
@@ -276,7 +283,7 @@ impl Call {
         self.start(who, Kind::Device, true).await;
         let id = self.others[who].process().id();
         line(self.others[who].line.insert(Line::to(id)));
-        open(&self.device, &self.others[who].link, true);
+        open(&self.device, self.codec, &self.others[who].link, true);
         who
     }
 
@@ -298,7 +305,7 @@ impl Call {
 
     async fn start(&mut self, who: usize, kind: Kind, apart: bool) {
         let hear = self.hear.clone();
-        let process = Process::start(kind, apart, move |word| {
+        let process = Process::start(kind, self.codec, apart, move |word| {
             let _ = hear.try_send(Heard::Other(who, word));
         });
         self.others[who].process = Some(process);
@@ -482,7 +489,7 @@ impl Call {
 
     /// The encoder of the healthy peer.
     pub fn branch(&self) -> BranchStats {
-        let branch = self.seen.0.branches.get(&format!("VP8 {TOP}"));
+        let branch = self.seen.0.branches.get(&branch_of(self.codec, TOP));
         branch.cloned().unwrap_or_default()
     }
 
@@ -607,15 +614,15 @@ impl Call {
     }
 }
 
-fn open(media: &Media, link: &LinkId, offerer: bool) {
+fn open(media: &Media, codec: Codec, link: &LinkId, offerer: bool) {
     media.command(Command::Open(OpenLink {
         link: link.clone(),
         generation: Generation::FIRST,
         peer: MemberId::from_random([1; 16]),
         name: "test".to_owned(),
         offerer,
-        video: offerer.then_some(Codec::Vp8),
-        allowed: vec![Codec::Opus, Codec::Vp8],
+        video: offerer.then_some(codec),
+        allowed: vec![Codec::Opus, codec],
         ice: Vec::new(),
         relay_only: false,
     }));

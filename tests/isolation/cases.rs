@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomd::protocol::Reason;
+use roomd::protocol::{Codec, Reason};
 use tokio::time::Instant;
 
 use super::{
@@ -19,8 +19,8 @@ pub type Verdict = Result<(), Starved>;
 const STOPPED: Duration = Duration::from_mins(1);
 
 /// Of one of them nothing is ever heard; the other answers from where nobody can reach it.
-pub async fn never_connects() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn never_connects(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     call.count().await;
     let silent = call.join_silent();
     let nowhere = call.join(Kind::Device, Way::Nowhere).await;
@@ -35,8 +35,8 @@ pub async fn never_connects() -> Verdict {
     verdict
 }
 
-pub async fn stopped() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn stopped(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     let bad = call.join(Kind::Device, Way::Open).await;
     gets_frames(&mut call, bad).await;
     call.count().await;
@@ -52,8 +52,8 @@ pub async fn stopped() -> Verdict {
     verdict
 }
 
-pub async fn greedy() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn greedy(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     call.count().await;
     let bad = call.join(Kind::Greedy, Way::Open).await;
     call.until("it is up", |call| call.others[bad].is_up).await;
@@ -71,8 +71,8 @@ pub async fn greedy() -> Verdict {
     verdict
 }
 
-pub async fn halfway() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn halfway(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     call.count().await;
     let times = fail_halfway(&mut call, WINDOW).await;
     let figures = call.figures().await;
@@ -82,8 +82,8 @@ pub async fn halfway() -> Verdict {
     verdict
 }
 
-pub async fn cut() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn cut(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     let bad = call.join_by_line(|_| {}).await;
     gets_frames(&mut call, bad).await;
     call.count().await;
@@ -94,8 +94,8 @@ pub async fn cut() -> Verdict {
     verdict
 }
 
-pub async fn slow() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn slow(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     call.count().await;
     let bad = call.join_by_line(Line::throttle).await;
     gets_frames(&mut call, bad).await;
@@ -111,8 +111,8 @@ pub async fn slow() -> Verdict {
     verdict
 }
 
-pub async fn all() -> Verdict {
-    let mut call = Call::begin().await;
+pub async fn all(codec: Codec) -> Verdict {
+    let mut call = Call::begin(codec).await;
     call.count().await;
     call.join_silent();
     call.join(Kind::Device, Way::Nowhere).await;

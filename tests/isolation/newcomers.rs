@@ -14,11 +14,11 @@ use tokio::{
 use super::{
     peer::{Kind, NUMBERS, Process, Word},
     starved::{Cores, Starved},
-    support::{Browser, Said, parts},
+    support::{Browser, Said, branch_of, parts},
 };
 
 /// The only tier of the device here.
-const BRANCH: &str = "VP8 180p30";
+const TIER: &str = "180p30";
 
 /// From the opening of the gate to the first frame, in milliseconds, ...
 const WITHIN: u64 = 250;
@@ -44,6 +44,7 @@ struct Guest {
 }
 
 struct Party {
+    codec: Codec,
     device: Media,
     events: mpsc::Receiver<Event>,
     /// The greedy one, and what it says.
@@ -57,15 +58,16 @@ struct Party {
 }
 
 impl Party {
-    fn begin() -> Self {
+    fn begin(codec: Codec) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (say, words) = mpsc::unbounded_channel();
-        let greedy = Process::start(Kind::Greedy, false, move |word| {
+        let greedy = Process::start(Kind::Greedy, codec, false, move |word| {
             let _ = say.send(word);
         });
         let party = Self {
+            codec,
             device: Media::assemble(parts(), sender).unwrap(),
             events,
             greedy,
@@ -88,7 +90,7 @@ impl Party {
             name: "guest".to_owned(),
             offerer: false,
             video: None,
-            allowed: vec![Codec::Opus, Codec::Vp8],
+            allowed: vec![Codec::Opus, self.codec],
             ice: Vec::new(),
             relay_only: false,
         }));
@@ -102,7 +104,7 @@ impl Party {
         let picture = "width=160,height=90,framerate=5/1";
         self.guests.push(Guest {
             link,
-            browser: Browser::sending(picture, Codec::Vp8, video, audio, extension),
+            browser: Browser::sending(picture, self.codec, video, audio, extension),
             held: Some(Vec::new()),
             answered: false,
             up: None,
@@ -214,8 +216,9 @@ fn to_device(device: &Media, link: &LinkId, said: Said) {
     });
 }
 
-pub async fn six() -> Result<(), Starved> {
-    let mut party = Party::begin();
+pub async fn six(codec: Codec) -> Result<(), Starved> {
+    let mut party = Party::begin(codec);
+    let name = branch_of(codec, TIER);
     party
         .until("the greedy one asks and asks", |party| party.asked() >= 200)
         .await;
@@ -228,7 +231,7 @@ pub async fn six() -> Result<(), Starved> {
         })
         .await;
     let (since, before) = (Instant::now(), party.asked());
-    let made = party.stats.branches[BRANCH].clone();
+    let made = party.stats.branches[&name].clone();
     party.cores = Cores::watch();
     party.let_in();
     party
@@ -245,7 +248,7 @@ pub async fn six() -> Result<(), Starved> {
     let waits: Vec<u64> = guests
         .filter_map(|guest| party.link(&guest.link).first_frame_ms)
         .collect();
-    let branch = party.stats.branches[BRANCH].clone();
+    let branch = party.stats.branches[&name].clone();
     let (asked, span) = (party.asked() - before, since.elapsed());
     let gap = branch.gap_ms.unwrap();
     println!(

@@ -63,7 +63,12 @@ pub struct Process {
 
 impl Process {
     /// Starts it, in a network of its own or in ours; what it says goes where `say` takes it.
-    pub fn start(kind: Kind, apart: bool, say: impl Fn(Word) + Send + 'static) -> Self {
+    pub fn start(
+        kind: Kind,
+        codec: Codec,
+        apart: bool,
+        say: impl Fn(Word) + Send + 'static,
+    ) -> Self {
         let program = std::env::current_exe().unwrap();
         let mut command = if apart {
             let mut unshare = Command::new("unshare");
@@ -73,7 +78,7 @@ impl Process {
             Command::new(program)
         };
         command
-            .env(KIND, serde_json::to_string(&kind).unwrap())
+            .env(KIND, serde_json::to_string(&(kind, codec)).unwrap())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
@@ -117,14 +122,14 @@ impl Process {
     }
 }
 
-/// Which peer this process is to be; none where it is the test.
-pub fn kind() -> Option<Kind> {
+/// Which peer this process is to be, and with which codec; none where it is the test.
+pub fn kind() -> Option<(Kind, Codec)> {
     let kind = std::env::var(KIND).ok()?;
     Some(serde_json::from_str(&kind).unwrap())
 }
 
 /// Is that peer until nobody speaks to it any more.
-pub fn run(kind: Kind) {
+pub fn run(kind: Kind, codec: Codec) {
     net::end_with_the_test();
     media::init().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -139,8 +144,8 @@ pub fn run(kind: Kind) {
             }
         });
         match kind {
-            Kind::Device => device(words).await,
-            Kind::Greedy => greedy(words).await,
+            Kind::Device => device(codec, words).await,
+            Kind::Greedy => greedy(codec, words).await,
         }
     });
 }
@@ -165,7 +170,7 @@ pub fn small() -> Parts {
     parts
 }
 
-async fn device(mut words: mpsc::Receiver<Word>) {
+async fn device(codec: Codec, mut words: mpsc::Receiver<Word>) {
     let (sender, mut events) = mpsc::channel(256);
     let media = Media::assemble(small(), sender).unwrap();
     let (link, generation) = (LinkId::from_random([1; 16]), Generation::FIRST);
@@ -176,7 +181,7 @@ async fn device(mut words: mpsc::Receiver<Word>) {
         name: "device".to_owned(),
         offerer: false,
         video: None,
-        allowed: vec![Codec::Opus, Codec::Vp8],
+        allowed: vec![Codec::Opus, codec],
         ice: Vec::new(),
         relay_only: false,
     }));
@@ -208,10 +213,10 @@ async fn device(mut words: mpsc::Receiver<Word>) {
     }
 }
 
-async fn greedy(mut words: mpsc::Receiver<Word>) {
+async fn greedy(codec: Codec, mut words: mpsc::Receiver<Word>) {
     let (video, audio, extension) = NUMBERS;
     let picture = "width=160,height=90,framerate=10/1";
-    let mut browser = Browser::sending(picture, Codec::Vp8, video, audio, extension);
+    let mut browser = Browser::sending(picture, codec, video, audio, extension);
     browser.insist();
     say(&Word::Ready);
     let mut ask = tokio::time::interval(GREED);

@@ -28,7 +28,7 @@ pub struct Browser {
     webrtc: gst::Element,
     pub said: mpsc::Receiver<Said>,
     arrived: Arc<Mutex<BTreeMap<i32, u64>>>,
-    /// Whether its first packet of VP8 began a keyframe.
+    /// Whether its first packet of a picture began a keyframe.
     began: Arc<Mutex<Option<bool>>>,
     /// Where its pictures come out of webrtcbin.
     video: Arc<Mutex<Option<gst::Pad>>>,
@@ -116,12 +116,12 @@ impl Browser {
             sink.sync_state_with_parent().unwrap();
             pad.link(&sink.static_pad("sink").unwrap()).unwrap();
             let counts = counts.clone();
-            let beginning = (payload == video && codec == Codec::Vp8).then(|| beginning.clone());
+            let beginning = (payload == video).then(|| beginning.clone());
             pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
                 if let (Some(beginning), Some(packet)) = (&beginning, info.buffer()) {
                     let packet = packet.map_readable().unwrap();
                     let mut beginning = beginning.lock().unwrap();
-                    beginning.get_or_insert_with(|| begins_keyframe(&packet));
+                    *beginning = beginning.or_else(|| begins_keyframe(codec, &packet));
                 }
                 *counts.lock().unwrap().entry(payload).or_default() += 1;
                 gst::PadProbeReturn::Ok
@@ -191,7 +191,7 @@ impl Browser {
         }
     }
 
-    /// Whether the first packet of VP8 that came began a keyframe. None before it.
+    /// Whether the first packet of a picture that came began a keyframe. None before it.
     pub fn began_with_keyframe(&self) -> Option<bool> {
         *self.began.lock().unwrap()
     }
@@ -260,26 +260,60 @@ fn browser_text(picture: &str, codec: Codec, video: i32, audio: i32, extension: 
     )
 }
 
-/// Whether a packet of VP8 is the first of a keyframe (RFC 3550, section 5.1; RFC 7741, section 4).
-fn begins_keyframe(packet: &[u8]) -> bool {
+/// Whether a packet is the first of a keyframe; None where it does not say. What is before its
+/// payload: RFC 3550, section 5.1.
+fn begins_keyframe(codec: Codec, packet: &[u8]) -> Option<bool> {
     let mut at = 12 + 4 * usize::from(packet[0] & 0x0f);
     if packet[0] & 0x10 != 0 {
         let words = u16::from_be_bytes([packet[at + 2], packet[at + 3]]);
         at += 4 + 4 * usize::from(words);
     }
-    let descriptor = packet[at];
-    at += 1;
+    match codec {
+        Codec::H264 => h264_begins_keyframe(&packet[at..]),
+        _ => Some(vp8_begins_keyframe(&packet[at..])),
+    }
+}
+
+/// RFC 7741, section 4.
+fn vp8_begins_keyframe(payload: &[u8]) -> bool {
+    let descriptor = payload[0];
+    let mut at = 1;
     if descriptor & 0x80 != 0 {
-        let extension = packet[at];
+        let extension = payload[at];
         at += 1;
         if extension & 0x80 != 0 {
-            at += if packet[at] & 0x80 == 0 { 1 } else { 2 };
+            at += if payload[at] & 0x80 == 0 { 1 } else { 2 };
         }
         at += usize::from(extension & 0x40 != 0);
         at += usize::from(extension & 0x30 != 0);
     }
     let begins_partition = descriptor & 0x17 == 0x10;
-    begins_partition && packet[at] & 1 == 0
+    begins_partition && payload[at] & 1 == 0
+}
+
+/// A keyframe begins with its sequence parameter set, which may be one of several units in a packet
+/// (RFC 6184, section 5). None where there are only units that may be before any frame.
+fn h264_begins_keyframe(payload: &[u8]) -> Option<bool> {
+    const ENHANCEMENT: u8 = 6;
+    const PARAMETERS: u8 = 7;
+    const DELIMITER: u8 = 9;
+    const SEVERAL: u8 = 24;
+    let kind = |header: u8| header & 0x1f;
+    let mut kinds = Vec::new();
+    if kind(payload[0]) == SEVERAL {
+        let mut rest = &payload[1..];
+        while let [high, low, header, ..] = *rest {
+            kinds.push(kind(header));
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            rest = rest.get(2 + length..).unwrap_or_default();
+        }
+    } else {
+        kinds.push(kind(payload[0]));
+    }
+    let first = kinds
+        .into_iter()
+        .find(|kind| ![ENHANCEMENT, DELIMITER].contains(kind));
+    first.map(|kind| kind == PARAMETERS)
 }
 
 impl Drop for Browser {
@@ -322,6 +356,15 @@ pub const SENT: Picture = Picture {
     height: 180,
     framerate: 30,
 };
+
+/// A branch as the statistics call it.
+pub fn branch_of(codec: Codec, tier: &str) -> String {
+    let name = match codec {
+        Codec::H264 => "H264",
+        _ => "VP8",
+    };
+    format!("{name} {tier}")
+}
 
 pub fn tier(height: u32, framerate: u32, most_kbps: u32) -> Tier {
     Tier {

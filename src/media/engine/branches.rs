@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, Message, links::VideoFeed};
+use super::{
+    Engine, Message,
+    health::{self, Done, Health, LOOK, Place, Verdict},
+    links::VideoFeed,
+};
 use crate::{
     media::{
         Notice, bus,
@@ -20,24 +24,6 @@ use crate::{
     room::Grant,
     sdp::Codec,
 };
-
-/// An encoder that is offered frames and gives none for so long is stalled, where another can take
-/// its place.
-const STALLED: Duration = Duration::from_secs(1);
-
-/// The same where there is no other, or where it has not yet given its first: starting it again
-/// helps less then than waiting.
-const STALLED_ALONE: Duration = Duration::from_secs(5);
-
-/// How often to look whether encoders run.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// A look that comes so much too late says that this machine is short of breath, and nothing of an
-/// encoder.
-const LATE: Duration = Duration::from_millis(200);
-
-/// Raw buffers that an encoder may be offered in that time and have reason to give nothing for.
-const EXCUSED: u64 = 4;
 
 /// An encoder that has not started after so long is stuck, and somebody should know.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
@@ -61,27 +47,9 @@ pub(super) struct Slot {
     pub(super) retry: Retry,
     /// When to look whether it still makes frames, while it runs.
     pub(super) look_at: Option<Instant>,
-    seen: Seen,
-}
-
-/// What an encoder had done at the last look.
-#[derive(Clone, Copy)]
-struct Seen {
-    /// Raw buffers that it was offered when its last frame was made.
-    offered: u64,
-    made: u64,
-    /// When that was seen.
-    at: Instant,
-}
-
-impl Seen {
-    fn nothing(at: Instant) -> Self {
-        Self {
-            offered: 0,
-            made: 0,
-            at,
-        }
-    }
+    health: Health,
+    /// When it was started.
+    pub(super) began: Instant,
 }
 
 /// An encoder that is being started. There is one in a place at a time, whoever wants it by then:
@@ -105,29 +73,19 @@ impl Slot {
             idle_until: None,
             retry: Retry::at_once(now),
             look_at: None,
-            seen: Seen::nothing(now),
+            health: Health::new(now),
+            began: now,
         }
     }
 
-    /// Whether frames came out since the last look; None: there is nothing to be said yet.
-    fn runs(&mut self, now: Instant, stalled: Duration) -> Option<bool> {
+    /// What its encoder has done so far, while there is one.
+    fn done(&self) -> Option<Done> {
         let branch = self.branch.as_ref()?;
         let taken = branch.taken();
-        // One that is stuck takes none, but they are offered.
-        let offered = taken.delivered + taken.dropped;
-        let made = branch.output().made().0;
-        let seen = &mut self.seen;
-        if made > seen.made || offered <= seen.offered + EXCUSED {
-            let grew = made > seen.made;
-            *seen = Seen {
-                offered,
-                made,
-                at: now,
-            };
-            return grew.then_some(true);
-        }
-        let patience = if made == 0 { STALLED_ALONE } else { stalled };
-        (now >= seen.at + patience).then_some(false)
+        Some(Done {
+            offered: taken.delivered + taken.dropped,
+            made: branch.output().made().0,
+        })
     }
 }
 
@@ -317,13 +275,15 @@ impl Engine {
         match (started, slot) {
             (Ok(branch), Some(slot)) => {
                 tracing::debug!(?id, "encoder started");
-                // It may have been told another rate while it was started.
+                // It may have been told another rate while it was started. Where it can only be
+                // started with one, a look sees that.
                 let _ = branch.set_rate(slot.rate);
                 slot.branch = Some(branch);
                 slot.number = starting.number;
                 slot.recipe.clone_from(&starting.recipe);
                 slot.look_at = Some(now + LOOK);
-                slot.seen = Seen::nothing(now);
+                slot.health = Health::new(now);
+                slot.began = now;
                 if let Some(fault) = starting.fault {
                     self.branch_fault(now, id, starting.number, &fault);
                 }
@@ -407,33 +367,33 @@ impl Engine {
             .map(|(id, slot)| (*id, slot.recipe.clone()))
             .collect();
         for (id, recipe) in due {
-            let stalled = if self.has_other(now, id.codec, &recipe) {
-                STALLED
-            } else {
-                STALLED_ALONE
-            };
+            let has_other = self.has_other(now, id.codec, &recipe);
+            let breathless = self.tiers.is_breathless(now);
             let Some(slot) = self.branches.get_mut(&id) else {
                 continue;
             };
-            let late = slot.look_at.is_some_and(|at| at + LATE <= now);
             slot.look_at = Some(now + LOOK);
-            if late {
-                slot.seen.at = now;
-            }
-            let number = slot.number;
-            match slot.runs(now, stalled) {
-                Some(true) if self.encoder_troubles.remove(&id.codec).is_some() => {
+            let (number, rate) = (slot.number, slot.rate);
+            let place = Place {
+                has_other,
+                breathless,
+                framerate: rate.framerate,
+            };
+            let done = slot.done();
+            match done.map(|done| slot.health.look(now, done, place)) {
+                Some(Verdict::Runs) if self.encoder_troubles.remove(&id.codec).is_some() => {
                     let text = format!("{} runs", describe_recipe(id, &recipe));
                     self.notices.tell(Notice::Encoder(id.codec), text, true);
                 }
-                Some(false) => {
+                Some(Verdict::Stalled(patience)) => {
                     let fault = bus::Fault {
                         element: "encoder".to_owned(),
-                        text: format!("it gave no frame in {} s", stalled.as_secs()),
+                        text: format!("it gave no frame in {patience:?}"),
                     };
                     self.branch_fault(now, id, number, &fault);
                 }
-                _ => {}
+                // What was not worth a start before may be by now.
+                _ => self.set_rate(now, id, rate),
             }
         }
     }
@@ -470,14 +430,17 @@ impl Engine {
             return;
         };
         slot.rate = rate;
-        let set = slot.branch.as_ref().is_none_or(|it| it.set_rate(rate));
-        if !set && let Some(branch) = slot.branch.take() {
-            // It can only be started with another rate. Its links wait for the new one's keyframe.
-            slot.look_at = None;
-            slot.retry = Retry::at_once(now);
-            self.unsubscribe(id);
-            self.closing.release(now, describe(id), branch);
-        }
+        let Some(branch) = slot.branch.take_if(|branch| {
+            let age = now.saturating_duration_since(slot.began);
+            !branch.set_rate(rate) && health::is_worth_a_start(branch.kbps(), rate.kbps, age)
+        }) else {
+            return;
+        };
+        // It can only be started with another rate. Its links wait for the new one's keyframe.
+        slot.look_at = None;
+        slot.retry = Retry::at_once(now);
+        self.unsubscribe(id);
+        self.closing.release(now, describe(id), branch);
     }
 }
 

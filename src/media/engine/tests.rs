@@ -3,7 +3,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    media::{Notice, OpenLink},
+    media::{Notice, OpenLink, encoder::Rate},
     pipeline,
     protocol::{Generation, LinkId, MemberId, Reason},
 };
@@ -512,5 +512,66 @@ fn a_fault_is_that_of_the_encoder_that_had_it() {
     it.engine
         .handle(now(), Message::BranchFault(BranchId::SOUND, first, fault()));
     assert!(it.engine.branches[&BranchId::SOUND].branch.is_some());
+    it.stop();
+}
+
+/// An encoder whose bitrate cannot be set while it runs.
+fn encoder_that_starts_anew() -> Recipe {
+    let text = "summary = \"anew\"\nelements = [\"vp8enc\"]\ncodec = \"vp8\"\npreference = 1\n\
+         launch = \"vp8enc name=e\"\n[keyframe]\nby = \"event\"\n[bitrate]\nelement = \"e\"\n\
+         property = \"target-bitrate\"\nunit = \"bit/s\"\nlive = false\n";
+    let place = std::path::Path::new("anew.toml");
+    let file = pipeline::File::parse(pipeline::Kind::Encoder, "anew", place, text).unwrap();
+    Recipe {
+        codec: Codec::Vp8,
+        file: Some((file, BTreeMap::new())),
+    }
+}
+
+#[test]
+fn an_encoder_that_starts_anew_for_another_rate_does_so_when_it_is_worth_it() {
+    let mut parts = parts();
+    parts.encoders = vec![encoder_that_starts_anew()];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let runs = |engine: &Engine| {
+        let slot = &engine.branches[&VP8];
+        let branch = slot.branch.as_ref();
+        branch.map(|branch| (slot.number, branch.kbps()))
+    };
+    it.until("it runs", |engine| runs(engine).is_some());
+    let (first, kbps) = runs(&it.engine).unwrap();
+    let rate = |kbps| Rate {
+        kbps,
+        framerate: 15,
+    };
+    let began = it.engine.branches[&VP8].began;
+    let after = |seconds| began + Duration::from_secs(seconds);
+
+    // Too much, but it has only just begun; what is wanted is seen to later.
+    it.engine.set_rate(after(1), VP8, rate(100));
+    it.engine.look_at_encoders(after(2));
+    assert_eq!(runs(&it.engine), Some((first, kbps)));
+    it.engine.look_at_encoders(after(3));
+    assert_eq!(runs(&it.engine), None);
+    it.engine.place_branches(after(3));
+    it.until("it runs again", |engine| runs(engine).is_some());
+    let (second, kbps) = runs(&it.engine).unwrap();
+    assert!(second > first);
+    assert_eq!(kbps, 100);
+
+    // Little more is worth nothing, however late.
+    let began = it.engine.branches[&VP8].began;
+    let after = |seconds| began + Duration::from_secs(seconds);
+    it.engine.set_rate(after(60), VP8, rate(124));
+    it.engine.set_rate(after(9), VP8, rate(200));
+    assert_eq!(runs(&it.engine), Some((second, 100)));
+    it.engine.set_rate(after(10), VP8, rate(200));
+    assert_eq!(runs(&it.engine), None);
+    it.engine.place_branches(after(10));
+    it.until("it runs once more", |engine| runs(engine).is_some());
+    assert_eq!(runs(&it.engine).unwrap().1, 200);
     it.stop();
 }

@@ -152,6 +152,11 @@ impl Tiers {
         sdp::profile_level_id(width, height, rate)
     }
 
+    /// Whether this machine is short of breath, as far as is known.
+    pub(super) fn is_breathless(&self, now: Instant) -> bool {
+        self.breathless_until.is_some_and(|until| now < until)
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         [self.look_at, self.ladder.deadline()]
             .into_iter()
@@ -287,7 +292,7 @@ impl Engine {
         if self.tiers.look_at.is_some_and(|at| at + LATE <= now) {
             self.tiers.breathless_until = Some(now + BREATH);
         }
-        let breathless = self.tiers.breathless_until.is_some_and(|until| now < until);
+        let breathless = self.tiers.is_breathless(now);
         if self.tiers.look_at.is_some_and(|at| at <= now) {
             let mut seen = Vec::new();
             for (key, link) in &mut self.links {

@@ -4,6 +4,7 @@
 //! as its tier is, and ends in a [`Fanout`]. It knows nothing of who consumes.
 
 mod control;
+mod driver;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use control::{Change, Control, ControlError};
+use driver::Driver;
 
 /// How a codec is encoded.
 #[derive(Debug, Clone)]
@@ -119,7 +121,7 @@ pub struct Branch {
     // Dropped first of all, so that nothing is pushed into a pipeline that is being stopped.
     input: Option<Subscription>,
     /// What changes the bitrate and asks for keyframes. None for Opus, which needs neither.
-    control: Option<Control>,
+    driver: Option<Driver>,
     /// Where frames are left out.
     frequency: Option<gst::Element>,
     /// What it is set to.
@@ -175,13 +177,13 @@ impl Branch {
             input: Some(raw.subscribe(0, &input, &gate)),
             pipeline,
             output: fanout,
-            control,
+            driver: control.map(Driver::new),
             frequency: shape.and_then(|bin| bin.by_name("frequency")),
             kbps: AtomicU32::new(make.rate.kbps),
         })
     }
 
-    /// Makes it yield more or less from here on. False where the encoder can only be started with
+    /// Makes it yield more or less from here on, without waiting for it. False where the encoder can only be started with
     /// another bitrate.
     pub fn set_rate(&self, rate: Rate) -> bool {
         if let Some(frequency) = &self.frequency {
@@ -190,13 +192,14 @@ impl Branch {
         if self.kbps() == rate.kbps {
             return true;
         }
-        let control = self.control.as_ref();
-        let is_done =
-            control.is_none_or(|control| matches!(control.set_kbps(rate.kbps), Ok(Change::Done)));
-        if is_done {
-            self.kbps.store(rate.kbps, Relaxed);
+        if let Some(driver) = &self.driver {
+            if !driver.is_live() {
+                return false;
+            }
+            driver.set_kbps(&self.pipeline, rate.kbps);
         }
-        is_done
+        self.kbps.store(rate.kbps, Relaxed);
+        true
     }
 
     /// The bitrate that it is set to, in kbit/s.
@@ -213,8 +216,8 @@ impl Branch {
 
     /// Makes the next frame a keyframe. Sound has none.
     pub fn force_keyframe(&self) {
-        if let Some(control) = &self.control {
-            control.force_keyframe();
+        if let Some(driver) = &self.driver {
+            driver.force_keyframe(&self.pipeline);
         }
     }
 

@@ -38,7 +38,7 @@ use super::{
     teardown::Closing,
 };
 use crate::{ladder, protocol, room::KeyframeLimiter, sdp::Codec};
-use branches::{Slot, Starting, describe};
+use branches::{Slot, Starting, Trouble, describe};
 use feed::{Feed, FeedState};
 use heights::Heights;
 use links::Link;
@@ -185,8 +185,8 @@ pub enum Message {
     Closed(u64),
     /// A device was opened, or not.
     Opened(Device, Result<Opened, String>),
-    /// An encoder was started, or not.
-    Started(BranchId, Result<Branch, String>),
+    /// An encoder, by its number, was started, or not.
+    Started(BranchId, u64, Result<Branch, String>),
     /// An encoder, by its number, failed.
     BranchFault(BranchId, u64, bus::Fault),
     /// A link has had no candidate from its TURN servers.
@@ -387,7 +387,9 @@ struct Engine {
     unfit: BTreeMap<(Codec, String), Instant>,
     tiers: Tiers,
     /// What is wrong with which encoder, as far as it was told.
-    encoder_troubles: BTreeMap<Codec, String>,
+    encoder_troubles: BTreeMap<Codec, Trouble>,
+    /// Encoders that were given up while they were being started, by their numbers.
+    stuck: BTreeMap<u64, (Codec, String)>,
     limiter: KeyframeLimiter<BranchId, Key>,
     camera: Feed,
     /// What the camera encodes itself.
@@ -431,6 +433,7 @@ impl Engine {
             last_branch: 0,
             unfit: BTreeMap::new(),
             encoder_troubles: BTreeMap::new(),
+            stuck: BTreeMap::new(),
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
             ending: BTreeMap::new(),
@@ -474,7 +477,7 @@ impl Engine {
             .into_iter()
             .filter(|feed| matches!(feed.state, FeedState::Opening))
             .count();
-        self.closing.len() + self.starting.len() + opening
+        self.closing.len() + self.starting.len() + self.stuck.len() + opening
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -541,7 +544,7 @@ impl Engine {
             }
             Message::Closed(id) => self.closing.done(now, id),
             Message::Opened(device, opened) => self.opened(now, device, opened),
-            Message::Started(id, started) => self.started(now, id, started),
+            Message::Started(id, number, started) => self.started(now, id, number, started),
             Message::BranchFault(id, number, fault) => {
                 self.branch_fault(now, id, number, &fault);
             }
@@ -618,6 +621,7 @@ impl Engine {
             Command::Encoders(recipes) => {
                 self.parts.encoders.retain(|it| it.codec == Codec::Opus);
                 self.parts.encoders.extend(recipes);
+                self.start_what_waits(now);
             }
             Command::Show { link, height } => {
                 let keys = self.links.keys().filter(|key| key.link == link);
@@ -659,6 +663,7 @@ impl Engine {
             .collect();
         for id in over {
             self.limiter.forget_branch(&id);
+            self.forget_trouble(id);
             if let Some(Some(branch)) = self.branches.remove(&id).map(|slot| slot.branch) {
                 tracing::debug!(?id, "encoder stopped");
                 self.closing.release(now, describe(id), branch);

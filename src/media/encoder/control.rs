@@ -91,6 +91,12 @@ impl Control {
         Ok(control)
     }
 
+    /// Whether the bitrate can be changed while the encoder runs.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.bitrate.live
+    }
+
     /// Changes the bitrate to this many kbit/s.
     pub fn set_kbps(&self, kbps: u32) -> Result<Change, ControlError> {
         if !self.bitrate.live {

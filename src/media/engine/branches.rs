@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// An encoder that has not started after so long is stuck, and somebody should know.
-const STARTED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const STARTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A recipe that failed is tried again after so long, and before that only if all have failed.
 const UNFIT: Duration = Duration::from_mins(10);
@@ -50,6 +50,15 @@ pub(super) struct Slot {
     health: Health,
     /// When it was started.
     pub(super) began: Instant,
+}
+
+/// What is wrong with the encoders of a codec.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// As it was told, without numbers.
+    text: String,
+    /// At which tiers.
+    of: BTreeSet<BranchId>,
 }
 
 /// An encoder that is being started. There is one in a place at a time, whoever wants it by then:
@@ -150,7 +159,13 @@ impl Engine {
     }
 
     fn is_fit(&self, now: Instant, recipe: &Recipe) -> bool {
-        self.failed_at(recipe).is_none_or(|at| at + UNFIT <= now)
+        !self.is_stuck(recipe) && self.failed_at(recipe).is_none_or(|at| at + UNFIT <= now)
+    }
+
+    /// It was given up while it was being started, and has not come back from that.
+    fn is_stuck(&self, recipe: &Recipe) -> bool {
+        let mut stuck = self.stuck.values();
+        stuck.any(|(codec, name)| *codec == recipe.codec && name == recipe.name())
     }
 
     /// The recipe to use: the first that did not fail lately, or else the one whose failure is the
@@ -159,7 +174,7 @@ impl Engine {
         self.recipes(codec)
             .find(|recipe| self.is_fit(now, recipe))
             .or_else(|| {
-                let recipes = self.recipes(codec);
+                let recipes = self.recipes(codec).filter(|recipe| !self.is_stuck(recipe));
                 recipes.min_by_key(|recipe| self.failed_at(recipe))
             })
     }
@@ -185,7 +200,11 @@ impl Engine {
                 Some(recipe) => self.start_branch(now, id, recipe),
                 None => {
                     let text = format!("there is no {} encoder", name(id.codec));
-                    self.encoder_trouble(id.codec, text);
+                    self.encoder_trouble(id, text);
+                    // There may be one again.
+                    if let Some(slot) = self.branches.get_mut(&id) {
+                        slot.retry.fail(now);
+                    }
                 }
             }
         }
@@ -232,7 +251,7 @@ impl Engine {
                 );
                 let started = started.map_err(|error| error.to_string());
                 // When the engine is gone, it is taken down here.
-                let _ = engine.send(Message::Started(id, started));
+                let _ = engine.send(Message::Started(id, number, started));
             });
         match spawned {
             Ok(_) => {
@@ -266,8 +285,31 @@ impl Engine {
         }
     }
 
+    /// There are other recipes: what waits for one does so no more.
+    pub(super) fn start_what_waits(&mut self, now: Instant) {
+        for slot in self.branches.values_mut() {
+            if slot.branch.is_none() && slot.retry.at.is_some() {
+                slot.retry = Retry::at_once(now);
+            }
+        }
+        self.start_branches(now);
+    }
+
     /// An encoder was started, or not. It may be that nobody wants it any more.
-    pub(super) fn started(&mut self, now: Instant, id: BranchId, started: Result<Branch, String>) {
+    pub(super) fn started(
+        &mut self,
+        now: Instant,
+        id: BranchId,
+        number: u64,
+        started: Result<Branch, String>,
+    ) {
+        if self.stuck.remove(&number).is_some() {
+            // Another has its place by now.
+            if let Ok(branch) = started {
+                self.closing.release(now, describe(id), branch);
+            }
+            return;
+        }
         let Some(starting) = self.starting.remove(&id) else {
             return;
         };
@@ -296,7 +338,7 @@ impl Engine {
             }
             (Err(error), Some(_)) => {
                 let which = describe_recipe(id, &starting.recipe);
-                self.encoder_trouble(id.codec, format!("{which} cannot run: {error}"));
+                self.encoder_trouble(id, format!("{which} cannot run: {error}"));
                 self.unfit(now, id, &starting.recipe);
             }
             (Err(error), None) => tracing::debug!(?id, error, "an encoder did not start"),
@@ -331,17 +373,36 @@ impl Engine {
         self.unsubscribe(id);
         self.closing.release(now, describe(id), branch);
         let which = describe_recipe(id, &recipe);
-        self.encoder_trouble(id.codec, format!("{which} failed: {fault}"));
+        self.encoder_trouble(id, format!("{which} failed: {fault}"));
         self.unfit(now, id, &recipe);
     }
 
+    /// A branch is no more, and what was wrong with its encoder keeps nobody from being well.
+    pub(super) fn forget_trouble(&mut self, id: BranchId) {
+        if let Some(trouble) = self.encoder_troubles.get_mut(&id.codec) {
+            trouble.of.remove(&id);
+        }
+    }
+
+    /// Whether there was trouble with the encoders of a codec, and with this one the last runs.
+    fn is_well_again(&mut self, id: BranchId) -> bool {
+        self.forget_trouble(id);
+        let over = self
+            .encoder_troubles
+            .get(&id.codec)
+            .is_some_and(|it| it.of.is_empty());
+        over && self.encoder_troubles.remove(&id.codec).is_some()
+    }
+
     /// Tells what is wrong with an encoder, once, however often it is tried again.
-    fn encoder_trouble(&mut self, codec: Codec, text: String) {
+    fn encoder_trouble(&mut self, id: BranchId, text: String) {
         // GStreamer numbers its elements on and on; it is the same trouble all the same.
         let without_numbers = text.replace(|c: char| c.is_ascii_digit(), "");
-        let known = self.encoder_troubles.insert(codec, without_numbers.clone());
-        if known != Some(without_numbers) {
-            self.notices.tell(Notice::Encoder(codec), text, false);
+        let trouble = self.encoder_troubles.entry(id.codec).or_default();
+        trouble.of.insert(id);
+        if trouble.text != without_numbers {
+            trouble.text = without_numbers;
+            self.notices.tell(Notice::Encoder(id.codec), text, false);
         }
     }
 
@@ -352,13 +413,20 @@ impl Engine {
         for (id, starting) in &mut self.starting {
             if starting.look_at.is_some_and(|at| at <= now) {
                 starting.look_at = None;
-                late.push(id.codec);
+                late.push((*id, starting.recipe.clone()));
             }
         }
-        for codec in late {
-            let (name, seconds) = (name(codec), STARTED_WITHIN.as_secs());
-            let text = format!("the {name} encoder has not started in {seconds} s");
-            self.encoder_trouble(codec, text);
+        for (id, recipe) in late {
+            let (which, seconds) = (describe_recipe(id, &recipe), STARTED_WITHIN.as_secs());
+            self.encoder_trouble(id, format!("{which} has not started in {seconds} s"));
+            if self.has_other(now, id.codec, &recipe)
+                && let Some(starting) = self.starting.remove(&id)
+            {
+                // It may come back from the driver some day, and is let go of then.
+                self.stuck
+                    .insert(starting.number, (id.codec, starting.recipe));
+                self.unfit(now, id, &recipe);
+            }
         }
         let due: Vec<_> = self
             .branches
@@ -381,7 +449,7 @@ impl Engine {
             };
             let done = slot.done();
             match done.map(|done| slot.health.look(now, done, place)) {
-                Some(Verdict::Runs) if self.encoder_troubles.remove(&id.codec).is_some() => {
+                Some(Verdict::Runs) if self.is_well_again(id) => {
                     let text = format!("{} runs", describe_recipe(id, &recipe));
                     self.notices.tell(Notice::Encoder(id.codec), text, true);
                 }

@@ -3,7 +3,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    media::{Notice, OpenLink, encoder::Rate},
+    media::{Notice, OpenLink, encoder::Rate, engine::branches::STARTED_WITHIN},
     pipeline,
     protocol::{Generation, LinkId, MemberId, Reason},
 };
@@ -464,6 +464,65 @@ fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
     });
     it.stop();
     reader.join().unwrap();
+}
+
+/// One that hangs in its driver is left there, and another takes its place.
+#[test]
+fn an_encoder_that_is_stuck_in_its_start_is_replaced_where_there_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let mut parts = parts();
+    parts.encoders = vec![stuck_encoder(&pipe), encoder_that_starts_anew()];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    it.until("it is being started", |engine| {
+        engine.starting.contains_key(&VP8)
+    });
+    it.engine.tick(now() + STARTED_WITHIN);
+    it.until("the other runs", |engine| {
+        engine.branches[&VP8].branch.is_some()
+    });
+    assert_eq!(it.engine.branches[&VP8].recipe, "anew");
+    assert_eq!(it.engine.stuck.len(), 1);
+
+    // It is not tried again while it is stuck, and let go of when it comes up after all.
+    let later = now() + Duration::from_hours(1);
+    let next = it.engine.recipe(later, Codec::Vp8).map(Recipe::name);
+    assert_eq!(next, Some("anew"));
+    let reader = read(&pipe);
+    it.until("it is let go of", |engine| {
+        engine.stuck.is_empty() && engine.closing.len() == 0
+    });
+    assert_eq!(it.engine.branches[&VP8].recipe, "anew");
+    reader.join().unwrap();
+    it.stop();
+}
+
+#[test]
+fn heights_that_change_without_end_are_heard_once_a_second() {
+    let mut parts = parts();
+    parts.encoders = vec![encoder_that_starts_anew()];
+    let mut it = Fixture::new(parts);
+    it.command(open());
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let place = |it: &Fixture| it.engine.links[&key()].place;
+    let show = |height| Command::Show {
+        link: link(),
+        height,
+    };
+    it.command(show(0));
+    let paused = Some(ladder::Place::Paused(ladder::Why::NotShown));
+    assert_eq!(place(&it), paused, "the first counts at once");
+    for height in [180, 0, 180, 0, 180] {
+        it.command(show(height));
+        assert_eq!(place(&it), paused);
+    }
+    it.engine.tell_shown(now() + Duration::from_secs(1), &key());
+    assert_eq!(place(&it), Some(ladder::Place::Tier(0)), "the last counts");
+    it.stop();
 }
 
 #[test]

@@ -20,6 +20,11 @@ const FEEDBACK_BITS_PER_SECOND: f64 = 200_000.0;
 /// given at the end of each picture: not at all while there is only sound.
 const TRANSPORT_FEEDBACK_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
+/// For so long a packet may be asked for again, in milliseconds: three times by somebody who is 300 ms
+/// away. webrtcbin keeps 500 packets of a picture, which is more than three seconds of 1.5 Mbit/s
+/// and half of what a link takes of the memory.
+const REPEATABLE_MS: u32 = 1000;
+
 pub(super) fn configure_ice(webrtc: &gst::Element, spec: &Spec) -> Step {
     let agent = webrtc.property::<gst::Object>("ice-agent");
     if let Some((first, last)) = spec.network.udp_ports {
@@ -62,14 +67,6 @@ pub(super) fn listen(
     spec: &Spec,
     post: &Post,
 ) {
-    let path = spec.path.clone();
-    webrtc.connect("request-aux-sender", false, move |_| {
-        let estimator = congestion::estimator(&path);
-        // Without it, what the receiver reports has to do.
-        let estimator =
-            estimator.inspect_err(|error| tracing::warn!(%error, "no congestion control"));
-        Some(estimator.ok().to_value())
-    });
     let to = post.clone();
     webrtc.connect("on-ice-candidate", false, move |values| {
         let candidate = values.get(2)?.get::<String>().ok()?;
@@ -98,13 +95,23 @@ pub(super) fn listen(
         }
     });
     let arrivals = spec.arrivals.clone();
+    let path = spec.path.clone();
     pipeline.connect_deep_element_added(move |_, _, element| {
         let Some(factory) = element.factory() else {
             return;
         };
         match factory.name().as_str() {
-            "nicesrc" => count(element, arrivals.clone()),
-            "rtpsession" => hasten_feedback(element),
+            "nicesrc" => {
+                count(element, arrivals.clone());
+                if let Err(error) = receive_at_once(element) {
+                    tracing::warn!(%error, "what comes in waits for one thread more");
+                }
+            }
+            "rtprtxsend" => element.set_property("max-size-time", REPEATABLE_MS),
+            "rtpsession" => {
+                hasten_feedback(element);
+                congestion::watch(element, &path);
+            }
             _ => {}
         }
     });
@@ -120,6 +127,46 @@ fn count(nicesrc: &gst::Element, arrivals: Arc<Arrivals>) {
             }
             gst::PadProbeReturn::Ok
         });
+    }
+}
+
+/// Takes out the queue between nicesrc and decryption.
+///
+/// Two threads and one more waking for each packet, of which the second does all the work: nicesrc
+/// has a thread of its own already, and a queue in front of that.
+fn receive_at_once(nicesrc: &gst::Element) -> Result<(), glib::BoolError> {
+    let parent = nicesrc.parent().and_downcast::<gst::Bin>();
+    let queue = parent.and_then(|bin| {
+        let mut inside = bin.children().into_iter();
+        inside.find(|element| element.factory().is_some_and(|of| of.name() == "queue"))
+    });
+    let queue = queue.ok_or_else(|| glib::bool_error!("no queue behind nicesrc"))?;
+    let pads = queue.static_pad("sink").zip(queue.static_pad("src"));
+    let (sink, src) = pads.ok_or_else(|| glib::bool_error!("a queue without pads"))?;
+    let (Some(before), Some(after)) = (sink.peer(), src.peer()) else {
+        return Err(glib::bool_error!("a queue that leads nowhere"));
+    };
+    // It stays where it is, because webrtcbin goes on to set its properties, but never starts.
+    queue.set_locked_state(true);
+    before.unlink(&sink)?;
+    src.unlink(&after)?;
+    before
+        .link(&after)
+        .map(drop)
+        .map_err(|error| glib::bool_error!("cannot link past a queue: {error:?}"))
+}
+
+/// Ends the thread that sends the encrypted connection's handshake.
+///
+/// To be called once the other side has shown that it has the keys. Nothing is ever sent in that
+/// connection afterwards: there is no data channel, and GStreamer 1.22 says no farewell.
+pub(super) fn end_handshake(pipeline: &gst::Pipeline) {
+    for element in pipeline.iterate_recurse().into_iter().flatten() {
+        if element.factory().is_some_and(|of| of.name() == "dtlsenc")
+            && let Some(pad) = element.static_pad("src")
+        {
+            let _ = pad.set_active(false);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ SELF := $(MAKE)
 ARGS ?=
 # Anything here means "yes" to every question: make run YES=1
 YES ?=
-# More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 2'
+# More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 1'
 BENCH ?=
 # Where `make install` puts the program and its unit; DESTDIR is for building packages.
 DESTDIR ?=

@@ -9,7 +9,7 @@ use crate::{
     encoders::Codec,
     figures::{self, Bottleneck, Cost, Join, Latency, Record, SATURATED, To},
     mode::Mode,
-    plot::{self, Bar, Panel, Point, Series},
+    plot::{self, Bar, Look, Panel, Point, Series},
     run::{WAY, root},
     stages,
     wire::Place,
@@ -379,7 +379,7 @@ fn cpu_plot(all: &[Cost]) -> String {
                     name: mode.title().to_owned(),
                     colour,
                     points: points.collect(),
-                    dots: true,
+                    look: Look::Dots,
                 }
             })
             .collect();
@@ -764,59 +764,83 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
     text
 }
 
+/// With more than this, in kbit/s, congestion control believes in more than anybody sends.
+const PLENTY: f64 = 2000.0;
+
 fn bottleneck_plot(it: &Bottleneck) -> String {
-    let peers = peers(it);
-    let stretch = Some((
-        it.put,
-        it.lifted,
-        format!("{} kbit/s to peer {}", it.kbps, it.victim),
-    ));
-    let panel = |title: &str, of: &dyn Fn(&figures::PeerSample) -> Option<f64>| Panel {
-        title: title.to_owned(),
-        x: "seconds".to_owned(),
-        ticks: Vec::new(),
-        series: peers
+    type Of<'a> = &'a dyn Fn(&figures::PeerSample) -> Option<f64>;
+    let series = |name: String, colour: usize, look: Look, peer: usize, of: Of| Series {
+        name,
+        colour,
+        points: it
+            .samples
             .iter()
-            .map(|peer| Series {
-                name: format!("peer {peer}"),
-                colour: *peer,
-                points: it
-                    .samples
-                    .iter()
-                    .filter_map(|sample| {
-                        let y = of(sample.peers.get(peer)?)?;
-                        Some(Point {
-                            x: sample.at,
-                            y,
-                            spread: None,
-                            is_hollow: false,
-                        })
-                    })
-                    .collect(),
-                dots: false,
+            .map(|sample| Point {
+                x: sample.at,
+                y: sample.peers.get(&peer).and_then(of).unwrap_or(f64::NAN),
+                spread: None,
+                is_hollow: false,
             })
             .collect(),
-        stretch: stretch.clone(),
+        look,
     };
-    let mut panels = vec![
-        panel("Frames a second", &|peer| Some(peer.fps)),
-        panel("Picture, kbit/s received", &|peer| Some(peer.kbps)),
-        panel("Rows of the picture that is decoded", &|peer| {
-            peer.height.map(f64::from)
-        }),
-        panel("Age of the picture when it is decoded, ms", &|peer| {
-            peer.age
-        }),
+    // Blue, sky blue and green behind, vermilion in front.
+    let others: Vec<(usize, usize)> = peers(it)
+        .into_iter()
+        .filter(|peer| *peer != it.victim)
+        .zip([0, 5, 3, 4, 2].into_iter().cycle())
+        .collect();
+    let panel = |title: &str, of: Of, own: Option<(&str, Of)>| {
+        let mut title = title.to_owned();
+        let mut all: Vec<Series> = others
+            .iter()
+            .map(|(peer, colour)| series(format!("peer {peer}"), *colour, Look::Thin, *peer, of))
+            .collect();
+        let name = format!("peer {}, which has the bottleneck", it.victim);
+        all.push(series(name, 1, Look::Strong, it.victim, of));
+        if let Some((words, own)) = own {
+            let name = "what the sender makes of it".to_owned();
+            let own = series(name, 6, Look::Dashed, it.victim, own);
+            // Only roomd says so.
+            if own.points.iter().any(|it| it.y.is_finite()) {
+                title += words;
+                all.push(own);
+            }
+        }
+        Panel {
+            title,
+            x: "seconds".to_owned(),
+            ticks: Vec::new(),
+            series: all,
+            stretch: Some((
+                it.put,
+                it.lifted,
+                format!("{} kbit/s to peer {}", it.kbps, it.victim),
+            )),
+        }
+    };
+    let estimate: Of = &|peer| {
+        let kbps = peer.link.get("estimate_kbps")?.as_f64()?;
+        (kbps <= PLENTY).then_some(kbps)
+    };
+    let panels = [
+        panel("Frames a second", &|peer| Some(peer.fps), None),
+        panel(
+            "Picture, kbit/s received",
+            &|peer| Some(peer.kbps),
+            Some(("; dashed: congestion control's estimate", estimate)),
+        ),
+        panel(
+            "Rows of the picture",
+            &|peer| peer.height.map(f64::from),
+            Some(("; dashed: of its tier, 0 for no picture", &tier)),
+        ),
+        panel(
+            "Age of the picture when it is decoded, ms",
+            &|peer| peer.age,
+            None,
+        ),
     ];
-    // Only roomd says so.
-    let own = [
-        panel("Rows of the tier; 0: no picture", &tier),
-        panel("What congestion control believes, kbit/s", &|peer| {
-            peer.link.get("estimate_kbps")?.as_f64()
-        }),
-    ];
-    let is_known = |panel: &Panel| panel.series.iter().any(|it| !it.points.is_empty());
-    panels.extend(own.into_iter().filter(is_known));
     let title = format!(
         "{}, {}, with a bottleneck at one of its peers",
         it.mode.title(),

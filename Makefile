@@ -18,7 +18,7 @@ SELF := $(MAKE)
 ARGS ?=
 # Anything here means "yes" to every question: make run YES=1
 YES ?=
-# More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 5'
+# More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 1'
 BENCH ?=
 # Where `make install` puts the program and its unit; DESTDIR is for building packages.
 DESTDIR ?=
@@ -241,7 +241,9 @@ check: deps-build test-format test-lint test-pure ## the quick half: format, lin
 test-format:
 	@$(prelude)
 	use_rust
-	if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check
+	if cargo fmt --version >/dev/null 2>&1; then
+		cargo fmt --check
+		cargo fmt --check --manifest-path benches/compare/Cargo.toml
 	elif [ -n "$${CI:-}" ]; then die "this Rust has no rustfmt"
 	else say "This Rust has no rustfmt (Debian: rustfmt-web): the format is not checked."
 	fi
@@ -254,6 +256,8 @@ test-lint:
 	if cargo clippy --version >/dev/null 2>&1; then
 		cargo clippy --locked --all-targets -- -D warnings
 		cargo clippy --locked --all-targets --no-default-features -- -D warnings
+		# The comparison, but for gst-plugin-webrtc: so much of it that it cannot fall behind roomd.
+		cargo clippy --locked --manifest-path benches/compare/Cargo.toml --all-targets --no-default-features -- -D warnings
 	elif [ -n "$${CI:-}" ]; then die "this Rust has no clippy"
 	else say "This Rust has no clippy (rustup's has): lints are not checked."
 	fi

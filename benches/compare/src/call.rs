@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
+    ops::Range,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -74,11 +75,18 @@ impl Call {
         self.sender.child.id()
     }
 
-    /// Begins with a peer: first where it receives, so that what that takes is not measured.
-    pub fn open(&self, peer: usize) -> Result<(), String> {
-        tell(self.receiver(peer), &Line::Open { peer })?;
+    /// Begins with peers: first where they receive, so that what that takes is not measured.
+    pub fn open(&self, peers: Range<usize>) -> Result<(), String> {
+        for peer in peers.clone() {
+            tell(self.receiver(peer), &Line::Open { peer })?;
+        }
         std::thread::sleep(Duration::from_millis(300));
-        tell(&self.sender.inbox, &Line::Open { peer })
+        for peer in peers {
+            tell(&self.sender.inbox, &Line::Open { peer })?;
+            // People do not come all at once.
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        Ok(())
     }
 
     /// Ends with a peer.

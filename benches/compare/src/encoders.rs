@@ -116,14 +116,13 @@ fn file(codec: Codec) -> Result<File, String> {
 }
 
 /// What roomd encodes with: its own file, with our marks around it.
-pub fn recipes(codec: Codec, kbps: u32) -> Result<Vec<Recipe>, String> {
+pub fn recipes(codec: Codec) -> Result<Vec<Recipe>, String> {
     let mut file = file(codec)?;
     file.launch = marks::marked(&file.launch);
     Ok(vec![
         Recipe {
             codec: sdp::Codec::Opus,
             file: None,
-            kbps: SOUND_KBPS,
         },
         Recipe {
             codec: match codec {
@@ -131,7 +130,6 @@ pub fn recipes(codec: Codec, kbps: u32) -> Result<Vec<Recipe>, String> {
                 Codec::H264 => sdp::Codec::H264,
             },
             file: Some((file, BTreeMap::new())),
-            kbps,
         },
     ])
 }
@@ -142,13 +140,8 @@ pub fn video(codec: Codec, kbps: u32, marked: bool) -> Result<gst::Bin, String> 
     if marked {
         file.launch = marks::marked(&file.launch);
     }
-    let bin = media::launch(&file, &BTreeMap::new()).map_err(|error| error.to_string())?;
-    let traits = file.encoder.ok_or("the file is no encoder")?;
-    let encoder = bin
-        .by_name(&traits.bitrate.element)
-        .ok_or("the file names no encoder")?;
-    let value = traits.bitrate.value(kbps).to_string();
-    media::set_property(&encoder, &traits.bitrate.property, &value)?;
+    let (bin, _) =
+        media::launch_encoder(&file, &BTreeMap::new(), kbps).map_err(|error| error.to_string())?;
     Ok(bin)
 }
 

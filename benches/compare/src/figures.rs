@@ -134,6 +134,8 @@ pub struct Bottleneck {
     pub mode: Mode,
     /// In which codec.
     pub codec: Codec,
+    /// In which round.
+    pub round: usize,
     /// Who has it.
     pub victim: usize,
     /// Its rate, in kbit/s.

@@ -3,6 +3,11 @@
 //! `run` starts a [`sender`] and [`receivers`] (or Chromium) as processes of their own for each
 //! figure, carries their descriptions, and reads what the kernel knows of the sender.
 
+#![cfg_attr(
+    not(feature = "webrtcsink"),
+    allow(dead_code, reason = "some is there for webrtcsink alone")
+)]
+
 mod call;
 mod clip;
 mod encoders;
@@ -21,6 +26,7 @@ mod sender;
 mod source;
 mod stages;
 mod stamp;
+#[cfg(feature = "webrtcsink")]
 mod webrtcsink_side;
 mod wire;
 

@@ -42,6 +42,15 @@ impl Mode {
         }
     }
 
+    /// An aim is about it. The others stand beside it, and a look at them is enough.
+    #[must_use]
+    pub fn is_in_aims(self) -> bool {
+        match self {
+            Self::Roomd | Self::WebrtcsinkRaw | Self::WebrtcsinkEncoded => true,
+            Self::WebrtcsinkRawGcc | Self::EncoderPerPeer => false,
+        }
+    }
+
     /// By the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -10,8 +10,21 @@ pub struct Series {
     pub colour: usize,
     /// Its points.
     pub points: Vec<Point>,
-    /// Whether its points are marked.
-    pub dots: bool,
+    /// How it is drawn.
+    pub look: Look,
+}
+
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// With its points marked.
+    Dots,
+    /// In front of the others.
+    Strong,
+    /// Behind them.
+    Thin,
+    /// Something else than was measured.
+    Dashed,
 }
 
 /// A point of a line.
@@ -19,7 +32,7 @@ pub struct Series {
 pub struct Point {
     /// Across.
     pub x: f64,
-    /// Up.
+    /// Up. Where it is no number, the line is broken.
     pub y: f64,
     /// The least and the greatest of what was measured.
     pub spread: Option<(f64, f64)>,
@@ -101,7 +114,7 @@ fn legend(names: &[(&str, usize)]) -> (String, f64) {
     let mut svg = String::new();
     let (mut x, mut y) = (LEFT, 18.0);
     for (name, colour) in names {
-        let wide = 30.0 + 6.6 * name.chars().count() as f64;
+        let wide = 34.0 + 6.3 * name.chars().count() as f64;
         if x + wide > WIDTH {
             (x, y) = (LEFT, y + 18.0);
         }
@@ -224,16 +237,26 @@ fn line(svg: &mut String, series: &Series, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f6
         .iter()
         .filter(|point| point.y.is_finite())
         .collect();
-    let path: Vec<String> = seen
-        .iter()
-        .map(|point| format!("{:.1},{:.1}", x(point.x), y(point.y)))
-        .collect();
-    let _ = writeln!(
-        svg,
-        "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" points=\"{}\"/>",
-        path.join(" ")
-    );
-    if !series.dots {
+    let stroke = match series.look {
+        Look::Dots => "stroke-width=\"2\"",
+        Look::Strong => "stroke-width=\"2.5\"",
+        Look::Thin => "stroke-width=\"1.2\"",
+        Look::Dashed => "stroke-width=\"1.5\" stroke-dasharray=\"3 3\"",
+    };
+    for piece in series.points.split(|point| !point.y.is_finite()) {
+        let path: Vec<String> = piece
+            .iter()
+            .map(|point| format!("{:.1},{:.1}", x(point.x), y(point.y)))
+            .collect();
+        if !path.is_empty() {
+            let _ = writeln!(
+                svg,
+                "<polyline fill=\"none\" stroke=\"{colour}\" {stroke} points=\"{}\"/>",
+                path.join(" ")
+            );
+        }
+    }
+    if series.look != Look::Dots {
         return;
     }
     for point in seen {
@@ -262,7 +285,7 @@ fn line(svg: &mut String, series: &Series, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f6
 #[must_use]
 pub fn bars(title: &str, parts: &[&str], all: &[Bar], unit: &str) -> String {
     const BAR: f64 = 22.0;
-    const NAME: f64 = 250.0;
+    const NAME: f64 = 300.0;
     let names: Vec<_> = parts
         .iter()
         .enumerate()
@@ -342,7 +365,7 @@ mod tests {
             name: "a < b".to_owned(),
             colour: 0,
             points: vec![point],
-            dots: true,
+            look: Look::Dots,
         };
         let panel = Panel {
             title: "Panel".to_owned(),

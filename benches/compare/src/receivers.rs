@@ -18,7 +18,7 @@ use crate::{
     encoders::Codec,
     marks,
     mode::Engine,
-    roomd_side::{Roomd, Side},
+    roomd_side::{Roomd, Side, Tiers},
     source::{Counts, Film, Shape},
     stamp,
     wire::{self, Line, Passage, Peer, Place, Received},
@@ -111,7 +111,7 @@ fn two_way(codec: Codec, shape: Shape) -> Result<(), String> {
     let mut engine = Roomd::start(
         Side::Receiver,
         codec,
-        300,
+        Tiers::One(300),
         film,
         Arc::new(Counts::default()),
     )?;

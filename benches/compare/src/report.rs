@@ -9,7 +9,7 @@ use crate::{
     encoders::Codec,
     figures::{self, Bottleneck, Cost, Join, Latency, Record, SATURATED, To},
     mode::Mode,
-    plot::{self, Bar, Panel, Point, Series},
+    plot::{self, Bar, Look, Panel, Point, Series},
     run::{WAY, root},
     stages,
     wire::Place,
@@ -36,6 +36,7 @@ pub fn write(folder: &Path) -> Result<(), String> {
     };
     let costs = Record::<Cost>::read(folder, "cost")?;
     let latencies = Record::<Latency>::read(folder, "latency")?;
+    let joins = Record::<Join>::read(folder, "join")?;
     let bottlenecks = Record::<Bottleneck>::read(folder, "bottleneck")?;
     if let Some(record) = &costs {
         draw("compare-cpu.svg", &cpu_plot(&record.all))?;
@@ -49,24 +50,28 @@ pub fn write(folder: &Path) -> Result<(), String> {
         draw("compare-latency.svg", &latency_plot(&record.all))?;
         replace(&mut text, "latency", &latency(record))?;
     }
-    if let Some(record) = Record::<Join>::read(folder, "join")? {
-        replace(&mut text, "join", &join(&record))?;
+    if let Some(record) = &joins {
+        replace(&mut text, "join", &join(record))?;
     }
     if let Some(record) = &bottlenecks {
-        for one in &record.all {
-            let name = format!(
-                "compare-bottleneck-{}-{}.svg",
-                one.mode.name(),
-                one.codec.name()
-            );
-            draw(&name, &bottleneck_plot(one))?;
+        for rounds in bottleneck_rounds(&record.all) {
+            if let Some(one) = typical(&rounds) {
+                draw(&bottleneck_image(one), &bottleneck_plot(one))?;
+            }
         }
         replace(&mut text, "bottleneck", &bottleneck(record))?;
     }
     if let Some(costs) = &costs {
-        let latencies = latencies.as_ref().map_or(&[][..], |record| &record.all);
-        let bottlenecks = bottlenecks.as_ref().map_or(&[][..], |record| &record.all);
-        replace(&mut text, "aims", &aims(&costs.all, latencies, bottlenecks))?;
+        fn all<T>(record: Option<&Record<T>>) -> &[T] {
+            record.map_or(&[], |record| &record.all)
+        }
+        let found = Found {
+            costs: &costs.all,
+            latencies: all(latencies.as_ref()),
+            joins: all(joins.as_ref()),
+            bottlenecks: all(bottlenecks.as_ref()),
+        };
+        replace(&mut text, "aims", &aims(&found))?;
     }
     fs::write(&document, text).map_err(|error| error.to_string())?;
     eprintln!(
@@ -90,9 +95,23 @@ fn replace(text: &mut String, name: &str, section: &str) -> Result<(), String> {
 
 fn header<T>(record: &Record<T>) -> String {
     format!(
-        "On {}; {} rounds of {} s each, the modes in turn; medians, and in brackets the least and the greatest.\n\n",
+        "On {}; {} rounds of {} s each, the modes in turn; medians, and in brackets the least and the greatest. \
+         What has no brackets was measured in the first round alone.\n\n",
         record.machine, record.rounds, record.seconds
     )
+}
+
+/// The middle of some values, and between what they lie where there are several.
+fn said(values: &[f64], places: usize) -> String {
+    let middle = figures::median(values);
+    match values {
+        [] => String::new(),
+        [_] => format!("{middle:.places$}"),
+        _ => {
+            let (least, most) = figures::spread(values);
+            format!("{middle:.places$} ({least:.places$} to {most:.places$})")
+        }
+    }
 }
 
 // Cost
@@ -118,13 +137,8 @@ impl Group<'_> {
     }
 
     fn said(&self, of: impl Fn(&Cost) -> f64) -> String {
-        let values = self.values(of);
-        let (least, most) = figures::spread(&values);
         let mark = if self.is_saturated() { " †" } else { "" };
-        format!(
-            "{:.1} ({least:.1} to {most:.1}){mark}",
-            figures::median(&values)
-        )
+        said(&self.values(of), 1) + mark
     }
 }
 
@@ -365,7 +379,7 @@ fn cpu_plot(all: &[Cost]) -> String {
                     name: mode.title().to_owned(),
                     colour,
                     points: points.collect(),
-                    dots: true,
+                    look: Look::Dots,
                 }
             })
             .collect();
@@ -412,8 +426,7 @@ fn latency(record: &Record<Latency>) -> String {
                 }
                 let at = |place: usize| {
                     let values: Vec<f64> = found.iter().map(|it| it.age[place]).collect();
-                    let (least, most) = figures::spread(&values);
-                    format!("{:.1} ({least:.1} to {most:.1})", figures::median(&values))
+                    said(&values, 1)
                 };
                 let busy = found.iter().any(|it| it.machine > SATURATED);
                 rows.push(vec![
@@ -497,32 +510,22 @@ fn latency_plot(all: &[Latency]) -> String {
 // Join
 
 fn join(record: &Record<Join>) -> String {
-    let mut text = header(record);
+    let mut text = format!(
+        "On {}; {} rounds, the modes in turn; medians, and in brackets the least and the greatest.\n\n",
+        record.machine, record.rounds
+    );
     let mut rows = Vec::new();
     for codec in CODECS {
         for mode in MODES {
-            let found: Vec<_> = record
-                .all
-                .iter()
-                .filter(|it| it.mode == mode && it.codec == codec)
-                .collect();
-            if found.is_empty() {
+            let (firsts, further) = waits(&record.all, mode, codec);
+            if firsts.is_empty() {
                 continue;
             }
-            let firsts: Vec<f64> = found.iter().map(|it| it.first).collect();
-            let further: Vec<f64> = found
-                .iter()
-                .flat_map(|it| it.further.iter().copied())
-                .collect();
-            let said = |values: &[f64]| {
-                let (least, most) = figures::spread(values);
-                format!("{:.0} ({least:.0} to {most:.0})", figures::median(values))
-            };
             rows.push(vec![
                 mode.title().to_owned(),
                 codec.title().to_owned(),
-                said(&firsts),
-                said(&further),
+                said(&firsts, 0),
+                said(&further, 0),
                 further.len().to_string(),
             ]);
         }
@@ -541,6 +544,18 @@ fn join(record: &Record<Join>) -> String {
          roomd's first peer finds camera and encoder closed; webrtcsink and one encoder per peer have the camera running from the start.\n",
     );
     text
+}
+
+/// How long the first peers waited, and how long those who came later.
+fn waits(all: &[Join], mode: Mode, codec: Codec) -> (Vec<f64>, Vec<f64>) {
+    let of = || {
+        all.iter()
+            .filter(move |it| it.mode == mode && it.codec == codec)
+    };
+    (
+        of().map(|it| it.first).collect(),
+        of().flat_map(|it| it.further.iter().copied()).collect(),
+    )
 }
 
 // Bottleneck
@@ -618,52 +633,113 @@ fn became(it: &Bottleneck, peer: usize) -> Became {
     }
 }
 
+/// The rounds of each mode and codec.
+fn bottleneck_rounds(all: &[Bottleneck]) -> Vec<Vec<&Bottleneck>> {
+    let of = |mode, codec| -> Vec<&Bottleneck> {
+        all.iter()
+            .filter(|it| it.mode == mode && it.codec == codec)
+            .collect()
+    };
+    let pairs = CODECS
+        .into_iter()
+        .flat_map(|codec| MODES.map(|mode| (mode, codec)));
+    pairs
+        .map(|(mode, codec)| of(mode, codec))
+        .filter(|rounds| !rounds.is_empty())
+        .collect()
+}
+
+/// When the slow peer was settled; never is later than anything.
+fn settled(it: &Bottleneck) -> f64 {
+    became(it, it.victim).settled.unwrap_or(f64::INFINITY)
+}
+
+/// The round in the middle, by when the slow peer was settled: the later of two.
+fn typical<'a>(rounds: &[&'a Bottleneck]) -> Option<&'a Bottleneck> {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_by(|a, b| settled(a).total_cmp(&settled(b)));
+    sorted.get(sorted.len() / 2).copied()
+}
+
+fn bottleneck_image(it: &Bottleneck) -> String {
+    format!(
+        "compare-bottleneck-{}-{}.svg",
+        it.mode.name(),
+        it.codec.name()
+    )
+}
+
+fn said_settled(rounds: &[&Bottleneck]) -> String {
+    let mut all: Vec<f64> = rounds.iter().map(|it| settled(it)).collect();
+    all.sort_by(f64::total_cmp);
+    let word = |value: f64| {
+        if value.is_finite() {
+            format!("{value:.1}")
+        } else {
+            "never".to_owned()
+        }
+    };
+    match all.as_slice() {
+        [] => String::new(),
+        [one] => word(*one),
+        [first, .., last] => {
+            let middle = word(all[all.len() / 2]);
+            format!("{middle} ({} to {})", word(*first), word(*last))
+        }
+    }
+}
+
 fn bottleneck(record: &Record<Bottleneck>) -> String {
-    let mut text = format!("On {}.\n\n", record.machine);
-    for it in &record.all {
-        let name = format!(
-            "compare-bottleneck-{}-{}.svg",
-            it.mode.name(),
-            it.codec.name()
-        );
+    let mut text = format!(
+        "On {}; {} rounds, the modes in turn; medians, and in brackets the least and the greatest. \
+         What has no brackets was measured in the first round alone. \
+         The plots are of the round in the middle, by when the one peer was settled.\n\n",
+        record.machine, record.rounds
+    );
+    let all = bottleneck_rounds(&record.all);
+    for it in all.iter().filter_map(|rounds| typical(rounds)) {
         let _ = writeln!(
             text,
-            "![{}, {}: each peer's frames and rate while one has a bottleneck](images/{name})\n",
+            "![{}, {}: each peer's frames and rate while one has a bottleneck](images/{})\n",
             it.mode.title(),
-            it.codec.title()
+            it.codec.title(),
+            bottleneck_image(it)
         );
     }
     let mut rows = Vec::new();
-    for it in &record.all {
-        let peers = peers(it);
-        for peer in peers {
-            let became = became(it, peer);
+    for rounds in &all {
+        let Some(it) = typical(rounds) else { continue };
+        let busy = rounds.iter().any(|it| it.machine > SATURATED);
+        for peer in peers(it) {
+            let became: Vec<Became> = rounds.iter().map(|it| became(it, peer)).collect();
             let is_victim = peer == it.victim;
+            let fps = |of: fn(&Became) -> f64| {
+                let values: Vec<f64> = became.iter().map(of).collect();
+                said(&values, 1)
+            };
+            let mut heights: Vec<String> = became
+                .iter()
+                .map(|it| {
+                    let heights = it.heights.iter().map(ToString::to_string);
+                    heights.collect::<Vec<_>>().join(", ")
+                })
+                .collect();
+            heights.sort();
+            heights.dedup();
             rows.push(vec![
-                format!(
-                    "{}{}",
-                    it.mode.title(),
-                    if it.machine > SATURATED { " †" } else { "" }
-                ),
+                format!("{}{}", it.mode.title(), if busy { " †" } else { "" }),
                 it.codec.title().to_owned(),
                 format!("{peer}{}", if is_victim { ", the one" } else { "" }),
-                format!("{:.1}", became.before),
-                format!("{:.1}", became.during),
-                format!("{:.1}", became.after),
-                format!("{:.1}", became.worst),
+                fps(|it| it.before),
+                fps(|it| it.during),
+                fps(|it| it.after),
+                fps(|it| it.worst),
                 if is_victim {
-                    became
-                        .settled
-                        .map_or("never".to_owned(), |settled| format!("{settled:.1}"))
+                    said_settled(rounds)
                 } else {
                     String::new()
                 },
-                became
-                    .heights
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                heights.join("; "),
             ]);
         }
     }
@@ -688,47 +764,82 @@ fn bottleneck(record: &Record<Bottleneck>) -> String {
     text
 }
 
+/// With more than this, in kbit/s, congestion control believes in more than anybody sends.
+const PLENTY: f64 = 2000.0;
+
 fn bottleneck_plot(it: &Bottleneck) -> String {
-    let peers = peers(it);
-    let stretch = Some((
-        it.put,
-        it.lifted,
-        format!("{} kbit/s to peer {}", it.kbps, it.victim),
-    ));
-    let panel = |title: &str, of: &dyn Fn(&figures::PeerSample) -> Option<f64>| Panel {
-        title: title.to_owned(),
-        x: "seconds".to_owned(),
-        ticks: Vec::new(),
-        series: peers
+    type Of<'a> = &'a dyn Fn(&figures::PeerSample) -> Option<f64>;
+    let series = |name: String, colour: usize, look: Look, peer: usize, of: Of| Series {
+        name,
+        colour,
+        points: it
+            .samples
             .iter()
-            .map(|peer| Series {
-                name: format!("peer {peer}"),
-                colour: *peer,
-                points: it
-                    .samples
-                    .iter()
-                    .filter_map(|sample| {
-                        let y = of(sample.peers.get(peer)?)?;
-                        Some(Point {
-                            x: sample.at,
-                            y,
-                            spread: None,
-                            is_hollow: false,
-                        })
-                    })
-                    .collect(),
-                dots: false,
+            .map(|sample| Point {
+                x: sample.at,
+                y: sample.peers.get(&peer).and_then(of).unwrap_or(f64::NAN),
+                spread: None,
+                is_hollow: false,
             })
             .collect(),
-        stretch: stretch.clone(),
+        look,
+    };
+    // Blue, sky blue and green behind, vermilion in front.
+    let others: Vec<(usize, usize)> = peers(it)
+        .into_iter()
+        .filter(|peer| *peer != it.victim)
+        .zip([0, 5, 3, 4, 2].into_iter().cycle())
+        .collect();
+    let panel = |title: &str, of: Of, own: Option<(&str, Of)>| {
+        let mut title = title.to_owned();
+        let mut all: Vec<Series> = others
+            .iter()
+            .map(|(peer, colour)| series(format!("peer {peer}"), *colour, Look::Thin, *peer, of))
+            .collect();
+        let name = format!("peer {}, which has the bottleneck", it.victim);
+        all.push(series(name, 1, Look::Strong, it.victim, of));
+        if let Some((words, own)) = own {
+            let name = "what the sender makes of it".to_owned();
+            let own = series(name, 6, Look::Dashed, it.victim, own);
+            // Only roomd says so.
+            if own.points.iter().any(|it| it.y.is_finite()) {
+                title += words;
+                all.push(own);
+            }
+        }
+        Panel {
+            title,
+            x: "seconds".to_owned(),
+            ticks: Vec::new(),
+            series: all,
+            stretch: Some((
+                it.put,
+                it.lifted,
+                format!("{} kbit/s to peer {}", it.kbps, it.victim),
+            )),
+        }
+    };
+    let estimate: Of = &|peer| {
+        let kbps = peer.link.get("estimate_kbps")?.as_f64()?;
+        (kbps <= PLENTY).then_some(kbps)
     };
     let panels = [
-        panel("Frames a second", &|peer| Some(peer.fps)),
-        panel("Picture, kbit/s received", &|peer| Some(peer.kbps)),
-        panel("Rows of the picture", &|peer| peer.height.map(f64::from)),
-        panel("Age of the picture when it is decoded, ms", &|peer| {
-            peer.age
-        }),
+        panel("Frames a second", &|peer| Some(peer.fps), None),
+        panel(
+            "Picture, kbit/s received",
+            &|peer| Some(peer.kbps),
+            Some(("; dashed: congestion control's estimate", estimate)),
+        ),
+        panel(
+            "Rows of the picture",
+            &|peer| peer.height.map(f64::from),
+            Some(("; dashed: of its tier, 0 for no picture", &tier)),
+        ),
+        panel(
+            "Age of the picture when it is decoded, ms",
+            &|peer| peer.age,
+            None,
+        ),
     ];
     let title = format!(
         "{}, {}, with a bottleneck at one of its peers",
@@ -738,7 +849,22 @@ fn bottleneck_plot(it: &Bottleneck) -> String {
     plot::lines(&title, &panels)
 }
 
+/// The rows of a tier such as `720p30`; why there is no picture does not begin with a number.
+fn tier(peer: &figures::PeerSample) -> Option<f64> {
+    let tier = peer.link.get("tier")?.as_str()?;
+    let rows = tier.split('p').next().unwrap_or_default();
+    Some(rows.parse().unwrap_or(0.0))
+}
+
 // Aims
+
+/// All that was measured.
+struct Found<'a> {
+    costs: &'a [Cost],
+    latencies: &'a [Latency],
+    joins: &'a [Join],
+    bottlenecks: &'a [Bottleneck],
+}
 
 /// One row for each aim.
 struct Aims(Vec<Vec<String>>);
@@ -824,39 +950,69 @@ impl Aims {
         }
     }
 
+    fn join(&mut self, joins: &[Join], codec: Codec) {
+        let of = |mode| {
+            let (_, further) = waits(joins, mode, codec);
+            (!further.is_empty()).then(|| figures::median(&further))
+        };
+        let theirs = [Mode::WebrtcsinkRaw, Mode::WebrtcsinkEncoded].map(of);
+        self.add(
+            format!(
+                "{}: a further peer sees its first picture no later than with webrtcsink",
+                codec.title()
+            ),
+            of(Mode::Roomd)
+                .zip(theirs[0].zip(theirs[1]))
+                .map(|(ours, (raw, encoded))| {
+                    let found = format!(
+                        "{ours:.0} against {raw:.0} ms (raw input) and {encoded:.0} ms (encoded input)"
+                    );
+                    (found, missed(ours - raw.min(encoded), 0, " ms"))
+                }),
+        );
+    }
+
     fn bottleneck(&mut self, bottlenecks: &[Bottleneck], codec: Codec) {
-        let it = bottlenecks
+        let rounds: Vec<&Bottleneck> = bottlenecks
             .iter()
-            .find(|it| it.mode == Mode::Roomd && it.codec == codec && it.machine <= SATURATED);
+            .filter(|it| it.mode == Mode::Roomd && it.codec == codec)
+            .collect();
+        let is_good = rounds.iter().all(|it| it.machine <= SATURATED);
+        let middle = typical(&rounds).filter(|_| is_good);
         let name = codec.title();
         self.add(
             format!("{name}: a slow peer is settled within 4 s"),
-            it.map(|it| match became(it, it.victim).settled {
-                Some(settled) => (format!("{settled:.1} s"), missed(settled - 4.0, 1, " s")),
-                None => ("never".to_owned(), Some("all of it".to_owned())),
+            middle.map(|it| {
+                let by = settled(it) - 4.0;
+                let by = if by.is_finite() {
+                    missed(by, 1, " s")
+                } else {
+                    Some("all of it".to_owned())
+                };
+                (format!("{} s", said_settled(&rounds)), by)
             }),
         );
         self.add(
             format!("{name}: the others' frames and tiers are unchanged then"),
-            it.map(|it| {
-                let others: Vec<Became> = peers(it)
-                    .into_iter()
-                    .filter(|peer| *peer != it.victim)
-                    .map(|peer| became(it, peer))
-                    .collect();
-                let least = others
-                    .iter()
-                    .map(|it| it.during / it.before.max(1e-9))
-                    .fold(f64::INFINITY, f64::min);
-                let is_same = others.iter().all(|it| it.heights.len() == 1);
+            middle.map(|_| {
+                // The peer that lost most in each round.
+                let mut least = Vec::new();
+                let mut is_same = true;
+                for it in &rounds {
+                    let others = peers(it).into_iter().filter(|peer| *peer != it.victim);
+                    let others: Vec<Became> = others.map(|peer| became(it, peer)).collect();
+                    is_same &= others.iter().all(|it| it.heights.len() == 1);
+                    let kept = others.iter().map(|it| it.during / it.before.max(1e-9));
+                    least.push(kept.fold(f64::INFINITY, f64::min) * 100.0);
+                }
                 let found = format!(
-                    "{:.1} % of the frames before, {} size of picture",
-                    least * 100.0,
+                    "{} % of the frames before for the one that got fewest, {} size of picture",
+                    said(&least, 1),
                     if is_same { "the same" } else { "another" }
                 );
                 // Half seconds are counted in whole frames.
                 let by = if is_same {
-                    missed((0.97 - least) * 100.0, 1, " % of the frames")
+                    missed(97.0 - figures::median(&least), 1, " % of the frames")
                 } else {
                     Some("a tier".to_owned())
                 };
@@ -871,12 +1027,13 @@ fn missed(by: f64, places: usize, unit: &str) -> Option<String> {
     (by > 0.0 || by.is_nan()).then(|| format!("{by:.places$}{unit}"))
 }
 
-fn aims(costs: &[Cost], latencies: &[Latency], bottlenecks: &[Bottleneck]) -> String {
+fn aims(found: &Found) -> String {
     let mut aims = Aims(Vec::new());
     for codec in CODECS {
-        aims.cost(costs, codec);
-        aims.latency(latencies, codec);
-        aims.bottleneck(bottlenecks, codec);
+        aims.cost(found.costs, codec);
+        aims.latency(found.latencies, codec);
+        aims.join(found.joins, codec);
+        aims.bottleneck(found.bottlenecks, codec);
     }
     let mut text = String::new();
     table(&mut text, &["aim", "found", ""].map(str::to_owned), aims.0);

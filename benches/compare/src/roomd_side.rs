@@ -6,7 +6,10 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 use roomd::{
-    media::{Command, Event, Media, Network, OpenLink, OpenSource, Opened, Parts, Timebase},
+    ladder::{self, Tier},
+    media::{
+        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Parts, Picture, Timebase,
+    },
     protocol::{Codec as Wanted, Generation, LinkId, MemberId},
 };
 
@@ -26,6 +29,34 @@ pub enum Side {
     Receiver,
 }
 
+/// What it may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiers {
+    /// One, at this many kbit/s, come what may: what somebody without tiers would send.
+    One(u32),
+    /// Those of the default configuration, at whatever rate they are best.
+    Usual,
+}
+
+impl Tiers {
+    fn of(self, sent: Picture) -> Vec<Tier> {
+        match self {
+            Self::One(kbps) => vec![Tier {
+                height: sent.height,
+                framerate: sent.framerate,
+                least_kbps: kbps,
+                most_kbps: kbps,
+            }],
+            Self::Usual => [(720, 30), (360, 30), (180, 15)]
+                .map(|(height, framerate)| Tier::new(height, framerate))
+                .to_vec(),
+        }
+    }
+}
+
+/// What the headers of sound cost, in kbit/s, as the daemon counts them.
+const HEADERS: u32 = 16;
+
 /// The engine and its links.
 pub struct Roomd {
     media: Media,
@@ -38,15 +69,29 @@ impl Roomd {
     pub fn start(
         side: Side,
         codec: Codec,
-        kbps: u32,
+        tiers: Tiers,
         film: Arc<Film>,
         counts: Arc<Counts>,
     ) -> Result<Self, String> {
         let timebase = Timebase::new();
+        let shape = film.shape();
+        let sent = Picture {
+            width: shape.width,
+            height: shape.height,
+            framerate: shape.rate,
+        };
         let parts = Parts {
             camera: Some(camera(&timebase, film, counts)),
             microphone: Some(microphone(&timebase)),
-            encoders: encoders::recipes(codec, kbps)?,
+            encoders: encoders::recipes(codec)?,
+            sent,
+            ladder: ladder::Settings {
+                tiers: tiers.of(sent),
+                aspect: (sent.width, sent.height),
+                uplink_kbps: None,
+                audio_kbps: encoders::SOUND_KBPS + HEADERS,
+            },
+            audio_kbps: encoders::SOUND_KBPS,
             network: Network {
                 latency: Duration::from_millis(50),
                 udp_ports: None,
@@ -243,6 +288,7 @@ fn camera(timebase: &Timebase, film: Arc<Film>, counts: Arc<Counts>) -> OpenSour
         .map_err(|error| say(&error))?;
         Ok(Opened {
             sink,
+            passthrough: None,
             keep: Box::new(Keep(pipeline, Some(playing))),
         })
     })
@@ -265,6 +311,7 @@ fn microphone(timebase: &Timebase) -> OpenSource {
             .map_err(|error| error.to_string())?;
         Ok(Opened {
             sink,
+            passthrough: None,
             keep: Box::new(Keep(pipeline, None)),
         })
     })

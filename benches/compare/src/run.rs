@@ -23,14 +23,18 @@ use crate::{
 /// What is measured, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// How often each is measured.
+    /// How often each is measured. In all rounds but the first, what no aim is about is left out,
+    /// and what has saturated the machine already.
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// Leaves nothing out in any round.
+    #[arg(long)]
+    pub all_rounds: bool,
     /// For how many seconds each is looked at.
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 3)]
     pub seconds: u64,
-    /// How long each may settle before.
-    #[arg(long, default_value_t = 4)]
+    /// How many seconds each may settle before.
+    #[arg(long, default_value_t = 1)]
     pub settle: u64,
     /// Only these parts.
     #[arg(
@@ -110,14 +114,19 @@ pub fn run(options: &Options) -> Result<(), String> {
         out: &out,
         failed: cell::Cell::new(0),
     };
+    let wants = |part| options.only.contains(&part);
     for part in &options.only {
+        let begun = Instant::now();
         match part {
-            Part::Cost => bench.cost()?,
-            Part::TwoWay => bench.two_way()?,
+            Part::Cost => bench.cost(true, wants(Part::TwoWay))?,
+            // They share what is measured one-way.
+            Part::TwoWay if wants(Part::Cost) => continue,
+            Part::TwoWay => bench.cost(false, true)?,
             Part::Latency => bench.latency()?,
             Part::Join => bench.join()?,
             Part::Bottleneck => bench.bottleneck()?,
         }
+        eprintln!("compare: {part:?} took {} s", begun.elapsed().as_secs());
     }
     eprintln!("compare: all done in {} s", begun.elapsed().as_secs());
     if !options.no_docs {
@@ -147,6 +156,14 @@ struct Case {
     two_way: bool,
 }
 
+impl Case {
+    /// This was measured in it, with however many peers.
+    fn is_of(&self, cost: &Cost) -> bool {
+        (self.mode, self.codec, self.shape, self.two_way)
+            == (cost.mode, cost.codec, cost.shape.as_str(), cost.two_way)
+    }
+}
+
 impl Bench<'_> {
     fn record<T>(&self, all: Vec<T>) -> Record<T> {
         Record {
@@ -161,43 +178,50 @@ impl Bench<'_> {
     /// warmer machine.
     fn modes(&self, round: usize) -> Vec<Mode> {
         let mut modes = self.options.modes.clone();
+        modes.retain(|mode| self.is_whole(round) || mode.is_in_aims());
         let by = round % modes.len().max(1);
         modes.rotate_left(by);
         modes
     }
 
-    fn cases(&self) -> Vec<(&'static str, u32, usize)> {
-        let big = self
-            .options
-            .peers
-            .iter()
-            .map(|peers| (BIG.0, BIG.1, *peers));
-        let small = self
-            .options
-            .small_peers
-            .iter()
-            .map(|peers| (SMALL.0, SMALL.1, *peers));
-        big.chain(small).collect()
+    /// Nothing is left out in this round.
+    fn is_whole(&self, round: usize) -> bool {
+        round == 0 || self.options.all_rounds
     }
 
-    fn cost(&self) -> Result<(), String> {
+    /// What sending costs, one-way and both ways.
+    fn cost(&self, one_way: bool, both_ways: bool) -> Result<(), String> {
         let mut all = Vec::new();
         for round in 0..self.options.rounds {
             for codec in self.options.codecs.iter().copied() {
-                for (shape, kbps, peers) in self.cases() {
-                    for mode in self.modes(round) {
+                let mut ways = Vec::new();
+                if one_way {
+                    ways.extend(self.modes(round).into_iter().map(|mode| (mode, false)));
+                }
+                if both_ways && self.is_whole(round) {
+                    // Beside it one-way: figures of one run alone compare.
+                    ways.extend((!one_way).then_some((Mode::Roomd, false)));
+                    ways.push((Mode::Roomd, true));
+                }
+                let peers = [
+                    (BIG, &self.options.peers),
+                    (SMALL, &self.options.small_peers),
+                ];
+                for ((shape, kbps), peers) in peers {
+                    for (mode, two_way) in ways.iter().copied() {
+                        if shape == SMALL.0 && (two_way || !one_way) {
+                            continue;
+                        }
                         let case = Case {
                             mode,
                             codec,
                             shape,
                             kbps,
-                            peers,
-                            two_way: false,
+                            peers: 0,
+                            two_way,
                         };
-                        all.extend(self.again(&format!("cost {round} {case:?}"), || {
-                            self.one_cost(case, round)
-                        }));
-                        self.record(all.clone()).write(self.out, "cost")?;
+                        self.costs(case, round, peers, &mut all);
+                        self.write_costs(&all, one_way, both_ways)?;
                     }
                 }
             }
@@ -205,30 +229,51 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn two_way(&self) -> Result<(), String> {
-        let mut all = Vec::new();
-        for round in 0..self.options.rounds {
-            for codec in self.options.codecs.iter().copied() {
-                for peers in self.options.peers.iter().copied() {
-                    for two_way in [false, true] {
-                        let case = Case {
-                            mode: Mode::Roomd,
-                            codec,
-                            shape: BIG.0,
-                            kbps: BIG.1,
-                            peers,
-                            two_way,
-                        };
-                        // Send-only is measured again beside it: figures of one run alone compare.
-                        all.extend(self.again(&format!("two-way {round} {case:?}"), || {
-                            self.one_cost(case, round)
-                        }));
-                        self.record(all.clone()).write(self.out, "two-way")?;
-                    }
+    fn write_costs(&self, all: &[Cost], one_way: bool, both_ways: bool) -> Result<(), String> {
+        let those = |is: &dyn Fn(&Cost) -> bool| {
+            let all = all.iter().filter(|cost| is(cost)).cloned();
+            self.record(all.collect())
+        };
+        if one_way {
+            those(&|cost| !cost.two_way).write(self.out, "cost")?;
+        }
+        if both_ways {
+            those(&|cost| cost.mode == Mode::Roomd && cost.shape == BIG.0)
+                .write(self.out, "two-way")?;
+        }
+        Ok(())
+    }
+
+    /// One sender with more and more peers.
+    fn costs(&self, case: Case, round: usize, peers: &[usize], all: &mut Vec<Cost>) {
+        let mut peers = peers.to_vec();
+        peers.sort_unstable();
+        let hopeless = all
+            .iter()
+            .filter(|cost| case.is_of(cost) && cost.is_saturated())
+            .map(|cost| cost.peers)
+            .min();
+        if let Some(hopeless) = hopeless.filter(|_| !self.is_whole(round)) {
+            peers.retain(|peers| *peers < hopeless);
+        }
+        for attempt in 1..=2 {
+            if peers.is_empty() {
+                return;
+            }
+            let mut found = Vec::new();
+            let done = self.one_sender(case, round, &peers, &mut found);
+            peers.retain(|peers| found.iter().all(|cost| cost.peers != *peers));
+            all.append(&mut found);
+            match done {
+                Ok(()) => return,
+                Err(error) => {
+                    eprintln!(
+                        "compare: cost {round} {case:?} {peers:?}, attempt {attempt}: {error}"
+                    );
                 }
             }
         }
-        Ok(())
+        self.failed.set(self.failed.get() + peers.len());
     }
 
     /// What fails once is tried once more, and said.
@@ -243,47 +288,55 @@ impl Bench<'_> {
         None
     }
 
-    fn one_cost(&self, case: Case, round: usize) -> Result<Cost, String> {
+    fn one_sender(
+        &self,
+        case: Case,
+        round: usize,
+        peers: &[usize],
+        found: &mut Vec<Cost>,
+    ) -> Result<(), String> {
         let mut receivers = receivers(case.codec, "", false)?;
         if case.two_way {
             receivers.args(["--two-way", THEIRS]);
         }
         let call = Call::start(sender(case, false)?, vec![receivers])?;
-        for peer in 0..case.peers {
-            call.open(peer)?;
+        let mut there = 0;
+        for wanted in peers.iter().copied() {
+            call.open(there..wanted)?;
+            there = wanted;
+            call.until("pictures at all peers", |peers| {
+                peers.len() == there && peers.values().all(|peer| peer.frames > 10)
+            })?;
+            std::thread::sleep(Duration::from_secs(self.options.settle));
+            let before = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
+            std::thread::sleep(Duration::from_secs(self.options.seconds));
+            let after = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
+            call.check()?;
+            let case = Case {
+                peers: wanted,
+                ..case
+            };
+            let cost = weigh(case, round, &before, &after);
+            eprintln!(
+                "compare: {} {} {} to {}{}: {:.1} % of a core, {:.1} of it encoding; {:.1} fps, {:.1} at the least; machine {:.0} %; {:.0} kbit/s; {:.0} MB, {} threads, {} descriptors",
+                case.mode.name(),
+                case.codec.name(),
+                case.shape,
+                case.peers,
+                if case.two_way { " and back" } else { "" },
+                cost.cpu,
+                cost.encoding,
+                cost.fps,
+                cost.fps_least,
+                cost.machine,
+                cost.kbps,
+                cost.own,
+                cost.threads,
+                cost.descriptors,
+            );
+            found.push(cost);
         }
-        call.until("pictures at all peers", |peers| {
-            peers.len() == case.peers && peers.values().all(|peer| peer.frames > 10)
-        })?;
-        std::thread::sleep(Duration::from_secs(self.options.settle));
-        let (before, usage, machine) = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
-        std::thread::sleep(Duration::from_secs(self.options.seconds));
-        let (after, used, later) = (call.ask()?, Usage::of(call.sender())?, proc::machine()?);
-        call.check()?;
-        let cost = weigh(
-            case,
-            round,
-            (&before, &usage, machine),
-            (&after, &used, later),
-        );
-        eprintln!(
-            "compare: {} {} {} to {}{}: {:.1} % of a core, {:.1} of it encoding; {:.1} fps, {:.1} at the least; machine {:.0} %; {:.0} kbit/s; {:.0} MB, {} threads, {} descriptors",
-            case.mode.name(),
-            case.codec.name(),
-            case.shape,
-            case.peers,
-            if case.two_way { " and back" } else { "" },
-            cost.cpu,
-            cost.encoding,
-            cost.fps,
-            cost.fps_least,
-            cost.machine,
-            cost.kbps,
-            cost.own,
-            cost.threads,
-            cost.descriptors,
-        );
-        Ok(cost)
+        Ok(())
     }
 
     fn latency(&self) -> Result<(), String> {
@@ -294,7 +347,11 @@ impl Bench<'_> {
                     for mode in self.modes(round) {
                         // The two that say nothing new here: its control does not touch the way of
                         // a picture, and our own is webrtcsink's with less around it.
-                        if matches!(mode, Mode::WebrtcsinkRawGcc | Mode::EncoderPerPeer) {
+                        if !mode.is_in_aims() {
+                            continue;
+                        }
+                        // The aim is about raw input.
+                        if mode == Mode::WebrtcsinkEncoded && !self.is_whole(round) {
                             continue;
                         }
                         let what = format!("latency {round} {mode:?} {codec:?} to {to:?}");
@@ -331,7 +388,7 @@ impl Bench<'_> {
             }
         };
         let call = Call::start(sender(case, true)?, vec![receiver])?;
-        call.open(0)?;
+        call.open(0..1)?;
         call.until("pictures that are read", |peers| {
             peers
                 .get(&0)
@@ -407,7 +464,7 @@ impl Bench<'_> {
         // Keys are made in the background when a process starts.
         std::thread::sleep(Duration::from_secs(self.options.settle));
         let wait = |number: usize| -> Result<f64, String> {
-            call.open(number)?;
+            call.open(number..number + 1)?;
             let moment = call.until("the first picture", |peers| {
                 peers
                     .get(&number)
@@ -425,7 +482,7 @@ impl Bench<'_> {
         let first = wait(0)?;
         std::thread::sleep(Duration::from_secs(2));
         let mut further = Vec::new();
-        for number in 1..=usize::try_from(self.options.seconds).unwrap_or(10) {
+        for number in 1..=usize::try_from(self.options.seconds + 2).unwrap_or(10) {
             further.push(wait(number)?);
             call.close(number)?;
             std::thread::sleep(Duration::from_millis(500));
@@ -450,20 +507,23 @@ impl Bench<'_> {
 
     fn bottleneck(&self) -> Result<(), String> {
         let mut all = Vec::new();
-        for codec in self.options.codecs.iter().copied() {
-            for mode in self.options.modes.iter().copied() {
-                if !matches!(mode, Mode::Roomd | Mode::WebrtcsinkRawGcc) {
-                    continue;
+        for round in 0..self.options.rounds {
+            for codec in self.options.codecs.iter().copied() {
+                for mode in self.modes(round) {
+                    // Only these adapt.
+                    if !matches!(mode, Mode::Roomd | Mode::WebrtcsinkRawGcc) {
+                        continue;
+                    }
+                    let what = format!("bottleneck {round} {mode:?} {codec:?}");
+                    all.extend(self.again(&what, || self.one_bottleneck(mode, codec, round)));
+                    self.record(all.clone()).write(self.out, "bottleneck")?;
                 }
-                let what = format!("bottleneck {mode:?} {codec:?}");
-                all.extend(self.again(&what, || self.one_bottleneck(mode, codec)));
-                self.record(all.clone()).write(self.out, "bottleneck")?;
             }
         }
         Ok(())
     }
 
-    fn one_bottleneck(&self, mode: Mode, codec: Codec) -> Result<Bottleneck, String> {
+    fn one_bottleneck(&self, mode: Mode, codec: Codec, round: usize) -> Result<Bottleneck, String> {
         const PEERS: usize = 4;
         const VICTIM: usize = 1;
         const KBPS: u32 = 600;
@@ -481,21 +541,22 @@ impl Bench<'_> {
         let ends = (0..PEERS)
             .map(|peer| net.inside(peer + 1, &receiver))
             .collect();
-        let call = Call::start(net.inside(0, &sender(case, false)?), ends)?;
-        for peer in 0..PEERS {
-            call.open(peer)?;
-        }
+        let mut sender = sender(case, false)?;
+        sender.arg("--adapt");
+        let call = Call::start(net.inside(0, &sender), ends)?;
+        call.open(0..PEERS)?;
         call.until("pictures at all peers", |peers| {
             peers.len() == PEERS && peers.values().all(|peer| peer.frames > 10)
         })?;
-        // Long enough that every control has found its rate: as long as three measurements.
-        let phase = Duration::from_secs((3 * self.options.seconds).max(5));
+        // Long enough that every control has found its rate, and finds back.
+        let phases = [2, 4, 6].map(|times| Duration::from_secs(times * self.options.seconds));
         let begun = Instant::now();
         let machine = proc::machine()?;
         let mut samples = Vec::new();
         let mut before = call.ask()?;
         let mut times = [0.0; 2];
-        for (number, kbps) in [None, Some(Some(KBPS)), Some(None)].into_iter().enumerate() {
+        let steps = [None, Some(Some(KBPS)), Some(None)];
+        for (number, (kbps, phase)) in steps.into_iter().zip(phases).enumerate() {
             if let Some(kbps) = kbps {
                 net.narrow(VICTIM + 1, kbps)?;
                 times[number - 1] = begun.elapsed().as_secs_f64();
@@ -513,6 +574,7 @@ impl Bench<'_> {
         let it = Bottleneck {
             mode,
             codec,
+            round,
             victim: VICTIM,
             kbps: KBPS,
             put,
@@ -579,9 +641,9 @@ fn share(before: (f64, f64), after: (f64, f64)) -> f64 {
     (after.0 - before.0) / (after.1 - before.1).max(1.0) * 100.0
 }
 
-type Look<'a> = (&'a Moment, &'a Usage, (f64, f64));
+type Look = (Moment, Usage, (f64, f64));
 
-fn weigh(case: Case, round: usize, before: Look, after: Look) -> Cost {
+fn weigh(case: Case, round: usize, before: &Look, after: &Look) -> Cost {
     let elapsed = |before: u64, after: u64| (after.saturating_sub(before) as f64 / 1e9).max(1e-3);
     let (old, new) = (&before.0.sent, &after.0.sent);
     let sender = elapsed(old.at_ns, new.at_ns);
@@ -621,7 +683,7 @@ fn weigh(case: Case, round: usize, before: Look, after: Look) -> Cost {
     let encoding = new.encoding_ns.saturating_sub(old.encoding_ns) as f64 / 1e9 + own;
     let by_thread: BTreeMap<_, _> = after
         .1
-        .by_name_since(before.1)
+        .by_name_since(&before.1)
         .into_iter()
         .map(|(name, seconds)| (name, seconds / sender * 100.0))
         .filter(|(_, percent)| *percent >= 0.05)

@@ -9,10 +9,9 @@ use crate::{
     marks,
     mode::{Engine, Mode},
     per_peer::PerPeer,
-    roomd_side::{Roomd, Side},
+    roomd_side::{Roomd, Side, Tiers},
     source::{Counts, Film, Shape},
     stamp,
-    webrtcsink_side::Webrtcsink,
     wire::{self, Line, Sent},
 };
 
@@ -30,6 +29,10 @@ pub struct Options {
     /// Bitrate of the pictures in kbit/s.
     #[arg(long, default_value_t = 1500)]
     pub kbps: u32,
+    /// Lets roomd take its usual tiers and rates, instead of one that stays as it is. The others
+    /// have no choice: webrtcsink adapts where it has congestion control.
+    #[arg(long)]
+    pub adapt: bool,
     /// Notes when single frames pass which place.
     #[arg(long)]
     pub stages: bool,
@@ -46,12 +49,25 @@ pub fn run(options: &Options) -> Result<(), String> {
         Mode::Roomd => Box::new(Roomd::start(
             Side::Sender,
             codec,
-            kbps,
+            if options.adapt {
+                Tiers::Usual
+            } else {
+                Tiers::One(kbps)
+            },
             film,
             counts.clone(),
         )?),
         Mode::EncoderPerPeer => Box::new(PerPeer::start(codec, kbps, film, counts.clone())?),
-        mode => Box::new(Webrtcsink::start(mode, codec, kbps, &film, counts.clone())?),
+        #[cfg(feature = "webrtcsink")]
+        mode => Box::new(crate::webrtcsink_side::Webrtcsink::start(
+            mode,
+            codec,
+            kbps,
+            &film,
+            counts.clone(),
+        )?),
+        #[cfg(not(feature = "webrtcsink"))]
+        mode => return Err(format!("this is built without {}", mode.title())),
     };
     let mut opened = BTreeMap::new();
     wire::say(&Line::Ready);

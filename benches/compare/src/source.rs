@@ -86,6 +86,12 @@ impl Film {
         }
     }
 
+    /// What is in it.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// An `appsrc` that takes its pictures. It never holds up who pushes: as with a camera, what
     /// is too late is lost.
     #[must_use]

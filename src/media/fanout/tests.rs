@@ -436,20 +436,19 @@ fn a_turn_does_not_pass_while_a_frame_is_on_its_way() {
         .set_leaky_type(gstreamer_app::AppLeakyType::None);
     let (tell, told) = mpsc::channel();
     let new = Arc::new(new);
-    let pushing = Mutex::new(None);
+    let begun = AtomicBool::new(false);
     let newcomer = new.clone();
     let callbacks = gstreamer_app::AppSrcCallbacks::builder().enough_data(move |_| {
-        let mut pushing = pushing.lock().unwrap();
-        if pushing.is_some() {
+        if begun.swap(true, Relaxed) {
             return;
         }
         // The frame of the old one is not there yet, and nothing passes it.
         let newcomer = newcomer.clone();
         let (done, is_done) = mpsc::channel();
-        *pushing = Some(std::thread::spawn(move || {
+        std::thread::spawn(move || {
             newcomer.key(10);
             let _ = done.send(());
-        }));
+        });
         let within = std::time::Duration::from_millis(200);
         let _ = tell.send((is_done.recv_timeout(within).is_err(), is_done));
     });

@@ -223,6 +223,7 @@ impl Device {
         let status = self.room.status();
         let standing = Standing {
             joined: status.state == State::Joined,
+            alone: status.members.is_empty() && status.links.is_empty(),
             words: status.words,
         };
         self.standing.send_if_modified(|known| {

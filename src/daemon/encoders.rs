@@ -13,10 +13,14 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::engine::{taken, wanted};
+use super::{
+    engine::{taken, wanted},
+    status,
+};
 use crate::{
     cli,
     config::{self, Config, Loaded, Part},
+    control::AskError,
     media::{
         self, Picture, Recipe,
         trial::{self, Answer, Asked, Circumstances, Records},
@@ -30,6 +34,17 @@ use crate::{
 /// How long nothing may happen in a trial. A slow board that is busy with something else needs
 /// some seconds for a picture; a driver that hangs does so in the background.
 const TRIAL: Duration = Duration::from_mins(1);
+
+/// A machine that was busy is asked again how fast its encoder is after this long, each time after
+/// twice as long, and at last in these pauses.
+const AGAIN: [Duration; 2] = [Duration::from_mins(1), Duration::from_hours(1)];
+
+/// For so long nobody was in the room when it is asked. Encoders linger, and who has gone by mistake
+/// comes back.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// How often to look whether somebody is there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The encoders of this machine.
 pub(super) struct Encoders {
@@ -67,7 +82,7 @@ pub(super) fn forget(loaded: &Loaded) -> Result<(), String> {
     })
 }
 
-/// `roomd devices --try`: every encoder of a codec that is sent, and of which nothing is known.
+/// `roomd devices --try`: every encoder of a codec that is sent, and of which something is not known.
 pub(super) fn try_all(loaded: &Loaded) -> Result<(), String> {
     let dir = &loaded.config.state_dir;
     std::fs::create_dir_all(dir).map_err(|error| {
@@ -78,10 +93,19 @@ pub(super) fn try_all(loaded: &Loaded) -> Result<(), String> {
     })?;
     let (survey, _) = super::engine::look(loaded);
     let encoders = Encoders::of(loaded, survey);
+    let socket = status::socket(&loaded.config.runtime_dir);
+    let alone = || match status::ask(&socket) {
+        Ok(told) => status::is_alone(&told),
+        // One that does not run has nobody in its room; of any other it is not known.
+        Err(error) => matches!(error, AskError::NotRunning { .. }),
+    };
+    if !alone() {
+        eprintln!("somebody may be in the room, so it is not measured how fast encoders are");
+    }
     for codec in loaded.config.video.codecs.iter().copied() {
         for name in encoders.untried(codec) {
             eprintln!("trying {name}…");
-            if let Err(error) = encoders.attempt(&name) {
+            if let Err(error) = encoders.attempt(&name, &alone) {
                 eprintln!("{name} was not tried: {error}");
             }
         }
@@ -187,19 +211,27 @@ impl Encoders {
 
     /// Tries encoders until for each codec that is left to `auto` one works and keeps up, in a
     /// thread of its own. What is best after each trial goes to `tell`.
-    pub(super) fn find_out(self: &Arc<Self>, tell: impl Fn(Vec<Recipe>) + Send + 'static) {
-        if self.next().is_none() {
+    ///
+    /// `alone` says whether nobody is in the room. How fast an encoder is can be measured only then,
+    /// and while nothing else is going on, so that is done later where it has to be.
+    pub(super) fn find_out(
+        self: &Arc<Self>,
+        alone: impl Fn() -> bool + Send + 'static,
+        tell: impl Fn(Vec<Recipe>) + Send + 'static,
+    ) {
+        let mut passed_by = BTreeSet::new();
+        if self.next(&passed_by).is_none() {
             return;
         }
         let own = self.clone();
         let thread = std::thread::Builder::new().name("encoders".to_owned());
         let begun = thread.spawn(move || {
-            while let Some(name) = own.next() {
-                if let Err(error) = own.attempt(&name) {
-                    warn!("the encoder `{name}` was not tried: {error}");
-                    break;
-                }
-                tell(own.all_recipes());
+            let [mut pause, longest] = AGAIN;
+            let attempt = |name: &str| own.attempt(name, &alone);
+            while own.try_those_left(&mut passed_by, &attempt, &tell) {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(longest);
+                wait_for_quiet(&alone);
             }
         });
         if let Err(error) = begun {
@@ -207,28 +239,52 @@ impl Encoders {
         }
     }
 
+    /// Tries one after another until nothing more can be found out now. One of which a trial finds
+    /// nothing out is passed by from then on, for the sake of the others. Says whether there are
+    /// encoders to be measured later.
+    fn try_those_left(
+        &self,
+        passed_by: &mut BTreeSet<String>,
+        attempt: &dyn Fn(&str) -> Result<(), String>,
+        tell: &dyn Fn(Vec<Recipe>),
+    ) -> bool {
+        let mut tried = passed_by.clone();
+        while let Some(name) = self.next(&tried) {
+            match attempt(&name) {
+                Ok(()) => tell(self.all_recipes()),
+                Err(error) => {
+                    warn!("the encoder `{name}` was not tried: {error}");
+                    passed_by.insert(name.clone());
+                }
+            }
+            tried.insert(name);
+        }
+        self.next(passed_by).is_some()
+    }
+
     /// The encoder to try next.
-    fn next(&self) -> Option<String> {
+    fn next(&self, passed_by: &BTreeSet<String>) -> Option<String> {
         let known = self.known();
         let codecs = self.config.video.codecs.iter();
         let left =
             codecs.filter(|codec| part(&self.config, **codec).pipeline == config::Choice::Auto);
         left.copied()
-            .find_map(|codec| pipeline::next_to_try(&known, codec, self.wanted()))
+            .find_map(|codec| pipeline::next_to_try(&known, codec, self.wanted(), passed_by))
             .map(str::to_owned)
     }
 
-    /// The encoders of a codec of which it is not known how they do here.
+    /// The encoders of a codec of which it is not known how they do here, or how fast.
     fn untried(&self, codec: Codec) -> BTreeSet<String> {
         let known = self.known();
         let all = known.pipelines.iter();
-        all.filter(|it| it.codec == Some(codec) && it.is_complete() && it.verdict.is_none())
+        all.filter(|it| it.codec == Some(codec) && it.is_complete())
+            .filter(|it| it.verdict.is_none() || it.is_to_be_measured())
             .map(|it| it.name.clone())
             .collect()
     }
 
     /// Tries one encoder and remembers how it did. The error is for a trial that found nothing out.
-    fn attempt(&self, name: &str) -> Result<(), String> {
+    fn attempt(&self, name: &str, alone: &dyn Fn() -> bool) -> Result<(), String> {
         let file = self.pipelines.get(Kind::Encoder, name);
         let file = file.ok_or_else(|| "its file is gone".to_owned())?;
         let (settings, picture) = (settings(&self.config, file), picture(&self.config));
@@ -240,9 +296,16 @@ impl Encoders {
             kbps: self.trial_kbps(),
             patience: TRIAL,
         };
+        let alone_before = alone();
         match trial::in_child(trial::this_program().as_os_str(), &asked) {
             Answer::Nothing(why) => Err(why),
-            Answer::Outcome(outcome) => {
+            Answer::Outcome(mut outcome) => {
+                // The child sees who takes the processors, but not who has the same hardware encode.
+                if let Outcome::Works { speed } = &mut outcome
+                    && !(alone_before && alone())
+                {
+                    *speed = None;
+                }
                 let verdict = self.note(file, under, outcome);
                 match verdict.outcome {
                     Outcome::Works { .. } => info!("the encoder `{name}` {verdict}"),
@@ -255,18 +318,20 @@ impl Encoders {
 
     fn note(&self, file: &File, under: Circumstances, outcome: Outcome) -> Verdict {
         let dir = &self.config.state_dir;
-        // What another roomd has found out meanwhile stays.
-        let mut records = Records::load(dir);
-        let verdict = records.note(&file.name, under, outcome);
-        if let Err(error) = records.keep(dir) {
+        let (verdict, kept) = Records::note(dir, &file.name, under, outcome);
+        if let Err(error) = kept {
             warn!(%error, "how encoders do cannot be remembered, so they are tried at every start");
         }
+        self.learn(&file.name, &verdict);
+        verdict
+    }
+
+    fn learn(&self, name: &str, verdict: &Verdict) {
         for pipeline in &mut self.known().pipelines {
-            if pipeline.name == file.name {
+            if pipeline.name == name {
                 pipeline.verdict = Some(verdict.clone());
             }
         }
-        verdict
     }
 
     fn known(&self) -> MutexGuard<'_, Survey> {
@@ -288,6 +353,18 @@ impl Encoders {
 
     fn wanted(&self) -> Wanted {
         wanted(&self.config)
+    }
+}
+
+fn wait_for_quiet(alone: &dyn Fn() -> bool) {
+    let mut quiet = Duration::ZERO;
+    while quiet < QUIET {
+        std::thread::sleep(LOOK);
+        quiet = if alone() {
+            quiet + LOOK
+        } else {
+            Duration::ZERO
+        };
     }
 }
 
@@ -314,5 +391,137 @@ fn picture(config: &Config) -> Picture {
         width: config.video.width,
         height: config.video.height,
         framerate: config.video.framerate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::config::{Flags, Purpose, Surroundings};
+
+    /// A machine on which every shipped encoder could be.
+    fn encoders(place: &Path) -> Encoders {
+        let flags = Flags {
+            pipelines: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")),
+            state_dir: Some(place.to_owned()),
+            ..Flags::default()
+        };
+        let nowhere = place.join("roomd.toml");
+        let loaded = config::load_in(&Surroundings::default(), &nowhere, &flags, Purpose::Device);
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
+        media::init().unwrap();
+        let mut survey = media::device::survey(&loaded.pipelines);
+        for pipeline in &mut survey.pipelines {
+            pipeline.missing.clear();
+            pipeline.absent.clear();
+            // As if the others did not exist.
+            let known = ["vp8", "x264", "openh264", "va"].contains(&pipeline.name.as_str());
+            pipeline.codec = pipeline.codec.filter(|_| known);
+        }
+        Encoders::of(&loaded, survey)
+    }
+
+    /// Tries those that are left, with trials that end so; says in which order, and whether
+    /// something is to be measured later.
+    fn play(
+        encoders: &Encoders,
+        passed_by: &mut BTreeSet<String>,
+        trial: &dyn Fn(&str) -> Result<Outcome, String>,
+    ) -> (Vec<String>, bool) {
+        let order = RefCell::new(Vec::new());
+        let attempt = |name: &str| {
+            order.borrow_mut().push(name.to_owned());
+            assert!(order.borrow().len() < 20, "it goes on for ever");
+            let verdict = Verdict {
+                when: "2026-11-30".to_owned(),
+                outcome: trial(name)?,
+            };
+            encoders.learn(name, &verdict);
+            Ok(())
+        };
+        let later = encoders.try_those_left(passed_by, &attempt, &|_| {});
+        (order.into_inner(), later)
+    }
+
+    const FAST: Outcome = Outcome::Works {
+        speed: Some(1_000_000),
+    };
+    const BUSY: Outcome = Outcome::Works { speed: None };
+
+    fn killed() -> Result<Outcome, String> {
+        Err("the process was ended: signal: 9 (SIGKILL)".to_owned())
+    }
+
+    #[test]
+    fn a_trial_that_finds_nothing_out_keeps_no_other_from_being_tried() {
+        let place = tempfile::tempdir().unwrap();
+        let encoders = encoders(place.path());
+        let mut passed_by = BTreeSet::new();
+        let trial = |name: &str| match name {
+            "vp8" | "x264" => killed(),
+            _ => Ok(FAST),
+        };
+        let first = play(&encoders, &mut passed_by, &trial);
+        assert_eq!(first.0.len(), 3, "{first:?}");
+        assert!(
+            ["vp8", "x264", "openh264"]
+                .iter()
+                .all(|name| first.0.iter().any(|it| it == name))
+        );
+        // One that may be killed each time is left alone until the next start.
+        assert!(!first.1);
+        assert_eq!(play(&encoders, &mut passed_by, &trial), (vec![], false));
+    }
+
+    #[test]
+    fn a_machine_that_is_busy_is_measured_later_and_no_other_encoder_is_tried_for_it() {
+        let place = tempfile::tempdir().unwrap();
+        let encoders = encoders(place.path());
+        let mut passed_by = BTreeSet::new();
+        let budgets = || {
+            let recipes = encoders.all_recipes().into_iter();
+            let tried = recipes.filter_map(|recipe| recipe.file);
+            let tried = tried.filter(|(file, _)| ["vp8", "x264"].contains(&file.name.as_str()));
+            tried
+                .map(|(file, _)| file.encoder.and_then(|traits| traits.budget))
+                .collect::<Vec<_>>()
+        };
+        let sorted = |(mut names, later): (Vec<String>, bool)| {
+            names.sort();
+            (names, later)
+        };
+        let both = || vec!["vp8".to_owned(), "x264".to_owned()];
+        let busy = play(&encoders, &mut passed_by, &|_| Ok(BUSY));
+        assert_eq!(sorted(busy), (both(), true));
+        assert_eq!(budgets(), [None, None]);
+        // Still busy, and killed in the one case: the other is asked once more.
+        let trial = |name: &str| if name == "vp8" { killed() } else { Ok(BUSY) };
+        let busy = play(&encoders, &mut passed_by, &trial);
+        assert_eq!(sorted(busy), (both(), true));
+        let quiet = play(&encoders, &mut passed_by, &|_| Ok(FAST));
+        assert_eq!(quiet, (vec!["x264".to_owned()], false));
+        let mut known = budgets();
+        known.sort();
+        assert_eq!(known, [None, Some(500_000)]);
+    }
+
+    #[test]
+    fn one_that_is_found_to_be_slow_later_has_the_others_tried() {
+        let place = tempfile::tempdir().unwrap();
+        let encoders = encoders(place.path());
+        let mut passed_by = BTreeSet::new();
+        play(&encoders, &mut passed_by, &|_| Ok(BUSY));
+        let slow = |name: &str| {
+            Ok(match name {
+                "x264" | "openh264" => Outcome::Works { speed: Some(1000) },
+                _ => FAST,
+            })
+        };
+        let (mut order, later) = play(&encoders, &mut passed_by, &slow);
+        order.retain(|name| name != "vp8");
+        assert_eq!(order, ["x264", "openh264", "va"]);
+        assert!(!later);
     }
 }

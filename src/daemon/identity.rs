@@ -10,7 +10,10 @@ use std::{fs, io, path::Path};
 use tracing::warn;
 
 use super::clock;
-use crate::protocol::NodeId;
+use crate::{
+    protocol::NodeId,
+    system::state::{self, Readers},
+};
 
 /// The id that is kept in the state directory, which is made at the first start.
 pub(super) fn node(state_dir: &Path) -> NodeId {
@@ -22,17 +25,10 @@ pub(super) fn node(state_dir: &Path) -> NodeId {
         Err(error) => warn!(%error, "the device's id cannot be read; it gets another"),
     }
     let node = NodeId::from_random(clock::random());
-    if let Err(error) = keep(&path, &node) {
+    if let Err(error) = state::write(&path, format!("{node}\n").as_bytes(), Readers::Usual) {
         warn!(%error, "the device's id cannot be kept, so it has another after a restart");
     }
     node
-}
-
-/// Whole or not at all, so that a power cut leaves no half of it.
-fn keep(path: &Path, node: &NodeId) -> io::Result<()> {
-    let fresh = path.with_extension("unfinished");
-    fs::write(&fresh, format!("{node}\n"))?;
-    fs::rename(fresh, path)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 pub(super) struct Standing {
     /// The room is joined.
     pub joined: bool,
+    /// Nobody else is in it, and nothing is sent to anybody.
+    pub alone: bool,
     /// The same in words.
     pub words: String,
 }

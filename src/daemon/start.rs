@@ -38,7 +38,7 @@ const QUESTIONS: usize = 16;
 const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Encoders are tried after this long although the room cannot be joined: its server may be away
-/// for hours.
+/// for hours. Where somebody is in the room by then, they are measured later.
 #[cfg(feature = "media")]
 const TRY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -273,9 +273,12 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     tokio::spawn(async move {
         // The start has the machine for itself; whoever joins meanwhile gets what is known.
         let _ = timeout(TRY_WITHIN, ready.wait_for(|standing| standing.joined)).await;
-        encoders.find_out(move |recipes| {
-            engine.command(crate::media::Command::Encoders(recipes));
-        });
+        encoders.find_out(
+            move || ready.borrow().alone,
+            move |recipes| {
+                engine.command(crate::media::Command::Encoders(recipes));
+            },
+        );
     });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -350,6 +353,7 @@ impl Running {
         self.device.as_ref().map_or_else(
             || Standing {
                 joined: true,
+                alone: true,
                 words: "serving".to_owned(),
             },
             |device| device.standing.borrow().clone(),

@@ -19,6 +19,16 @@ pub(super) fn ask(socket: &Path) -> Result<Value, AskError> {
     control::ask(socket, &json!({ "do": "status" }))
 }
 
+/// Whether nobody else is in the room, and nothing is sent to anybody.
+#[cfg(feature = "media")]
+pub(super) fn is_alone(status: &Value) -> bool {
+    has_none(&status["room"], "members") && has_none(&status["room"], "links")
+}
+
+fn has_none(room: &Value, what: &str) -> bool {
+    room[what].as_array().is_none_or(Vec::is_empty)
+}
+
 /// The answer for people.
 pub(super) fn text(status: &Value) -> String {
     let mut text = String::new();
@@ -39,11 +49,7 @@ pub(super) fn text(status: &Value) -> String {
                 &self::link(link, &status["media"]),
             );
         }
-        let alone = room
-            .get("members")
-            .and_then(Value::as_array)
-            .is_none_or(Vec::is_empty);
-        if alone {
+        if has_none(&status["room"], "members") {
             line(&mut text, "Members", "nobody else is here");
         }
     }

@@ -15,8 +15,11 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::launch::{debian_package, missing_elements};
-use crate::pipeline::{
-    Camera, Catalogue, File, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey,
+use crate::{
+    pipeline::{
+        Camera, Catalogue, File, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey,
+    },
+    system::state::{self, Readers},
 };
 
 /// The file in the state directory that remembers what `auto` chose.
@@ -68,13 +71,10 @@ pub fn kept(state_dir: &Path) -> Kept {
         .unwrap_or_default()
 }
 
-/// Remembers what `auto` chose. A power cut leaves either the old file or the new one.
+/// Remembers what `auto` chose.
 pub fn keep(state_dir: &Path, kept: &Kept) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(kept)?;
-    let new = state_dir.join(format!("{KEPT_FILE}.new"));
-    fs::write(&new, text)?;
-    fs::File::open(&new)?.sync_all()?;
-    fs::rename(new, state_dir.join(KEPT_FILE))
+    state::write(&state_dir.join(KEPT_FILE), &text, Readers::Usual)
 }
 
 /// The device nodes that a pattern names: a path below `/dev`, where `*` in the last part stands

@@ -8,6 +8,7 @@
 mod child;
 mod decoding;
 mod encoding;
+mod others;
 mod pictures;
 mod records;
 
@@ -59,14 +60,15 @@ pub fn attempt(
     }
 }
 
-/// Encodes, looks, decodes, compares. Says how many macroblocks a second it encodes.
+/// Encodes, looks, decodes, compares. Says how many macroblocks a second it encodes, unless the
+/// machine was busy with something else.
 fn try_all(
     file: &File,
     settings: &BTreeMap<String, String>,
     picture: Picture,
     kbps: u32,
     step: &dyn Fn(),
-) -> Result<u64, String> {
+) -> Result<Option<u64>, String> {
     let codec = match &file.encoder {
         Some(traits) => traits.codec,
         None => return Err(format!("`{}` is no encoder", file.name)),

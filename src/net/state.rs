@@ -4,11 +4,13 @@
 //! first byte on.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
 };
+
+use crate::system::state;
 
 /// Permission bits that let the group or everybody read or write.
 const GROUP_AND_OTHERS: u32 = 0o077;
@@ -21,21 +23,7 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
 /// Writes a file with mode 0600 that is there with all its contents or not at all,
 /// even when the power fails.
 pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let fresh = unfinished(path);
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(directory)?.sync_all()
+    state::write(path, contents, state::Readers::Owner)
 }
 
 /// What keeps a secret file from being used.
@@ -68,12 +56,6 @@ pub(super) fn read(path: &Path) -> Result<String, ReadError> {
     Ok(fs::read_to_string(path)?)
 }
 
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".unfinished");
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,16 +74,6 @@ mod tests {
         assert_eq!(mode(&file), 0o600);
         assert_eq!(read(&file).unwrap(), "two");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_a_power_cut_left_behind_is_in_nobodys_way() {
-        let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("secret");
-        fs::write(unfinished(&file), "hal").unwrap();
-        assert!(matches!(read(&file), Err(ReadError::Missing)));
-        write(&file, b"whole").unwrap();
-        assert_eq!(read(&file).unwrap(), "whole");
     }
 
     #[test]

@@ -148,9 +148,16 @@ impl Pipeline {
     #[must_use]
     pub fn budget(&self) -> Option<u64> {
         self.budget.or(match self.verdict.as_ref()?.outcome {
-            Outcome::Works { speed } => Some(speed / 2),
+            Outcome::Works { speed } => speed.map(|speed| speed / 2),
             Outcome::Fails { .. } | Outcome::Crashes { .. } => None,
         })
+    }
+
+    /// Whether it works here, and what it can do is yet to be measured.
+    #[must_use]
+    pub fn is_to_be_measured(&self) -> bool {
+        let works = |verdict: &Verdict| verdict.outcome == Outcome::Works { speed: None };
+        self.budget.is_none() && self.verdict.as_ref().is_some_and(works)
     }
 }
 
@@ -165,14 +172,23 @@ pub struct Verdict {
     pub outcome: Outcome,
 }
 
+impl Verdict {
+    /// Whether it says how fast the encoder is.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        matches!(self.outcome, Outcome::Works { speed: Some(_) })
+    }
+}
+
 /// How the trial of an encoder went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
     /// Its pictures can be decoded and are the right ones, and a keyframe comes when it is asked for.
     Works {
-        /// Macroblocks a second, with the whole machine for itself.
-        speed: u64,
+        /// Macroblocks a second, with the whole machine for itself; nothing where it had not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        speed: Option<u64>,
     },
     /// They are not, or there are none.
     Fails {
@@ -190,12 +206,16 @@ impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let when = &self.when;
         match &self.outcome {
-            Outcome::Works { speed } => {
+            Outcome::Works { speed: Some(speed) } => {
                 write!(
                     formatter,
                     "works here ({when}, {speed} macroblocks a second)"
                 )
             }
+            Outcome::Works { speed: None } => write!(
+                formatter,
+                "works here ({when}; the machine was busy, so its speed is not known yet)"
+            ),
             Outcome::Fails { why } => write!(formatter, "failed here ({when}): {why}"),
             Outcome::Crashes { why } => write!(formatter, "crashed here ({when}): {why}"),
         }

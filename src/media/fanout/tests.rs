@@ -173,3 +173,293 @@ fn time_is_that_of_the_common_clock() {
     assert_eq!(buffer.pts(), Some(gst::ClockTime::from_mseconds(40)));
     assert_eq!(buffer.dts(), None);
 }
+
+// ---- Taking turns ------------------------------------------------------------------------------
+
+/// A frame that somebody got: whose it is, when it is shown in milliseconds, and that it is a
+/// keyframe.
+type Seen = (char, u64, bool);
+
+/// A consumer that shows what it was given, and in which order.
+struct Watched {
+    source: AppSrc,
+    sink: AppSink,
+    pipeline: gst::Pipeline,
+    lane: Lane,
+    gate: Gate,
+}
+
+impl Watched {
+    fn new() -> Self {
+        gst::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        let source = AppSrc::builder().build();
+        let sink = AppSink::builder().sync(false).async_(false).build();
+        let elements: [&gst::Element; 2] = [source.upcast_ref(), sink.upcast_ref()];
+        pipeline.add_many(elements).unwrap();
+        gst::Element::link_many(elements).unwrap();
+        // Ready takes buffers, and nothing moves before Paused.
+        pipeline.set_state(gst::State::Ready).unwrap();
+        let gate = Gate::default();
+        gate.open();
+        Self {
+            source,
+            sink,
+            pipeline,
+            lane: Lane::default(),
+            gate,
+        }
+    }
+
+    fn join(&self, name: char) -> Producer {
+        let fanout = Fanout::new(Content::EncodedVideo, |_| {});
+        let turn = fanout.take_turn(u64::from(name), &self.source, &self.gate, &self.lane);
+        Producer { name, fanout, turn }
+    }
+
+    /// Everything that it was given, once it runs.
+    fn seen(&self) -> Vec<Seen> {
+        self.pipeline.set_state(gst::State::Playing).unwrap();
+        self.source.end_of_stream().unwrap();
+        let samples = std::iter::from_fn(|| self.sink.pull_sample().ok());
+        let seen = samples.map(|sample| {
+            let buffer = sample.buffer().unwrap();
+            let name = char::from(buffer.map_readable().unwrap()[0]);
+            let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            (name, buffer.pts().unwrap().mseconds(), key)
+        });
+        seen.collect()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// One of those who take turns.
+struct Producer {
+    name: char,
+    fanout: Fanout,
+    turn: Subscription,
+}
+
+impl Producer {
+    fn key(&self, at: u64) {
+        self.fanout.push(&made(self.name, at, true));
+    }
+
+    fn delta(&self, at: u64) {
+        self.fanout.push(&made(self.name, at, false));
+    }
+
+    /// Whether it is its turn, and whether that is over.
+    fn stands(&self) -> (bool, bool) {
+        (self.turn.has_turn(), self.turn.is_over())
+    }
+}
+
+fn made(name: char, at: u64, key: bool) -> gst::Sample {
+    let mut buffer = gst::Buffer::from_slice([u8::try_from(name).unwrap()]);
+    let writable = buffer.get_mut().unwrap();
+    writable.set_pts(gst::ClockTime::from_mseconds(at));
+    if !key {
+        writable.set_flags(gst::BufferFlags::DELTA_UNIT);
+    }
+    gst::Sample::builder().buffer(&buffer).build()
+}
+
+const WAITS: (bool, bool) = (false, false);
+const HAS_IT: (bool, bool) = (true, false);
+const OVER: (bool, bool) = (false, true);
+
+#[test]
+fn a_turn_passes_with_a_keyframe_and_no_frame_is_missing_or_mixed() {
+    let watched = Watched::new();
+    let old = watched.join('a');
+    assert_eq!(old.stands(), WAITS);
+    assert_eq!(watched.lane.first_at(), None);
+    old.delta(0);
+    assert_eq!(old.stands(), WAITS, "nothing can begin with that");
+    assert_eq!(watched.lane.first_at(), None);
+    old.key(33);
+    assert_eq!(old.stands(), HAS_IT);
+    let first_at = watched.lane.first_at();
+    assert!(first_at.is_some());
+
+    let new = watched.join('b');
+    assert_eq!((old.stands(), new.stands()), (HAS_IT, WAITS));
+    new.delta(50);
+    old.delta(66);
+    new.delta(83);
+    old.delta(99);
+    assert_eq!((old.stands(), new.stands()), (HAS_IT, WAITS));
+    new.key(116);
+    assert_eq!((old.stands(), new.stands()), (OVER, HAS_IT));
+    old.delta(132);
+    new.delta(149);
+    // Nor does it come back with a keyframe.
+    old.key(165);
+    new.delta(182);
+    assert_eq!((old.stands(), new.stands()), (OVER, HAS_IT));
+    assert_eq!(watched.lane.first_at(), first_at);
+    assert_eq!(old.turn.counts(), counts(3, 0, 3));
+    assert_eq!(new.turn.counts(), counts(3, 0, 2));
+    drop(old);
+    new.delta(215);
+    assert_eq!(
+        watched.seen(),
+        [
+            ('a', 33, true),
+            ('a', 66, false),
+            ('a', 99, false),
+            ('b', 116, true),
+            ('b', 149, false),
+            ('b', 182, false),
+            ('b', 215, false),
+        ]
+    );
+}
+
+#[test]
+fn time_goes_forward_whatever_the_new_one_is_early_by() {
+    // When the new one's keyframe is shown, after frames of the old one at 0, 33 and 66.
+    for (key, shown) in [
+        (99, [99, 132, 165]),
+        (67, [67, 100, 133]),
+        (66, [67, 99, 132]),
+        (40, [67, 73, 106]),
+        (10, [67, 68, 76]),
+        (0, [67, 68, 69]),
+    ] {
+        let watched = Watched::new();
+        let (old, new) = (watched.join('a'), watched.join('b'));
+        old.key(0);
+        old.delta(33);
+        old.delta(66);
+        new.key(key);
+        new.delta(key + 33);
+        new.delta(key + 66);
+        let seen: Vec<_> = watched.seen().into_iter().map(|(_, at, _)| at).collect();
+        assert_eq!(seen[..3], [0, 33, 66]);
+        assert_eq!(seen[3..], shown, "a keyframe at {key}");
+    }
+}
+
+#[test]
+fn a_newcomer_without_a_keyframe_never_takes_the_turn() {
+    let watched = Watched::new();
+    let (old, new) = (watched.join('a'), watched.join('b'));
+    old.key(0);
+    for number in 1..7 {
+        new.delta(number * 33 - 10);
+        old.delta(number * 33);
+        assert_eq!((old.stands(), new.stands()), (HAS_IT, WAITS));
+    }
+    assert_eq!(new.turn.counts(), counts(0, 0, 6));
+    // It gives up.
+    drop(new);
+    old.delta(231);
+    assert_eq!(old.stands(), HAS_IT);
+    let seen = watched.seen();
+    assert_eq!(seen.len(), 8);
+    assert!(seen.iter().all(|(name, ..)| *name == 'a'), "{seen:?}");
+}
+
+#[test]
+fn a_keyframe_that_does_not_pass_takes_no_turn() {
+    let watched = Watched::new();
+    let (old, new) = (watched.join('a'), watched.join('b'));
+    old.key(0);
+    for number in 1..15 {
+        old.delta(number * 33);
+    }
+    // There is no room for it.
+    new.key(500);
+    assert_eq!(new.turn.counts(), counts(0, 1, 0));
+    assert_eq!((old.stands(), new.stands()), (HAS_IT, WAITS));
+
+    // Its gate is closed.
+    let watched = Watched::new();
+    let old = watched.join('a');
+    let fanout = Fanout::new(Content::EncodedVideo, |_| {});
+    let turn = fanout.take_turn(2, &watched.source, &Gate::default(), &watched.lane);
+    let new = Producer {
+        name: 'b',
+        fanout,
+        turn,
+    };
+    old.key(0);
+    new.key(10);
+    assert_eq!((old.stands(), new.stands()), (HAS_IT, WAITS));
+    old.delta(33);
+    assert_eq!(watched.seen(), [('a', 0, true), ('a', 33, false)]);
+}
+
+#[test]
+fn one_who_was_overtaken_while_it_waited_has_no_turn() {
+    let watched = Watched::new();
+    let (first, middle, last) = (watched.join('a'), watched.join('b'), watched.join('c'));
+    first.key(0);
+    middle.delta(5);
+    last.key(10);
+    assert_eq!(
+        [first.stands(), middle.stands(), last.stands()],
+        [OVER, OVER, HAS_IT]
+    );
+    // Whoever made it need not have heard.
+    middle.key(20);
+    middle.delta(30);
+    first.delta(33);
+    last.delta(43);
+    assert_eq!(
+        [first.stands(), middle.stands(), last.stands()],
+        [OVER, OVER, HAS_IT]
+    );
+    assert_eq!(middle.turn.counts(), counts(0, 0, 3));
+    assert_eq!(
+        watched.seen(),
+        [('a', 0, true), ('c', 10, true), ('c', 43, false)]
+    );
+}
+
+#[test]
+fn a_turn_does_not_pass_while_a_frame_is_on_its_way() {
+    let watched = Watched::new();
+    let (old, new) = (watched.join('a'), watched.join('b'));
+    old.key(0);
+    // A source that says that it has enough, and takes what comes all the same.
+    watched.source.set_max_buffers(1);
+    watched
+        .source
+        .set_leaky_type(gstreamer_app::AppLeakyType::None);
+    let (tell, told) = mpsc::channel();
+    let new = Arc::new(new);
+    let begun = AtomicBool::new(false);
+    let newcomer = new.clone();
+    let callbacks = gstreamer_app::AppSrcCallbacks::builder().enough_data(move |_| {
+        if begun.swap(true, Relaxed) {
+            return;
+        }
+        // The frame of the old one is not there yet, and nothing passes it.
+        let newcomer = newcomer.clone();
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            newcomer.key(10);
+            let _ = done.send(());
+        });
+        let within = std::time::Duration::from_millis(200);
+        let _ = tell.send((is_done.recv_timeout(within).is_err(), is_done));
+    });
+    watched.source.set_callbacks(callbacks.build());
+    old.delta(33);
+    let (waited, is_done) = told.recv().unwrap();
+    assert!(waited, "it passed meanwhile");
+    is_done.recv().unwrap();
+    assert_eq!((old.stands(), new.stands()), (OVER, HAS_IT));
+    assert_eq!(
+        watched.seen(),
+        [('a', 0, true), ('a', 33, false), ('b', 34, true)]
+    );
+}

@@ -227,7 +227,9 @@ mod tests {
         assert_eq!(said(b"..."), None);
         assert_eq!(said(b"."), Some(Word::Step));
         let outcome = said(b"{\"outcome\":\"works\",\"speed\":7}");
-        assert_eq!(outcome, Some(Word::Outcome(Outcome::Works { speed: 7 })));
+        let works = |speed| Some(Word::Outcome(Outcome::Works { speed }));
+        assert_eq!(outcome, works(Some(7)));
+        assert_eq!(said(b"{\"outcome\":\"works\"}"), works(None));
     }
 
     #[test]

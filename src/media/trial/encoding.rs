@@ -14,7 +14,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 
-use super::{ASK_AFTER, Frame, PICTURES, index_at, pictures::Film, time_of};
+use super::{ASK_AFTER, Frame, PICTURES, index_at, others::Times, pictures::Film, time_of};
 use crate::{
     media::{
         bus,
@@ -41,8 +41,8 @@ const STUCK: Duration = Duration::from_secs(20);
 pub(super) struct Encoded {
     pub(super) frames: Vec<Frame>,
     pub(super) caps: gst::Caps,
-    /// Macroblocks a second.
-    pub(super) speed: u64,
+    /// Macroblocks a second; nothing where the machine was short of time for it.
+    pub(super) speed: Option<u64>,
 }
 
 /// Something that a streaming thread tells.
@@ -102,6 +102,7 @@ pub(super) fn encode(
         ended: false,
         step,
     };
+    let before = Times::now();
     if pipeline.set_state(gst::State::Playing).is_err() {
         run.hear(Duration::ZERO)?;
         return Err("it does not start".to_owned());
@@ -113,6 +114,9 @@ pub(super) fn encode(
     let ended = run.input.end_of_stream();
     ended.map_err(|error| format!("it does not come to an end: {error}"))?;
     run.listen(usize::MAX)?;
+    // Where the kernel does not tell, what was measured counts.
+    let short = Times::now().zip(before);
+    let short = short.is_some_and(|(now, before)| now.were_short_since(before));
     bus::stop(&pipeline);
     let out = run.out;
 
@@ -126,7 +130,7 @@ pub(super) fn encode(
     Ok(Encoded {
         frames: out.into_iter().map(|(frame, ..)| frame).collect(),
         caps,
-        speed: u64::try_from(speed).unwrap_or(u64::MAX),
+        speed: (!short).then(|| u64::try_from(speed).unwrap_or(u64::MAX)),
     })
 }
 

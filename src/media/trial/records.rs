@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     media::{Picture, device::nodes},
     pipeline::{File, Outcome, Verdict},
+    system::state::{self, Readers},
 };
 
 /// The file in the state directory.
 const RECORDS_FILE: &str = "encoders.json";
 
 /// Counted up when a trial finds out more than those before it.
-const TRIAL: u32 = 1;
+const TRIAL: u32 = 2;
 
 /// What is known of a device from its `uevent`.
 const ABOUT_A_DEVICE: &[&str] = &["DRIVER", "MODALIAS", "OF_COMPATIBLE_0", "PCI_ID", "PRODUCT"];
@@ -96,35 +97,46 @@ impl Records {
             .unwrap_or_default()
     }
 
-    /// Remembers. A power cut leaves either the old file or the new one.
-    pub fn keep(&self, state_dir: &Path) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(self)?;
-        let new = state_dir.join(format!("{RECORDS_FILE}.new"));
-        fs::write(&new, text)?;
-        fs::File::open(&new)?.sync_all()?;
-        fs::rename(new, state_dir.join(RECORDS_FILE))
-    }
-
-    /// Forgets all, so that every encoder is tried again.
-    pub fn forget(state_dir: &Path) -> io::Result<()> {
-        match fs::remove_file(state_dir.join(RECORDS_FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes note of an outcome, and says what is to be remembered of it.
-    pub fn note(&mut self, encoder: &str, under: Circumstances, outcome: Outcome) -> Verdict {
-        let verdict = Verdict {
-            when: today(),
-            outcome,
+    /// Takes note of an outcome, and says what is known then and whether it will be remembered.
+    /// What another roomd notes at the same time stays, and so does a speed, which is not measured
+    /// each time.
+    pub fn note(
+        state_dir: &Path,
+        encoder: &str,
+        under: Circumstances,
+        outcome: Outcome,
+    ) -> (Verdict, io::Result<()>) {
+        let lock = state::lock(state_dir);
+        let mut records = Self::load(state_dir);
+        let verdict = match records.verdict(encoder, &under) {
+            Some(known) if known.is_measured() && outcome == (Outcome::Works { speed: None }) => {
+                known.clone()
+            }
+            _ => Verdict {
+                when: today(),
+                outcome,
+            },
         };
         let record = Record {
             verdict: verdict.clone(),
             under,
         };
-        self.0.insert(encoder.to_owned(), record);
-        verdict
+        records.0.insert(encoder.to_owned(), record);
+        let kept = lock.and_then(|_lock| {
+            let text = serde_json::to_vec_pretty(&records)?;
+            state::write(&state_dir.join(RECORDS_FILE), &text, Readers::Usual)
+        });
+        (verdict, kept)
+    }
+
+    /// Forgets all, so that every encoder is tried again.
+    pub fn forget(state_dir: &Path) -> io::Result<()> {
+        let forgotten =
+            state::lock(state_dir).and_then(|_lock| fs::remove_file(state_dir.join(RECORDS_FILE)));
+        match forgotten {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// How an encoder did under these circumstances.
@@ -256,11 +268,11 @@ mod tests {
         assert!(here.devices[0].starts_with("/dev/null"), "{here:?}");
         assert!(here.gstreamer.contains("coreelements"), "{here:?}");
         assert!(!here.kernel.is_empty() && !here.machine.is_empty());
-        let mut records = Records::load(dir.path());
-        assert_eq!(records.verdict("it", &here), None);
-        let works = Outcome::Works { speed: 5 };
-        let verdict = records.note("it", here.clone(), works);
-        records.keep(dir.path()).unwrap();
+        let nothing = Records::load(dir.path());
+        assert_eq!(nothing.verdict("it", &here), None);
+        let works = Outcome::Works { speed: Some(5) };
+        let (verdict, kept) = Records::note(dir.path(), "it", here.clone(), works);
+        kept.unwrap();
 
         let again = Records::load(dir.path());
         assert_eq!(again.verdict("it", &under(FILE, &[], 640)), Some(&verdict));
@@ -287,11 +299,58 @@ mod tests {
 
     #[test]
     fn one_that_failed_before_has_no_start() {
+        let dir = tempfile::tempdir().unwrap();
         let here = under(FILE, &[], 640);
         let there = under(FILE, &[], 1280);
-        let mut records = Records::default();
         let why = "it hangs".to_owned();
-        records.note("it", there, Outcome::Fails { why });
+        let (_, kept) = Records::note(dir.path(), "it", there, Outcome::Fails { why });
+        kept.unwrap();
+        let records = Records::load(dir.path());
         assert_eq!(records.worked_before("it", &here), None);
+    }
+
+    #[test]
+    fn a_speed_that_was_measured_outlives_a_trial_on_a_busy_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = under(FILE, &[], 640);
+        let there = under(FILE, &[], 1280);
+        let note = |under: &Circumstances, outcome| {
+            let (verdict, kept) = Records::note(dir.path(), "it", under.clone(), outcome);
+            kept.unwrap();
+            let records = Records::load(dir.path());
+            assert_eq!(records.verdict("it", under), Some(&verdict));
+            verdict.outcome
+        };
+        let works = |speed| Outcome::Works { speed };
+        let fails = || Outcome::Fails {
+            why: "it hangs".to_owned(),
+        };
+        assert_eq!(note(&here, works(None)), works(None));
+        assert_eq!(note(&here, works(Some(5))), works(Some(5)));
+        assert_eq!(note(&here, works(None)), works(Some(5)));
+        assert_eq!(note(&here, works(Some(4))), works(Some(4)));
+        // Something else than what was measured.
+        assert_eq!(note(&there, works(None)), works(None));
+        assert_eq!(note(&there, fails()), fails());
+        assert_eq!(note(&there, works(None)), works(None));
+    }
+
+    #[test]
+    fn those_who_find_out_at_the_same_time_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = under(FILE, &[], 640);
+        let name = |number: usize| format!("it-{number}");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (dir, here) = (dir.path(), here.clone());
+                scope.spawn(move || {
+                    let works = Outcome::Works { speed: Some(5) };
+                    Records::note(dir, &name(number), here, works).1.unwrap();
+                });
+            }
+        });
+        let records = Records::load(dir.path());
+        let known = (0..8).filter(|number| records.verdict(&name(*number), &here).is_some());
+        assert_eq!(known.count(), 8);
     }
 }

@@ -1,7 +1,7 @@
 //! What `auto` means.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -291,7 +291,7 @@ fn screen(survey: &Survey) -> Choice {
 /// How much is known for an encoder, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// Works here and keeps up with what is wanted.
+    /// Works here and keeps up with what is wanted, as far as is known.
     Works,
     /// Works here, and is too slow for what is wanted.
     WorksSlowly,
@@ -308,7 +308,9 @@ enum Standing {
 fn standing(encoder: &Pipeline, wanted: Wanted) -> Standing {
     let tested = !encoder.tested.is_empty();
     match encoder.verdict.as_ref().map(|verdict| &verdict.outcome) {
-        Some(Outcome::Works { .. }) if encoder.budget() >= Some(wanted.macroblocks()) => {
+        Some(Outcome::Works { .. })
+            if encoder.is_to_be_measured() || encoder.budget() >= Some(wanted.macroblocks()) =>
+        {
             Standing::Works
         }
         Some(Outcome::Works { .. }) => Standing::WorksSlowly,
@@ -324,11 +326,8 @@ fn standing(encoder: &Pipeline, wanted: Wanted) -> Standing {
 /// preferred first. One that failed here is left out, unless there is no other.
 #[must_use]
 pub fn encoders(survey: &Survey, codec: Codec, wanted: Wanted) -> Vec<Choice> {
-    let mut all: Vec<_> = complete(survey, codec)
-        .map(|it| (standing(it, wanted), it))
-        .filter(|(standing, _)| *standing != Standing::Useless)
-        .collect();
-    all.sort_by_key(|(standing, it)| (*standing, Reverse(it.preference)));
+    let mut all = by_standing(survey, codec, wanted);
+    all.retain(|(standing, _)| *standing != Standing::Useless);
     if all
         .first()
         .is_some_and(|(best, _)| *best < Standing::Failed)
@@ -363,16 +362,34 @@ pub fn encoders(survey: &Survey, codec: Codec, wanted: Wanted) -> Vec<Choice> {
 /// The encoder of a codec that should be tried next, where there is one of which something has to
 /// be found out: those that were seen to work elsewhere first, until one works here and keeps up.
 ///
-/// An untested one is thus tried only where the others fail or are too slow.
+/// An untested one is thus tried only where the others fail or are too slow. The best of those that
+/// work is tried again while its speed is not known. `passed_by` are those that shall not be tried.
 #[must_use]
-pub fn next_to_try(survey: &Survey, codec: Codec, wanted: Wanted) -> Option<&str> {
-    let mut all: Vec<_> = complete(survey, codec).collect();
-    if all.iter().any(|it| standing(it, wanted) == Standing::Works) {
-        return None;
-    }
-    all.sort_by_key(|it| (it.tested.is_empty(), Reverse(it.preference)));
-    let next = all.into_iter().find(|it| it.verdict.is_none())?;
-    Some(&next.name)
+pub fn next_to_try<'a>(
+    survey: &'a Survey,
+    codec: Codec,
+    wanted: Wanted,
+    passed_by: &BTreeSet<String>,
+) -> Option<&'a str> {
+    let mut all = by_standing(survey, codec, wanted);
+    let next = match all.first() {
+        Some((Standing::Works, best)) => Some(*best).filter(|best| best.is_to_be_measured()),
+        _ => {
+            all.retain(|(_, it)| it.verdict.is_none() && !passed_by.contains(&it.name));
+            all.sort_by_key(|(_, it)| (it.tested.is_empty(), Reverse(it.preference)));
+            all.first().map(|(_, it)| *it)
+        }
+    };
+    let name = next?.name.as_str();
+    (!passed_by.contains(name)).then_some(name)
+}
+
+/// All encoders of a codec, in the order in which to use them.
+fn by_standing(survey: &Survey, codec: Codec, wanted: Wanted) -> Vec<(Standing, &Pipeline)> {
+    let all = complete(survey, codec).map(|it| (standing(it, wanted), it));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(standing, it)| (*standing, Reverse(it.preference)));
+    all
 }
 
 fn complete(survey: &Survey, codec: Codec) -> impl Iterator<Item = &Pipeline> {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::{
     Camera, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Sound, Survey, Verdict, Wanted,
     choose, encoders, next_to_try,
@@ -283,7 +285,7 @@ fn the_table_tells_it_to_people() {
 }
 
 fn works(speed: u64) -> Verdict {
-    verdict(Outcome::Works { speed })
+    verdict(Outcome::Works { speed: Some(speed) })
 }
 
 fn fails() -> Verdict {
@@ -325,7 +327,7 @@ fn order(pipelines: Vec<Pipeline>) -> (Vec<String>, Option<String>) {
         ..Survey::default()
     };
     let order = encoders(&survey, Codec::H264, HD);
-    let next = next_to_try(&survey, Codec::H264, HD).map(str::to_owned);
+    let next = next_to_try(&survey, Codec::H264, HD, &BTreeSet::new()).map(str::to_owned);
     (
         order.into_iter().map(|choice| choice.pipeline).collect(),
         next,
@@ -380,6 +382,62 @@ fn an_untested_encoder_is_not_preferred_over_one_that_was_seen_to_work() {
         machine(None, Some(fails())),
         (names(&["openh264", "board"]), next("openh264"))
     );
+}
+
+#[test]
+fn one_that_was_tried_on_a_busy_machine_is_used_and_measured_later() {
+    let busy = || Some(verdict(Outcome::Works { speed: None }));
+    let machine = |board, x264| Survey {
+        pipelines: vec![
+            encoder("board", 80, false, board),
+            encoder("openh264", 40, true, None),
+            encoder("x264", 60, true, x264),
+        ],
+        ..Survey::default()
+    };
+    let next = |survey: &Survey, passed_by: &[&str]| {
+        let passed_by = passed_by.iter().map(ToString::to_string).collect();
+        next_to_try(survey, Codec::H264, HD, &passed_by).map(str::to_owned)
+    };
+    let first = |survey: &Survey| encoders(survey, Codec::H264, HD).remove(0).pipeline;
+    // Nothing else is tried for its sake.
+    let survey = machine(None, busy());
+    assert_eq!(survey.pipelines[2].budget(), None);
+    assert_eq!(first(&survey), "x264");
+    assert_eq!(next(&survey, &[]).as_deref(), Some("x264"));
+    assert_eq!(next(&survey, &["x264"]), None);
+    // One that would be used is measured, although the next is known to keep up.
+    let survey = machine(busy(), Some(works(ENOUGH)));
+    assert_eq!(first(&survey), "board");
+    assert_eq!(next(&survey, &[]).as_deref(), Some("board"));
+    // One that would not is left alone.
+    let survey = machine(Some(works(ENOUGH)), busy());
+    assert_eq!(next(&survey, &[]), None);
+    // A file that says what it can do leaves nothing to be measured.
+    let mut survey = machine(busy(), None);
+    survey.pipelines[0].budget = Some(ENOUGH / 2);
+    assert_eq!(next(&survey, &[]), None);
+    survey.pipelines[0].budget = Some(1000);
+    assert_eq!(next(&survey, &[]).as_deref(), Some("x264"));
+}
+
+#[test]
+fn one_that_shall_not_be_tried_is_passed_by() {
+    let survey = Survey {
+        pipelines: vec![
+            encoder("board", 80, false, None),
+            encoder("openh264", 40, true, None),
+            encoder("x264", 60, true, None),
+        ],
+        ..Survey::default()
+    };
+    let mut passed_by = BTreeSet::new();
+    let mut order = Vec::new();
+    while let Some(next) = next_to_try(&survey, Codec::H264, HD, &passed_by) {
+        order.push(next.to_owned());
+        passed_by.insert(next.to_owned());
+    }
+    assert_eq!(order, ["x264", "openh264", "board"]);
 }
 
 #[test]

@@ -34,9 +34,6 @@ const LITTLE_LOSS: f64 = 0.02;
 /// With a longer round trip packets wait on the way.
 const WAITING: Duration = Duration::from_millis(300);
 
-/// One that takes this part of the most of its tier, in percent, fills it.
-const FILLED: u32 = 90;
-
 /// One that takes less than this part of what the others take, in percent, drags them down.
 const DRAG: u32 = 70;
 
@@ -257,18 +254,15 @@ impl<P: Ord + Clone, C: Ord + Copy> Ladder<P, C> {
             Place::Paused(Why::Network | Why::Encoder) => true,
             Place::Paused(Why::NotShown | Why::Uplink) => false,
         };
-        // One that does not fill the tier it is on has no use for the next.
+        // An estimate grows by itself on a way that is free. Where it stays below the least of the
+        // next tier, a trial could only fail, and a trial that fails is seen.
         let quiet = match share {
             Some(share) => {
-                let filled = matches!(place, Place::Paused(_)) || {
-                    let tier = climb.rung;
-                    let halved = self
-                        .states
-                        .get(&(member.codec, tier))
-                        .is_some_and(|it| it.is_slow);
-                    !halved && share >= percent(self.bounds(member.codec, tier).most_kbps, FILLED)
-                };
-                filled || member.is_rising()
+                let next = climb.rung.saturating_sub(1);
+                let halved = self.states.get(&(member.codec, climb.rung));
+                matches!(place, Place::Paused(_))
+                    || (!halved.is_some_and(|it| it.is_slow)
+                        && share >= self.bounds(member.codec, next).least_kbps)
             }
             None => seen.loss.is_none_or(|loss| loss < LITTLE_LOSS),
         };

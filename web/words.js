@@ -252,15 +252,15 @@ export function ofReason(why) {
 
 /**
  * What a person's states are called, for the one who hears them.
- * @param {{ audio: boolean, video: boolean }} media
+ * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
  * @param {{ device?: boolean, self?: boolean, away?: boolean }} more
  */
 export function ofPerson(media, { device = false, self = false, away = false } = {}) {
   const words = [];
   if (self) words.push('you');
   if (device) words.push('room device');
-  words.push(media.audio ? 'microphone on' : 'muted');
-  words.push(media.video ? 'camera on' : 'camera off');
+  words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
+  words.push(media.no_camera ? 'no camera' : media.video ? 'camera on' : 'camera off');
   if (away) words.push('reconnecting');
   return words.join(', ');
 }

@@ -230,9 +230,9 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, identity, line};
+    use super::{clock, device, engine, identity, line, own::Own};
     use crate::{
-        protocol::{Kind, Media},
+        protocol::Kind,
         room::{self, Room},
     };
 
@@ -250,6 +250,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
     let media = std::sync::Arc::new(plan.start(loaded, events)?);
+    // Known before anybody is there who could see and hear.
+    let own = Own::load(&config.state_dir, plan.microphone(), plan.camera());
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
@@ -260,7 +262,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             room: Some(config.room.name.clone()),
             pin: config.room.pin.as_ref().map(|pin| pin.expose().to_owned()),
             token,
-            media: Media::default(),
+            media: own.told(),
         },
         chance[..8]
             .iter()
@@ -279,7 +281,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
-    let device = device::Device::new(room, server, media, from_media, told);
+    let device = device::Device::new(room, server, media, from_media, told, own);
     let task = tokio::spawn(device.run(asked, async move {
         let _ = stopped.await;
     }));
@@ -363,7 +365,7 @@ impl Running {
             return;
         };
         let (ask, answer) = oneshot::channel();
-        if device.asks.try_send(ask).is_ok() {
+        if device.asks.try_send(Ask::Status(ask)).is_ok() {
             tokio::spawn(async move {
                 match timeout(ALIVE_WITHIN, answer).await {
                     Ok(Ok(answer)) if !answer["media"].is_null() => service::watchdog(),
@@ -378,6 +380,7 @@ impl Running {
         let control::Request { ask, answer } = request;
         match ask["do"].as_str() {
             Some("status") => self.status(config, answer),
+            Some("switch") => self.switch(&ask, answer),
             // Whoever may talk to the socket may read the files that it is kept in.
             Some("pin") => {
                 let told = super::pin_and_token(config);
@@ -395,6 +398,22 @@ impl Running {
                 let _ = answer.send(json!({ "error": "this roomd knows no such request" }));
             }
         }
+    }
+
+    /// The device answers by itself. Dropping the answer says that it is stopping.
+    fn switch(&self, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let error = "this roomd is a server alone, without microphone and camera";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let which = ask["what"].as_str().and_then(cli::Switch::named);
+        let (Some(which), Some(on)) = (which, ask["on"].as_bool()) else {
+            let error = "`what` is microphone or camera, and `on` true or false";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let _ = device.asks.try_send(Ask::Switch { which, on, answer });
     }
 
     async fn new_pin(&mut self, config: &Config) -> Result<(), String> {
@@ -422,7 +441,7 @@ impl Running {
         });
         let asked = self.device.as_ref().map(|device| {
             let (ask, told) = oneshot::channel();
-            (device.asks.try_send(ask).is_ok(), told)
+            (device.asks.try_send(Ask::Status(ask)).is_ok(), told)
         });
         tokio::spawn(async move {
             if let Some((true, told)) = asked

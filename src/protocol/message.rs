@@ -126,10 +126,16 @@ pub enum Role {
 /// What a member sends at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
-    /// The microphone is open.
+    /// Sound.
     pub audio: bool,
-    /// The camera is open.
+    /// A picture, if need be the one that says that there is no camera.
     pub video: bool,
+    /// There is no microphone, so there is no sound to be had by asking.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_microphone: bool,
+    /// There is no camera: the picture is one that says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_camera: bool,
 }
 
 impl Default for Media {
@@ -137,6 +143,8 @@ impl Default for Media {
         Self {
             audio: true,
             video: true,
+            no_microphone: false,
+            no_camera: false,
         }
     }
 }

@@ -1065,7 +1065,7 @@ fn what_changed_without_a_server_is_told_when_it_is_back() {
     let mut node = Node::joined(&[]);
     let muted = Media {
         audio: false,
-        video: true,
+        ..Media::default()
     };
     assert_eq!(node.hear(Input::Media(muted)), ["say me"]);
     node.drop_socket();

@@ -481,6 +481,20 @@ test('a member that sends nothing is not silent', async () => {
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
 });
 
+test('a device that is muted is not silent to a page that is hidden', async () => {
+  const { scene, page, anna } = await live();
+  page.show(page.people[0].key, 360);
+  await scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: { ...anna, media: { audio: false, video: true } } });
+  scene.onScreen = false;
+  page.appear();
+  await scene.clock.advance(60_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  scene.onScreen = true;
+  page.appear();
+  await scene.clock.advance(8_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 silent']);
+});
+
 test('the snapshot of a join leaves out what has not begun, and the beginnings follow', async () => {
   const scene = new Scene();
   const page = session(scene);

@@ -103,5 +103,6 @@ test('the hue of a member is one of eight, and the same everywhere', () => {
 
 test('what a person is, in words', () => {
   assert.equal(words.ofPerson({ audio: false, video: true }, { device: true }), 'room device, muted, camera on');
+  assert.equal(words.ofPerson({ audio: false, video: true, no_microphone: true, no_camera: true }, { device: true }), 'room device, no microphone, no camera');
   assert.equal(words.ofPerson({ audio: true, video: false }, { self: true, away: true }), 'you, microphone on, camera off, reconnecting');
 });

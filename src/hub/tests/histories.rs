@@ -254,7 +254,10 @@ impl Watch {
                 }
             }
             Step::Me { who, audio } => {
-                let media = Some(Media { audio, video: true });
+                let media = Some(Media {
+                    audio,
+                    ..Media::default()
+                });
                 self.say(who, &Client::Me(Me { name: None, media }));
             }
             Step::Lose { who } => {

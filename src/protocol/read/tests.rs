@@ -301,7 +301,11 @@ fn any_message() -> impl Strategy<Value = Client> {
                     room: room.map(|room| room.parse().unwrap()),
                     pin,
                     role: if audio { Role::Peer } else { Role::Viewer },
-                    media: Media { audio, video: true },
+                    media: Media {
+                        audio,
+                        no_camera: audio,
+                        ..Media::default()
+                    },
                 })
             }),
         (

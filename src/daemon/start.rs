@@ -3,12 +3,13 @@
 use std::{
     io::{self, Write as _},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Interval, MissedTickBehavior, timeout},
 };
@@ -201,6 +202,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
             let _ = control_stopped.await;
         },
     ));
+    let over = running.meeting_over();
     let mut watchdog = Watchdog::new();
     let mut known = loaded.config.clone();
     loop {
@@ -215,6 +217,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
             },
             Some(request) = asked.recv() => running.answer(config, request).await,
             () = running.changed() => running.tell(),
+            () = over.notified() => running.end_meeting(config).await,
             () = watchdog.due() => running.prove_life(),
         }
     }
@@ -310,7 +313,7 @@ impl Running {
             "listening on {}",
             announce::local_url(site.address()).trim_end_matches('/')
         );
-        let by_hand = std::env::var_os("JOURNAL_STREAM").is_none();
+        let by_hand = by_hand();
         let announcement = Announcement {
             listening: site.address(),
             name: server.names.first().map(String::as_str),
@@ -330,6 +333,26 @@ impl Running {
             return;
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Is notified whenever a meeting has ended in the device's own room. A server alone has no
+    /// screen that would show another PIN, so there it stays.
+    fn meeting_over(&self) -> Arc<Notify> {
+        match (&self.site, &self.device) {
+            (Some(site), Some(_)) => site.meeting_over(),
+            _ => Arc::default(),
+        }
+    }
+
+    /// Who was in the meeting knows the PIN, and the next one is not theirs.
+    async fn end_meeting(&mut self, config: &Config) {
+        if config.room.pin.is_some() {
+            return;
+        }
+        info!("the meeting is over");
+        if let Err(error) = self.new_pin(config).await {
+            warn!(error, "the PIN stays as it is");
+        }
     }
 
     /// Tells systemd and `/health` how things stand.
@@ -427,6 +450,10 @@ impl Running {
             .map_err(|error| error.to_string())?;
         site.change_pin(secrets.pin.reveal()).await;
         info!("there is a new PIN");
+        if by_hand() {
+            // Under a service manager it has no place in the log.
+            println!("the PIN is now {}", announce::in_threes(site.pin()));
+        }
         Ok(())
     }
 
@@ -469,6 +496,11 @@ impl Running {
         };
         tokio::join!(device, site);
     }
+}
+
+/// Whether somebody reads what is printed, and no service manager keeps it.
+fn by_hand() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_none()
 }
 
 /// SIGHUP: looks at the certificate and the file again, takes the level of the log, and says what

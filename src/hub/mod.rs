@@ -20,6 +20,7 @@ mod adoption;
 mod admission;
 mod pace;
 mod ice;
+mod meeting;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use std::{
 };
 
 pub use self::doors::{Census, ConnId, Input, Note, Now, Origin, Output, RoomCensus, close};
+pub use self::meeting::{Meeting, OVER_AFTER};
 pub use self::settings::{IceAuth, IceSource, Limits, Offerer, Rooms, Settings};
 use self::{admission::Admission, conn::Conn, link::Link, room::Room, session::Session};
 use crate::protocol::{
@@ -159,6 +161,14 @@ impl Hub {
             sessions: self.sessions.len(),
             rooms: rooms.collect(),
         }
+    }
+
+    /// Members of all rooms but the device itself, with those who are away and may come back.
+    #[must_use]
+    pub fn guests(&self) -> usize {
+        let sessions = self.sessions.values();
+        let seats = sessions.filter_map(|session| session.seat.as_ref());
+        seats.filter(|seat| seat.is_a_guests()).count()
     }
 
     /// Whether nothing is kept of anybody.

@@ -274,6 +274,33 @@ export function duration(seconds) {
 }
 
 /**
+ * What may be asked of the room: to be silent, and not to look. Never the other way round.
+ * @param {{ audio: boolean, video: boolean, no_camera?: boolean }} media
+ * @returns {{ what: 'mute' | 'camera_off', text: string }[]}
+ */
+export function ofAsking(media) {
+  /** @type {{ what: 'mute' | 'camera_off', text: string }[]} */
+  const asks = [];
+  if (media.audio) asks.push({ what: 'mute', text: 'Mute' });
+  if (media.video && !media.no_camera) asks.push({ what: 'camera_off', text: 'Camera off' });
+  return asks;
+}
+
+/**
+ * What somebody is told who is asked to send less.
+ * @param {string} name of the one who asks
+ * @param {string} what
+ * @returns {Words | null} null for what this page does not know
+ */
+export function ofAsked(name, what) {
+  switch (what) {
+    case 'mute': return { text: `${name} asks you to mute your microphone.`, tone: 'wait' };
+    case 'camera_off': return { text: `${name} asks you to switch your camera off.`, tone: 'wait' };
+    default: return null;
+  }
+}
+
+/**
  * One or two letters for a tile without a picture.
  * @param {string} name
  */

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cli::Switch,
     media::{self, Media},
-    protocol::{Generation, LinkId, Reason},
+    protocol::{Generation, LinkId, Reason, Wish},
     room::{Input, Open, Output, Room, State},
 };
 
@@ -313,12 +313,28 @@ impl Device {
             Output::Shown { link, height } => {
                 self.media.command(media::Command::Show { link, height });
             }
+            Output::Asked { by, what } => return self.wished(by, what),
             Output::Member(_) | Output::Gone(_) => {}
             Output::Refused { code, text } => {
                 warn!(?code, "{text}");
             }
         }
         None
+    }
+
+    /// Does what another member asks for. That is always to send less: there is no word for more.
+    fn wished(&mut self, by: String, what: Wish) -> Option<Input> {
+        let which = match what {
+            Wish::Mute => Switch::Microphone,
+            Wish::CameraOff => Switch::Camera,
+            Wish::Other => return None,
+        };
+        if !self.own.is_on(which) {
+            return None;
+        }
+        // It has been said in the log when it cannot be kept.
+        let _ = self.switch(which, false, Some(by));
+        Some(Input::Media(self.own.told()))
     }
 
     /// A link whose command is lost has failed, and the room builds it again.
@@ -348,7 +364,8 @@ impl Device {
         match ask {
             Ask::Status(answer) => self.answer(answer),
             Ask::Switch { which, on, answer } => {
-                let kept = self.switch(which, on, None).await;
+                let kept = self.switch(which, on, None);
+                self.handle(Input::Media(self.own.told())).await;
                 let mut status = json!({});
                 status[which.name()] = self.own.status(which);
                 if let Err(error) = kept {
@@ -360,18 +377,13 @@ impl Device {
         }
     }
 
-    /// Switches microphone or camera: first here, then for everybody, then for the next start.
-    async fn switch(&mut self, which: Switch, on: bool, by: Option<String>) -> io::Result<()> {
-        info!(
-            by,
-            "the {} is switched {}",
-            which.name(),
-            if on { "on" } else { "off" }
-        );
+    /// Switches microphone or camera: here, and for the next start. The room is to be told.
+    fn switch(&mut self, which: Switch, on: bool, by: Option<String>) -> io::Result<()> {
+        let to = if on { "on" } else { "off" };
+        info!(by, "the {} is switched {to}", which.name());
         self.own.switch(which, on, by);
         self.untold = true;
-        // Media is told first of all.
-        self.handle(Input::Media(self.own.told())).await;
+        self.tell_own();
         let kept = self.own.keep();
         if let Err(error) = &kept {
             warn!(%error, "what is switched on or off cannot be kept over a restart");

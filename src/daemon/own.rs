@@ -80,6 +80,11 @@ impl Own {
         }
     }
 
+    /// Whether one of the two may be open.
+    pub(super) fn is_on(&self, which: Switch) -> bool {
+        self.one(which).on
+    }
+
     /// Takes a notice of a device. Says whether it changes what there is.
     pub(super) fn noticed(&mut self, what: Notice, good: bool) -> bool {
         let one = match what {

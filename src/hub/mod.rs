@@ -205,6 +205,7 @@ impl Hub {
             Client::Again(again) => self.again(member, &again),
             Client::Show(show) => self.show(member, &show),
             Client::Sending(sending) => self.sending(member, &sending),
+            Client::Ask(ask) => self.ask(member, &ask),
             Client::Ping {} => {
                 self.send(conn, Server::Pong {});
                 Ok(())
@@ -357,6 +358,7 @@ fn re(message: &Client) -> &'static str {
         Client::Again(_) => "again",
         Client::Show(_) => "show",
         Client::Sending(_) => "sending",
+        Client::Ask(_) => "ask",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }

@@ -86,6 +86,11 @@ fn what_is_wrong_is_said_by_name() {
             ErrorCode::BadField,
             "`paused` must be a reason, as a text, or null",
         ),
+        (
+            r#"{"t":"ask","link":"link-one-two","what":1}"#,
+            ErrorCode::BadField,
+            "`what` must be a wish, as a text",
+        ),
     ] {
         assert_eq!(wrong_with(text), (code, sentence.into()), "{text}");
     }
@@ -205,6 +210,7 @@ fn any_object() -> impl Strategy<Value = Value> {
         "again",
         "show",
         "sending",
+        "ask",
         "ping",
         "bye",
         "welcome",
@@ -223,6 +229,7 @@ fn any_object() -> impl Strategy<Value = Value> {
         "token",
         "resume",
         "keep",
+        "what",
         "caps",
         "room",
         "pin",

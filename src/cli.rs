@@ -61,6 +61,17 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+    /// Switch the microphone or the camera of the roomd that runs here.
+    Switch {
+        /// Where that roomd is.
+        flags: Flags,
+        /// Which of the two.
+        which: Switch,
+        /// Open it, where it was closed.
+        on: bool,
+        /// For programs.
+        json: bool,
+    },
     /// Show the room's PIN.
     Pin {
         /// Where it is kept.
@@ -68,6 +79,33 @@ pub enum Command {
         /// Make another one first.
         new: bool,
     },
+}
+
+/// What of a device can be switched off, so that nothing of it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Its sound.
+    Microphone,
+    /// Its picture.
+    Camera,
+}
+
+impl Switch {
+    /// Its name on the control socket, and in sentences.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Microphone => "microphone",
+            Self::Camera => "camera",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let both = [Self::Microphone, Self::Camera];
+        both.into_iter().find(|it| it.name() == name)
+    }
 }
 
 /// `roomd check`.
@@ -164,11 +202,25 @@ where
             flags: find.into(),
             json,
         },
+        Some(Word::Mute { find, json }) => switch(find, Switch::Microphone, false, json),
+        Some(Word::Unmute { find, json }) => switch(find, Switch::Microphone, true, json),
+        Some(Word::Camera { find, to, json }) => {
+            switch(find, Switch::Camera, to == Position::On, json)
+        }
         Some(Word::Pin { find, new }) => Command::Pin {
             flags: find.into(),
             new,
         },
     })
+}
+
+fn switch(find: Find, which: Switch, on: bool, json: bool) -> Command {
+    Command::Switch {
+        flags: find.into(),
+        which,
+        on,
+        json,
+    }
 }
 
 /// Looks for problems in file, pipeline files and devices, and prints all of them.
@@ -242,7 +294,8 @@ Examples:
   roomd check my.toml          say what is wrong with a file
   roomd init > roomd.toml      begin a file with all default values
   roomd devices                list cameras, sound cards, encoders and screens
-  roomd pin                    show what people type to join")]
+  roomd pin                    show what people type to join
+  roomd mute                   close the microphone")]
 struct Line {
     #[command(subcommand)]
     word: Option<Word>,
@@ -354,6 +407,37 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Close the microphone; it stays closed, over a restart as well, until `roomd unmute`
+    Mute {
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open the microphone again
+    Unmute {
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close the camera, or open it again; it stays so over a restart as well
+    #[command(after_help = "\
+Examples:
+  roomd camera off
+  roomd camera on")]
+    Camera {
+        /// What it shall be
+        #[arg(value_enum)]
+        to: Position,
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what people type to join, and the administrator's token
     #[command(after_help = "\
 Examples:
@@ -366,6 +450,13 @@ Examples:
         #[arg(long)]
         new: bool,
     },
+}
+
+/// What a camera can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Position {
+    On,
+    Off,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

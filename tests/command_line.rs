@@ -10,7 +10,7 @@ use std::{
 };
 
 use roomd::{
-    cli::{Check, Command, EXIT_CONFIG, TryEncoder, parse_from},
+    cli::{Check, Command, EXIT_CONFIG, Switch, TryEncoder, parse_from},
     config::{Flags, LogLevel, Purpose},
 };
 use tempfile::TempDir;
@@ -93,6 +93,25 @@ fn words_become_commands() {
 }
 
 #[test]
+fn what_can_be_switched_has_words_for_both_ways() {
+    for (line, which, on, json) in [
+        ("roomd mute", Switch::Microphone, false, false),
+        ("roomd unmute --json", Switch::Microphone, true, true),
+        ("roomd camera off", Switch::Camera, false, false),
+        ("roomd camera --json on", Switch::Camera, true, true),
+    ] {
+        let command = Command::Switch {
+            flags: Flags::default(),
+            which,
+            on,
+            json,
+        };
+        let parsed = parse_from(line.split_whitespace());
+        assert_eq!(parsed.ok(), Some(command), "{line}");
+    }
+}
+
+#[test]
 fn words_that_make_no_sense_are_refused() {
     for line in [
         "roomd dance",
@@ -100,6 +119,8 @@ fn words_that_make_no_sense_are_refused() {
         "roomd run --log-level loud",
         "roomd check a.toml --config b.toml",
         "roomd init --json",
+        "roomd camera",
+        "roomd camera dim",
         "roomd try-encoder",
         "roomd try-encoder x264.toml --set threads",
         "roomd try-encoder x264.toml --width 0",
@@ -114,7 +135,7 @@ fn words_that_make_no_sense_are_refused() {
 fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
-        "", "run", "serve", "check", "init", "devices", "status", "pin",
+        "", "run", "serve", "check", "init", "devices", "status", "camera", "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());

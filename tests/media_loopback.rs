@@ -1241,7 +1241,11 @@ impl World {
     }
 
     fn own(&self, device: usize, audio: bool, video: bool) {
-        let media = roomd::protocol::Media { audio, video };
+        let media = roomd::protocol::Media {
+            audio,
+            video,
+            ..roomd::protocol::Media::default()
+        };
         self.devices[device].media.command(Command::Own(media));
     }
 

@@ -26,11 +26,12 @@ fn client_type(message: &Client) -> &'static str {
         Client::Again(_) => "again",
         Client::Show(_) => "show",
         Client::Sending(_) => "sending",
+        Client::Ask(_) => "ask",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }
 }
-const CLIENT_TYPES: usize = 12;
+const CLIENT_TYPES: usize = 13;
 
 fn server_type(message: &Server) -> &'static str {
     match message {
@@ -43,13 +44,14 @@ fn server_type(message: &Server) -> &'static str {
         Server::Candidate(_) => "candidate",
         Server::Show(_) => "show",
         Server::Sending(_) => "sending",
+        Server::Ask(_) => "ask",
         Server::Ice { .. } => "ice",
         Server::Error(_) => "error",
         Server::Pong {} => "pong",
         Server::Bye(_) => "bye",
     }
 }
-const SERVER_TYPES: usize = 13;
+const SERVER_TYPES: usize = 14;
 
 #[test]
 fn every_sample_reads_and_writes_back_the_same() {

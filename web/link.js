@@ -763,8 +763,9 @@ function marks(now) {
     judge(sample, { slept, media, shown }) {
       const { at } = sample;
       // Silence counts from the moment that the other side says it sends, and that we look.
-      const hears = media.audio || media.video;
+      // A device that is muted sends no sound at all, and no picture to a page that is hidden.
       const sees = media.video && shown;
+      const hears = media.audio || sees;
       if (sample.packets !== packets || slept || hears !== heard) lastPacket = at;
       if (sees !== seen || slept) this.picture = at;
       if (this.picture !== begun) {

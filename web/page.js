@@ -357,6 +357,12 @@ function happened(happening) {
       if (before.media.audio !== now.audio) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
       break;
     }
+    case 'asked': {
+      const asked = words.ofAsked(happening.person.member.name, happening.what);
+      const on = happening.what === 'mute' ? media().audio : media().video;
+      if (asked && on) pop(asked);
+      break;
+    }
     case 'uplink':
       if (media().video) say(happening.paused ? words.ofPause(!media().audio).text : 'Others see you again.');
       break;
@@ -717,6 +723,11 @@ function tell(id, said) {
 function renderPeople() {
   const list = element('people-list');
   const all = everybody();
+  // Only when it is another list: a button that is replaced between press and release is not pressed.
+  const shown = JSON.stringify(all.map(({ member, name, media, state, away, key }) => [member, name, media, state === 'live', away, key]));
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
+  const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
   list.replaceChildren(
     ...all.map((seen) => {
       const item = document.createElement('li');
@@ -732,9 +743,29 @@ function renderPeople() {
       state.textContent = words.ofPerson(seen.media, seen);
       text.append(name, state);
       item.append(circle, text);
+      // A room has nobody at its controls; who is in it may be silenced, and only there opened again.
+      if (seen.device && seen.state === 'live') item.append(...words.ofAsking(seen.media).map((ask) => askButton(seen, ask)));
       return item;
     }),
   );
+  if (!focused) return;
+  const { key, what } = focused.dataset;
+  // Never to another button of the list: a key pressed twice would press that one.
+  const again = list.querySelector(`.ask[data-key="${key}"][data-what="${what}"]`);
+  /** @type {HTMLElement | null} */ (again ?? element('people-dialog').querySelector('header button'))?.focus();
+}
+
+/** @param {import('./stage.js').Seen} seen @param {{ what: 'mute' | 'camera_off', text: string }} ask */
+function askButton(seen, { what, text }) {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.className = 'ask';
+  button.dataset.what = what;
+  button.dataset.key = seen.key;
+  button.textContent = text;
+  button.setAttribute('aria-label', `${text}: ${seen.name}`);
+  button.addEventListener('click', () => session.ask(Number(seen.key), what));
+  return button;
 }
 
 /** @param {string} key */

@@ -22,7 +22,7 @@
  * @property {() => boolean} [visible] whether the page is on a screen
  * @property {(what: string, detail: unknown) => void} [log]
  *
- * @typedef {{ audio: boolean, video: boolean }} Media
+ * @typedef {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} Media
  * @typedef {object} Member As the server tells it.
  * @property {string} member
  * @property {string} name
@@ -51,6 +51,7 @@
  *   | { type: 'link', person: Person | null, link: Link }
  *   | { type: 'track', person: Person | null, link: Link }
  *   | { type: 'people' }
+ *   | { type: 'asked', person: Person, what: string }
  *   | { type: 'uplink', paused: string | null }
  *   | { type: 'problem', code: string, text: string }
  * )} Happening
@@ -212,6 +213,16 @@ export class Session {
     if (!person) return;
     person.height = height;
     this.#show(person);
+  }
+
+  /**
+   * Asks somebody to send less. There is no word for more: nobody opens the microphone of another.
+   * @param {number} key a person's
+   * @param {'mute' | 'camera_off'} what
+   */
+  ask(key, what) {
+    const link = this.people.find((other) => other.key === key)?.link;
+    if (link && !link.kept) this.#say({ t: 'ask', link: link.id, what });
   }
 
   /** The page has come onto a screen, or has left it: then nobody needs to send it a picture. */
@@ -385,6 +396,7 @@ export class Session {
       case 'candidate': return this.#links.get(message.link)?.candidate(message);
       case 'show': return this.#links.get(message.link)?.shownAt(message.height);
       case 'sending': return this.#links.get(message.link)?.pausedBy(message.paused ?? null);
+      case 'ask': return this.#onAsk(message);
       case 'ice': this.#ice = message.servers; return undefined;
       case 'error': return this.#onError(message);
       case 'bye': return this.#onBye(message);
@@ -529,6 +541,12 @@ export class Session {
     }
     this.#tell({ type: 'problem', code: message.code, text: message.text });
     if (message.fatal) this.#lost(message.retry_ms);
+  }
+
+  /** Somebody asks us to send less; it is for the person at the page to say. @param {any} message */
+  #onAsk(message) {
+    const person = this.#personOf(message.from);
+    if (person && person.link?.id === message.link) this.#tell({ type: 'asked', person, what: message.what });
   }
 
   /** @param {any} message */

@@ -12,7 +12,7 @@
  * @property {boolean} self
  * @property {boolean} device
  * @property {boolean} away
- * @property {{ audio: boolean, video: boolean }} media
+ * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
  * @property {string | null} paused why the picture is not sent at present, although the camera is on

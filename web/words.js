@@ -252,15 +252,15 @@ export function ofReason(why) {
 
 /**
  * What a person's states are called, for the one who hears them.
- * @param {{ audio: boolean, video: boolean }} media
+ * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
  * @param {{ device?: boolean, self?: boolean, away?: boolean }} more
  */
 export function ofPerson(media, { device = false, self = false, away = false } = {}) {
   const words = [];
   if (self) words.push('you');
   if (device) words.push('room device');
-  words.push(media.audio ? 'microphone on' : 'muted');
-  words.push(media.video ? 'camera on' : 'camera off');
+  words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
+  words.push(media.no_camera ? 'no camera' : media.video ? 'camera on' : 'camera off');
   if (away) words.push('reconnecting');
   return words.join(', ');
 }
@@ -271,6 +271,33 @@ export function duration(seconds) {
   if (whole < 60) return `${whole}\u00a0s`;
   const minutes = Math.floor(whole / 60);
   return `${minutes}:${String(whole % 60).padStart(2, '0')}\u00a0min`;
+}
+
+/**
+ * What may be asked of the room: to be silent, and not to look. Never the other way round.
+ * @param {{ audio: boolean, video: boolean, no_camera?: boolean }} media
+ * @returns {{ what: 'mute' | 'camera_off', text: string }[]}
+ */
+export function ofAsking(media) {
+  /** @type {{ what: 'mute' | 'camera_off', text: string }[]} */
+  const asks = [];
+  if (media.audio) asks.push({ what: 'mute', text: 'Mute' });
+  if (media.video && !media.no_camera) asks.push({ what: 'camera_off', text: 'Camera off' });
+  return asks;
+}
+
+/**
+ * What somebody is told who is asked to send less.
+ * @param {string} name of the one who asks
+ * @param {string} what
+ * @returns {Words | null} null for what this page does not know
+ */
+export function ofAsked(name, what) {
+  switch (what) {
+    case 'mute': return { text: `${name} asks you to mute your microphone.`, tone: 'wait' };
+    case 'camera_off': return { text: `${name} asks you to switch your camera off.`, tone: 'wait' };
+    default: return null;
+  }
 }
 
 /**

@@ -4,22 +4,25 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     sync::Arc,
     time::Duration,
 };
 
-use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::{
     clock,
     line::{Heard, Line, Server},
+    own::Own,
     standing::{Ask, Standing},
 };
 use crate::{
+    cli::Switch,
     media::{self, Media},
-    protocol::{Generation, LinkId, Reason},
+    protocol::{Generation, LinkId, Reason, Wish},
     room::{Input, Open, Output, Room, State},
 };
 
@@ -41,6 +44,10 @@ pub(super) struct Device {
     troubles: BTreeMap<media::Notice, String>,
     /// Why the line was lost last, until it is there again.
     lost: Option<String>,
+    /// Microphone and camera, as they are wanted and as they are.
+    own: Own,
+    /// Media has not been told yet what may be open.
+    untold: bool,
     /// How the membership stands, in words, and whether it is one.
     standing: watch::Sender<Standing>,
 }
@@ -53,6 +60,7 @@ impl Device {
         media: Arc<Media>,
         events: mpsc::Receiver<media::Event>,
         standing: watch::Sender<Standing>,
+        own: Own,
     ) -> Self {
         Self {
             room,
@@ -62,6 +70,8 @@ impl Device {
             events,
             troubles: BTreeMap::new(),
             lost: None,
+            own,
+            untold: true,
             standing,
         }
     }
@@ -80,7 +90,7 @@ impl Device {
                 heard = hear(&mut self.line) => Some(self.heard(heard)),
                 Some(event) = self.events.recv() => self.reported(event),
                 Some(ask) = asks.recv() => {
-                    self.answer(ask);
+                    self.asked(ask).await;
                     continue;
                 }
                 () = clock::until(self.room.deadline()) => Some(Input::Tick),
@@ -205,7 +215,10 @@ impl Device {
                     warn!(?what, "{text}");
                     self.troubles.insert(what, text);
                 }
-                return None;
+                if !self.own.noticed(what, good) {
+                    return None;
+                }
+                Input::Media(self.own.told())
             }
         })
     }
@@ -213,6 +226,7 @@ impl Device {
     /// One input, then every output of it. Dialling that cannot even begin makes one input more, and
     /// so does a command that media do not take.
     async fn handle(&mut self, input: Input) {
+        self.tell_own();
         let mut next = VecDeque::from([input]);
         while let Some(input) = next.pop_front() {
             self.room.handle(clock::now().at, input);
@@ -300,12 +314,28 @@ impl Device {
             Output::Shown { link, height } => {
                 self.media.command(media::Command::Show { link, height });
             }
+            Output::Asked { by, what } => return self.wished(by, what),
             Output::Member(_) | Output::Gone(_) => {}
             Output::Refused { code, text } => {
                 warn!(?code, "{text}");
             }
         }
         None
+    }
+
+    /// Does what another member asks for. That is always to send less: there is no word for more.
+    fn wished(&mut self, by: String, what: Wish) -> Option<Input> {
+        let which = match what {
+            Wish::Mute => Switch::Microphone,
+            Wish::CameraOff => Switch::Camera,
+            Wish::Other => return None,
+        };
+        if !self.own.is_on(which) {
+            return None;
+        }
+        // It has been said in the log when it cannot be kept.
+        let _ = self.switch(which, false, Some(by));
+        Some(Input::Media(self.own.told()))
     }
 
     /// A link whose command is lost has failed, and the room builds it again.
@@ -323,11 +353,52 @@ impl Device {
         })
     }
 
+    /// Tells media what may be open, until it has taken it.
+    fn tell_own(&mut self) {
+        if self.untold {
+            let command = media::Command::Own(self.own.open());
+            self.untold = !self.media.command(command);
+        }
+    }
+
+    async fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Status(answer) => self.answer(answer),
+            Ask::Switch { which, on, answer } => {
+                let kept = self.switch(which, on, None);
+                self.handle(Input::Media(self.own.told())).await;
+                let mut status = json!({});
+                status[which.name()] = self.own.status(which);
+                if let Err(error) = kept {
+                    status["not_kept"] = json!(error.to_string());
+                }
+                // Whoever asked may have gone.
+                let _ = answer.send(status);
+            }
+        }
+    }
+
+    /// Switches microphone or camera: here, and for the next start. The room is to be told.
+    fn switch(&mut self, which: Switch, on: bool, by: Option<String>) -> io::Result<()> {
+        let to = if on { "on" } else { "off" };
+        info!(by, "the {} is switched {to}", which.name());
+        self.own.switch(which, on, by);
+        self.untold = true;
+        self.tell_own();
+        let kept = self.own.keep();
+        if let Err(error) = &kept {
+            warn!(%error, "what is switched on or off cannot be kept over a restart");
+        }
+        kept
+    }
+
     /// The room answers at once, media within a second, for which nobody waits here.
-    fn answer(&self, ask: Ask) {
+    fn answer(&self, ask: oneshot::Sender<Value>) {
         let mut answer = json!({
             "room": self.room.status(),
             "lost": self.lost,
+            "microphone": self.own.status(Switch::Microphone),
+            "camera": self.own.status(Switch::Camera),
             "troubles": self.troubles.values().collect::<Vec<_>>(),
         });
         let media = self.media.clone();

@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::{
     encoders::{self, Encoders},
+    own::There,
     start::StartError,
 };
 use crate::{
@@ -22,6 +23,12 @@ use crate::{
 /// How long received packets wait for those before them. Wi-Fi delays some by a tenth of a second,
 /// and every millisecond here is one of the conversation's.
 const JITTER: Duration = Duration::from_millis(120);
+
+/// The pipeline file of what is sent without a camera.
+const NO_CAMERA: &str = "no-camera";
+
+/// Likewise without a microphone.
+const NO_MICROPHONE: &str = "silence";
 
 /// How long an encoder goes on that nobody needs: people who leave by mistake come back at once.
 const LINGER: Duration = Duration::from_secs(10);
@@ -98,6 +105,8 @@ pub(super) struct Plan {
     speaker: Choice,
     screen: Choice,
     encoders: Arc<Encoders>,
+    microphone_there: There,
+    camera_there: There,
 }
 
 impl Plan {
@@ -117,6 +126,8 @@ impl Plan {
         } = choices;
         let part = |part, auto: Choice| taken(part, Some(auto.clone())).unwrap_or(auto);
         Self {
+            microphone_there: there(&config.microphone, &microphone, NO_MICROPHONE),
+            camera_there: there(&config.camera, &camera, NO_CAMERA),
             camera: part(&config.camera, camera),
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),
@@ -146,6 +157,16 @@ impl Plan {
             )
         })
         .collect()
+    }
+
+    /// Whether there is a microphone, as far as is known before it is opened.
+    pub(super) fn microphone(&self) -> There {
+        self.microphone_there
+    }
+
+    /// Likewise a camera.
+    pub(super) fn camera(&self) -> There {
+        self.camera_there
     }
 
     /// What the device can encode and decode.
@@ -189,12 +210,12 @@ impl Plan {
             ))
         };
         let (camera, camera_stand_in) =
-            input(Kind::Camera, &config.camera, &self.camera, "no-camera")?;
+            input(Kind::Camera, &config.camera, &self.camera, NO_CAMERA)?;
         let (microphone, microphone_stand_in) = input(
             Kind::Microphone,
             &config.microphone,
             &self.microphone,
-            "silence",
+            NO_MICROPHONE,
         )?;
         let output = |kind, choice: &Choice| -> Option<Choose> {
             let file = pipelines.get(kind, &choice.pipeline)?;
@@ -238,6 +259,15 @@ impl Plan {
         };
         let video = self.encoders.all_recipes().into_iter();
         video.chain([audio]).collect()
+    }
+}
+
+/// Whether a part of the configuration comes to a device, or to what stands in for it.
+fn there(part: &Part, auto: &Choice, stand_in: &str) -> There {
+    match &part.pipeline {
+        config::Choice::Named(name) if name == stand_in => There::Never,
+        config::Choice::Auto if auto.pipeline == stand_in => There::No,
+        _ => There::Yes,
     }
 }
 

@@ -14,6 +14,8 @@ mod engine;
 mod identity;
 #[cfg(feature = "media")]
 mod line;
+#[cfg(feature = "media")]
+mod own;
 #[cfg_attr(
     not(feature = "media"),
     expect(
@@ -60,6 +62,12 @@ pub fn execute(command: Command) -> ExitCode {
             Ok(loaded) => end(status(&status::socket(&loaded.config.runtime_dir), json)),
             Err(problems) => status_without_file(&flags, json, &problems),
         },
+        Command::Switch {
+            flags,
+            which,
+            on,
+            json,
+        } => switch(&flags, which, on, json),
         Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
     }
 }
@@ -142,6 +150,32 @@ fn status(socket: &Path, json: bool) -> Result<String, String> {
     } else {
         status::text(&answer)
     })
+}
+
+/// `roomd mute` and its like. Who wants to be alone does not first repair a file, so one that is
+/// broken is in nobody's way.
+fn switch(flags: &Flags, which: cli::Switch, on: bool, json: bool) -> ExitCode {
+    let dir = match config::load(flags, Purpose::Server) {
+        Ok(loaded) => loaded.config.runtime_dir,
+        Err(problems) => {
+            let Some(dir) = Surroundings::here().runtime_dir(flags) else {
+                config::print(&problems);
+                return ExitCode::from(cli::EXIT_CONFIG);
+            };
+            dir
+        }
+    };
+    let ask = json!({ "do": "switch", "what": which.name(), "on": on });
+    let answer = control::ask(&status::socket(&dir), &ask);
+    end(answer
+        .map(|answer| {
+            if json {
+                format!("{answer:#}\n")
+            } else {
+                status::switched(which, &answer)
+            }
+        })
+        .map_err(|error| error.to_string()))
 }
 
 /// A roomd that runs goes on with what it started with, however its file has been spoilt since, and

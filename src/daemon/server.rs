@@ -8,9 +8,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::{
+    Notify,
     mpsc::{self, error::TrySendError},
     watch,
 };
@@ -18,7 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use super::clock;
 use crate::{
-    hub::{ConnId, Hub, Input, Note, Origin, Output, Settings, close},
+    hub::{ConnId, Hub, Input, Meeting, Note, Origin, Output, Settings, close},
     net::{FromSocket, Health, Outbox},
     protocol::Server,
 };
@@ -124,6 +126,9 @@ pub(super) struct Switchboard {
     requests: mpsc::Receiver<Request>,
     sockets: mpsc::Receiver<FromSocket>,
     health: watch::Sender<Health>,
+    meeting: Meeting,
+    /// Told of the end of each meeting.
+    over: Arc<Notify>,
 }
 
 /// How a connection is reached.
@@ -134,11 +139,13 @@ enum Way {
 
 impl Switchboard {
     /// A hub with these settings, and the way to it. `sockets` is what [`crate::net::serve`]
-    /// reports to; `health` is told how many members there are.
+    /// reports to; `health` is told how many members there are, and `over` of the end of each
+    /// meeting.
     pub(super) fn new(
         settings: Settings,
         sockets: mpsc::Receiver<FromSocket>,
         health: watch::Sender<Health>,
+        over: Arc<Notify>,
     ) -> (Self, Exchange) {
         let (to_hub, requests) = mpsc::channel(DEVICE_QUEUE);
         let switchboard = Self {
@@ -147,6 +154,8 @@ impl Switchboard {
             requests,
             sockets,
             health,
+            meeting: Meeting::default(),
+            over,
         };
         let next = Arc::new(FIRST_DEVICE_CONN.into());
         (
@@ -162,6 +171,7 @@ impl Switchboard {
     pub(super) async fn run(mut self) {
         loop {
             let mut ending = false;
+            let deadline = self.deadline();
             let input = tokio::select! {
                 request = self.requests.recv() => match request {
                     Some(Request::Stop) => {
@@ -172,13 +182,18 @@ impl Switchboard {
                     None => return,
                 },
                 Some(event) = self.sockets.recv() => self.reported(event),
-                () = clock::until(self.hub.deadline()) => Input::Tick,
+                () = clock::until(deadline) => Input::Tick,
             };
             self.handle(input);
             if ending {
                 return;
             }
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let both = [self.hub.deadline(), self.meeting.deadline()];
+        both.into_iter().flatten().min()
     }
 
     fn requested(&mut self, request: Request) -> Input {
@@ -246,6 +261,10 @@ impl Switchboard {
                     Output::Note(note) => log(&note),
                 }
             }
+        }
+        self.meeting.handle(clock::now().at, self.hub.guests());
+        if self.meeting.poll() {
+            self.over.notify_one();
         }
         let members = self
             .hub

@@ -1,11 +1,14 @@
 //! The server of this process: hub, certificate, listener, and what they need.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tracing::{debug, warn};
@@ -37,6 +40,7 @@ pub(super) struct Site {
     certificate: Certificate,
     exchange: Exchange,
     health: watch::Sender<Health>,
+    meeting_over: Arc<Notify>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -87,8 +91,13 @@ impl Site {
             sockets,
         };
         let settings = settings::hub(config, server, &doors, rooms);
-        let (switchboard, exchange) =
-            Switchboard::new(settings.clone(), from_sockets, health.clone());
+        let meeting_over = Arc::new(Notify::new());
+        let (switchboard, exchange) = Switchboard::new(
+            settings.clone(),
+            from_sockets,
+            health.clone(),
+            meeting_over.clone(),
+        );
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -127,6 +136,7 @@ impl Site {
             certificate,
             exchange,
             health,
+            meeting_over,
             stop,
             tasks,
         })
@@ -140,6 +150,11 @@ impl Site {
     /// What people type.
     pub(super) fn pin(&self) -> &str {
         &self.doors.pin
+    }
+
+    /// Is notified whenever a meeting has ended.
+    pub(super) fn meeting_over(&self) -> Arc<Notify> {
+        self.meeting_over.clone()
     }
 
     /// Takes another PIN. Those who are in stay in.

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::cli::Switch;
+
 /// Whether there is a membership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -14,5 +16,22 @@ pub(super) struct Standing {
     pub words: String,
 }
 
-/// Asks for members, links, and what is sent and received; says where the answer goes.
-pub(super) type Ask = oneshot::Sender<Value>;
+/// What is asked of the device, and where the answer goes.
+#[cfg_attr(
+    not(feature = "media"),
+    expect(dead_code, reason = "a server alone has no device to ask")
+)]
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Members, links, and what is sent and received.
+    Status(oneshot::Sender<Value>),
+    /// The microphone or the camera shall be on, or off.
+    Switch {
+        /// Which of the two.
+        which: Switch,
+        /// What it shall be.
+        on: bool,
+        /// Says what it is then.
+        answer: oneshot::Sender<Value>,
+    },
+}

@@ -3,12 +3,13 @@
 use std::{
     io::{self, Write as _},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Interval, MissedTickBehavior, timeout},
 };
@@ -201,6 +202,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
             let _ = control_stopped.await;
         },
     ));
+    let over = running.meeting_over();
     let mut watchdog = Watchdog::new();
     let mut known = loaded.config.clone();
     loop {
@@ -215,6 +217,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
             },
             Some(request) = asked.recv() => running.answer(config, request).await,
             () = running.changed() => running.tell(),
+            () = over.notified() => running.end_meeting(config).await,
             () = watchdog.due() => running.prove_life(),
         }
     }
@@ -230,9 +233,9 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, identity, line};
+    use super::{clock, device, engine, identity, line, own::Own};
     use crate::{
-        protocol::{Kind, Media},
+        protocol::Kind,
         room::{self, Room},
     };
 
@@ -250,6 +253,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
     let media = std::sync::Arc::new(plan.start(loaded, events)?);
+    // Known before anybody is there who could see and hear.
+    let own = Own::load(&config.state_dir, plan.microphone(), plan.camera());
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
@@ -260,7 +265,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             room: Some(config.room.name.clone()),
             pin: config.room.pin.as_ref().map(|pin| pin.expose().to_owned()),
             token,
-            media: Media::default(),
+            media: own.told(),
         },
         chance[..8]
             .iter()
@@ -282,7 +287,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
-    let device = device::Device::new(room, server, media, from_media, told);
+    let device = device::Device::new(room, server, media, from_media, told, own);
     let task = tokio::spawn(device.run(asked, async move {
         let _ = stopped.await;
     }));
@@ -311,7 +316,7 @@ impl Running {
             "listening on {}",
             announce::local_url(site.address()).trim_end_matches('/')
         );
-        let by_hand = std::env::var_os("JOURNAL_STREAM").is_none();
+        let by_hand = by_hand();
         let announcement = Announcement {
             listening: site.address(),
             name: server.names.first().map(String::as_str),
@@ -331,6 +336,26 @@ impl Running {
             return;
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Is notified whenever a meeting has ended in the device's own room. A server alone has no
+    /// screen that would show another PIN, so there it stays.
+    fn meeting_over(&self) -> Arc<Notify> {
+        match (&self.site, &self.device) {
+            (Some(site), Some(_)) => site.meeting_over(),
+            _ => Arc::default(),
+        }
+    }
+
+    /// Who was in the meeting knows the PIN, and the next one is not theirs.
+    async fn end_meeting(&mut self, config: &Config) {
+        if config.room.pin.is_some() {
+            return;
+        }
+        info!("the meeting is over");
+        if let Err(error) = self.new_pin(config).await {
+            warn!(error, "the PIN stays as it is");
+        }
     }
 
     /// Tells systemd and `/health` how things stand.
@@ -367,7 +392,7 @@ impl Running {
             return;
         };
         let (ask, answer) = oneshot::channel();
-        if device.asks.try_send(ask).is_ok() {
+        if device.asks.try_send(Ask::Status(ask)).is_ok() {
             tokio::spawn(async move {
                 match timeout(ALIVE_WITHIN, answer).await {
                     Ok(Ok(answer)) if !answer["media"].is_null() => service::watchdog(),
@@ -382,6 +407,7 @@ impl Running {
         let control::Request { ask, answer } = request;
         match ask["do"].as_str() {
             Some("status") => self.status(config, answer),
+            Some("switch") => self.switch(&ask, answer),
             // Whoever may talk to the socket may read the files that it is kept in.
             Some("pin") => {
                 let told = super::pin_and_token(config);
@@ -401,6 +427,22 @@ impl Running {
         }
     }
 
+    /// The device answers by itself. Dropping the answer says that it is stopping.
+    fn switch(&self, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let error = "this roomd is a server alone, without microphone and camera";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let which = ask["what"].as_str().and_then(cli::Switch::named);
+        let (Some(which), Some(on)) = (which, ask["on"].as_bool()) else {
+            let error = "`what` is microphone or camera, and `on` true or false";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let _ = device.asks.try_send(Ask::Switch { which, on, answer });
+    }
+
     async fn new_pin(&mut self, config: &Config) -> Result<(), String> {
         let Some(site) = &mut self.site else {
             return Err("the PIN is that of the other server; make a new one there".into());
@@ -412,6 +454,10 @@ impl Running {
             .map_err(|error| error.to_string())?;
         site.change_pin(secrets.pin.reveal()).await;
         info!("there is a new PIN");
+        if by_hand() {
+            // Under a service manager it has no place in the log.
+            println!("the PIN is now {}", announce::in_threes(site.pin()));
+        }
         Ok(())
     }
 
@@ -426,7 +472,7 @@ impl Running {
         });
         let asked = self.device.as_ref().map(|device| {
             let (ask, told) = oneshot::channel();
-            (device.asks.try_send(ask).is_ok(), told)
+            (device.asks.try_send(Ask::Status(ask)).is_ok(), told)
         });
         tokio::spawn(async move {
             if let Some((true, told)) = asked
@@ -454,6 +500,11 @@ impl Running {
         };
         tokio::join!(device, site);
     }
+}
+
+/// Whether somebody reads what is printed, and no service manager keeps it.
+fn by_hand() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_none()
 }
 
 /// SIGHUP: looks at the certificate and the file again, takes the level of the log, and says what

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::control::{self, AskError};
+use crate::{
+    cli::Switch,
+    control::{self, AskError},
+};
 
 /// Where the roomd with this runtime directory is asked.
 pub(super) fn socket(runtime_dir: &Path) -> PathBuf {
@@ -36,6 +39,12 @@ pub(super) fn text(status: &Value) -> String {
         line(&mut text, "Room", &words(&status["room"]["words"]));
         if let Some(lost) = status["lost"].as_str() {
             line(&mut text, "Server", lost);
+        }
+        for (label, which) in [
+            ("Microphone", Switch::Microphone),
+            ("Camera", Switch::Camera),
+        ] {
+            line(&mut text, label, &own(which, &status[which.name()]));
         }
         for link in room
             .get("links")
@@ -74,6 +83,36 @@ pub(super) fn text(status: &Value) -> String {
         }
     }
     text
+}
+
+/// What `roomd mute` and its like say: what has become of it.
+pub(super) fn switched(which: Switch, answer: &Value) -> String {
+    let name = which.name();
+    let mut text = format!("The {name} is {}.\n", own(which, &answer[name]));
+    if let Some(why) = answer["not_kept"].as_str() {
+        let _ = writeln!(
+            text,
+            "This cannot be kept, so it may be otherwise after a restart: {why}"
+        );
+    }
+    text
+}
+
+/// The microphone or the camera, in words.
+fn own(which: Switch, own: &Value) -> String {
+    let (off, instead) = match which {
+        Switch::Microphone => ("muted", "silence"),
+        Switch::Camera => ("off", "a picture that says so"),
+    };
+    if own["on"] == true && own["there"] == true {
+        return "on".to_owned();
+    }
+    if own["on"] == true {
+        return format!("on, but there is none: {instead} is sent");
+    }
+    own["by"]
+        .as_str()
+        .map_or_else(|| off.to_owned(), |by| format!("{off}, by {by}"))
 }
 
 /// One link: its state, and once it is up what goes each way.

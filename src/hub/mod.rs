@@ -20,6 +20,7 @@ mod adoption;
 mod admission;
 mod pace;
 mod ice;
+mod meeting;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use std::{
 };
 
 pub use self::doors::{Census, ConnId, Input, Note, Now, Origin, Output, RoomCensus, close};
+pub use self::meeting::{Meeting, OVER_AFTER};
 pub use self::settings::{IceAuth, IceSource, Limits, Offerer, Rooms, Settings};
 use self::{admission::Admission, conn::Conn, link::Link, room::Room, session::Session};
 use crate::protocol::{
@@ -161,6 +163,14 @@ impl Hub {
         }
     }
 
+    /// Members of all rooms but the device itself, with those who are away and may come back.
+    #[must_use]
+    pub fn guests(&self) -> usize {
+        let sessions = self.sessions.values();
+        let seats = sessions.filter_map(|session| session.seat.as_ref());
+        seats.filter(|seat| seat.is_a_guests()).count()
+    }
+
     /// Whether nothing is kept of anybody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -195,6 +205,7 @@ impl Hub {
             Client::Again(again) => self.again(member, &again),
             Client::Show(show) => self.show(member, &show),
             Client::Sending(sending) => self.sending(member, &sending),
+            Client::Ask(ask) => self.ask(member, &ask),
             Client::Ping {} => {
                 self.send(conn, Server::Pong {});
                 Ok(())
@@ -347,6 +358,7 @@ fn re(message: &Client) -> &'static str {
         Client::Again(_) => "again",
         Client::Show(_) => "show",
         Client::Sending(_) => "sending",
+        Client::Ask(_) => "ask",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }

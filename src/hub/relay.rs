@@ -8,8 +8,8 @@ use super::{
     problem,
 };
 use crate::protocol::{
-    self, Again, Answer, Candidate, ErrorCode, LinkEvent, LinkId, MemberId, Offer, Problem, Reason,
-    Sending, Server, Show,
+    self, Again, Answer, Ask, Candidate, ErrorCode, LinkEvent, LinkId, MemberId, Offer, Problem,
+    Reason, Sending, Server, Show, Wish,
 };
 
 impl Hub {
@@ -90,6 +90,28 @@ impl Hub {
         link.sends(side, sending.clone());
         let to = link.member(side.other()).clone();
         self.tell(&to, Server::Sending(sending.clone()));
+        Ok(())
+    }
+
+    /// Only what is known is passed on, and nothing of it asks for more than is sent already.
+    pub(super) fn ask(&mut self, member: &MemberId, ask: &Ask) -> Result<(), Problem> {
+        let (link, side) = self.link_of(member, &ask.link)?;
+        let to = link.member(side.other()).clone();
+        if ask.what == Wish::Other {
+            return Err(Problem {
+                link: Some(ask.link.clone()),
+                ..problem(
+                    ErrorCode::BadField,
+                    "`what` must be \"mute\" or \"camera_off\": nobody opens the microphone or the \
+                     camera of another",
+                )
+            });
+        }
+        let ask = Ask {
+            from: Some(member.clone()),
+            ..ask.clone()
+        };
+        self.tell(&to, Server::Ask(ask));
         Ok(())
     }
 

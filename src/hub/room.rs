@@ -29,6 +29,13 @@ pub(super) struct Seat {
     standing: Standing,
 }
 
+impl Seat {
+    /// Whether somebody else than the device itself sits here.
+    pub(super) fn is_a_guests(&self) -> bool {
+        self.standing != Standing::Trusted
+    }
+}
+
 impl Hub {
     pub(super) fn join(
         &mut self,

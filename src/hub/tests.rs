@@ -8,4 +8,5 @@ mod joining;
 mod negotiating;
 mod returning;
 mod limits;
+mod meeting;
 mod histories;

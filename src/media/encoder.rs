@@ -165,7 +165,7 @@ impl Branch {
             Codec::Vp8 | Codec::H264 => Content::EncodedVideo,
         };
         let fanout = Fanout::new(content, want_keyframe);
-        fanout.feed_from(&output);
+        fanout.feed_from(&output, &Gate::opened());
         bus::watch(&pipeline, failed);
         if let Err(error) = pipeline.set_state(gst::State::Playing) {
             bus::stop(&pipeline);

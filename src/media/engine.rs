@@ -741,8 +741,8 @@ impl Engine {
         Stats {
             links: links.collect(),
             branches: branches.chain(self.passing_stats(now)).collect(),
-            camera: matches!(self.camera.state, FeedState::Open(_)),
-            microphone: matches!(self.microphone.state, FeedState::Open(_)),
+            camera: matches!(self.camera.state, FeedState::Open(..)),
+            microphone: matches!(self.microphone.state, FeedState::Open(..)),
             closing: self.closing.len(),
         }
     }

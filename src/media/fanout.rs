@@ -59,6 +59,13 @@ impl Gate {
     const OPEN: u8 = 1;
     const CLOSED: u8 = 2;
 
+    /// One that lets everything pass from the beginning.
+    pub fn opened() -> Self {
+        let gate = Self::default();
+        gate.open();
+        gate
+    }
+
     /// Lets everything pass, unless it was closed: the engine may close it while the link's own
     /// thread is about to open it. Says whether it is open.
     pub fn open(&self) -> bool {
@@ -197,19 +204,21 @@ impl Fanout {
         }))
     }
 
-    /// Takes every buffer of a sink from here on.
-    pub fn feed_from(&self, sink: &AppSink) {
+    /// Takes every buffer of a sink from here on, as long as the gate lets them pass.
+    pub fn feed_from(&self, sink: &AppSink, gate: &Gate) {
         sink.set_property("sync", false);
         sink.set_property("async", false);
         sink.set_property("enable-last-sample", false);
         sink.set_max_buffers(2);
         sink.set_drop(true);
-        let fanout = self.clone();
+        let (fanout, gate) = (self.clone(), gate.clone());
         sink.set_callbacks(
             AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    fanout.push(&sample);
+                    if gate.is_open() {
+                        fanout.push(&sample);
+                    }
                     Ok(gst::FlowSuccess::Ok)
                 })
                 .build(),

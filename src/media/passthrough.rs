@@ -18,7 +18,7 @@ use gstreamer_app::AppSink;
 use super::{
     Picture, bitstream,
     encoder::encoded_caps,
-    fanout::{Content, Fanout},
+    fanout::{Content, Fanout, Gate},
 };
 use crate::{pipeline, sdp::Codec};
 
@@ -136,7 +136,7 @@ impl Passthrough {
         )?;
 
         self.look(&tap);
-        self.0.frames.feed_from(&tap);
+        self.0.frames.feed_from(&tap, &Gate::opened());
         Ok(bin)
     }
 

@@ -33,6 +33,8 @@ pub enum Client {
     Show(Show),
     /// Says what becomes of our picture on a link.
     Sending(Sending),
+    /// Asks the other side of a link to send less.
+    Ask(Ask),
     /// Asks for a `pong`, because a page cannot send WebSocket pings.
     Ping {},
     /// Ends the session at once, so that nobody waits for it to come back.
@@ -61,6 +63,8 @@ pub enum Server {
     Show(Show),
     /// What becomes of the other side's picture on a link.
     Sending(Sending),
+    /// The other side of a link asks us to send less.
+    Ask(Ask),
     /// Fresh ICE servers, before the old credentials end.
     Ice {
         /// All of them; they replace those known.
@@ -124,12 +128,22 @@ pub enum Role {
 }
 
 /// What a member sends at present.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of its own on the wire"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
-    /// The microphone is open.
+    /// Sound.
     pub audio: bool,
-    /// The camera is open.
+    /// A picture, if need be the one that says that there is no camera.
     pub video: bool,
+    /// There is no microphone, so there is no sound to be had by asking.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_microphone: bool,
+    /// There is no camera: the picture is one that says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_camera: bool,
 }
 
 impl Default for Media {
@@ -137,6 +151,8 @@ impl Default for Media {
         Self {
             audio: true,
             video: true,
+            no_microphone: false,
+            no_camera: false,
         }
     }
 }
@@ -396,6 +412,32 @@ pub enum Pause {
     /// The sender's machine cannot encode another.
     Machine,
     /// Any reason that a later version knows.
+    #[serde(other)]
+    Other,
+}
+
+/// `ask`, in both directions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// On which link.
+    pub link: LinkId,
+    /// Who asks. The server writes this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<MemberId>,
+    /// What for.
+    pub what: Wish,
+}
+
+/// What one member may ask of another. There is no word for the opposite of any of these: nobody
+/// opens the microphone or the camera of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// Silence.
+    Mute,
+    /// No picture.
+    CameraOff,
+    /// Any wish that a later version knows.
     #[serde(other)]
     Other,
 }

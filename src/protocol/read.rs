@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{
-    Again, Bye, Candidate, Caps, Client, ErrorCode, Generation, Hello, Join, Keep,
+    Again, Ask, Bye, Candidate, Caps, Client, ErrorCode, Generation, Hello, Join, Keep,
     LARGEST_CANDIDATE, LARGEST_FRAME, LARGEST_SDP, LONGEST_MID, LONGEST_NAME, LONGEST_PIN, Link,
     MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Sending, Server, Show,
     TALLEST, Welcome,
@@ -35,6 +35,7 @@ pub fn read_client(text: &str) -> Result<Client, Problem> {
         "again" => fields.again().map(Client::Again),
         "show" => fields.show().map(Client::Show),
         "sending" => fields.sending().map(Client::Sending),
+        "ask" => fields.ask().map(Client::Ask),
         "ping" => Ok(Client::Ping {}),
         "bye" => fields.bye().map(Client::Bye),
         _ => Err(unknown()),
@@ -58,6 +59,7 @@ pub fn read_server(text: &str) -> Result<Server, Problem> {
         "candidate" => fields.candidate().map(Server::Candidate),
         "show" => fields.show().map(Server::Show),
         "sending" => fields.sending().map(Server::Sending),
+        "ask" => fields.ask().map(Server::Ask),
         "ice" => fields
             .need("servers", "a list of ICE servers")
             .map(|servers| Server::Ice { servers }),
@@ -205,6 +207,14 @@ impl Fields {
         Ok(Sending {
             link: self.need("link", LINK_ID)?,
             paused: self.maybe("paused", "a reason, as a text, or null")?,
+        })
+    }
+
+    fn ask(&self) -> Result<Ask, Problem> {
+        Ok(Ask {
+            link: self.need("link", LINK_ID)?,
+            from: self.from(),
+            what: self.need("what", "a wish, as a text")?,
         })
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::protocol::{
     Caps, Client, Codec, ErrorCode, Generation, IceServer, Kind, LinkId, Media, MemberId, NodeId,
-    Pause, Reason, RoomMember, RoomName, Secret, Server,
+    Pause, Reason, RoomMember, RoomName, Secret, Server, Wish,
 };
 
 /// Who we are and what we ask for.
@@ -186,6 +186,13 @@ pub enum Output {
         /// In pixels; 0: not at all.
         height: u32,
     },
+    /// Another member asks us to send less.
+    Asked {
+        /// The display name of the one who asks.
+        by: String,
+        /// What for.
+        what: Wish,
+    },
     /// Another member is new or has changed.
     Member(RoomMember),
     /// Another member is gone.
@@ -264,6 +271,7 @@ impl fmt::Debug for Output {
             } => write!(f, "close {link} g{generation} {why:?}"),
             Self::Label { link, name } => write!(f, "label {link} {name}"),
             Self::Shown { link, height } => write!(f, "shown {link} {height}"),
+            Self::Asked { by, what } => write!(f, "asked {what:?} by {by}"),
             Self::Member(member) => write!(f, "member {} {}", member.member, member.name),
             Self::Gone(member) => write!(f, "gone {member}"),
             Self::Refused { code, .. } => write!(f, "refused {code:?}"),
@@ -303,6 +311,7 @@ fn say(message: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Some(why) => write!(f, "paused {} {why:?}", said.link),
             None => write!(f, "sending {}", said.link),
         },
+        Client::Ask(said) => write!(f, "ask {} {:?}", said.link, said.what),
         Client::Ping {} => f.write_str("ping"),
         Client::Bye(said) => write!(f, "bye {:?}", said.why),
     }

@@ -300,6 +300,14 @@ impl Room {
                     link.shown_at(show.height, &mut self.outputs);
                 }
             }
+            Server::Ask(ask) => {
+                if let Some(link) = self.links.get(&ask.link)
+                    && ask.from.as_ref() == Some(&link.peer)
+                {
+                    let (by, what) = (link.name.clone(), ask.what);
+                    self.outputs.push_back(Output::Asked { by, what });
+                }
+            }
             Server::Sending(sending) => {
                 if let Some(link) = self.links.get_mut(&sending.link) {
                     link.paused(now, sending.paused);

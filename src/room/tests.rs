@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 
 use super::*;
 use crate::protocol::{
-    Ending, Kind, Limits, LinkEvent, Member, Pause, Problem, Sending, SessionId, Show,
+    Ending, Kind, Limits, LinkEvent, Member, Pause, Problem, Sending, SessionId, Show, Wish,
 };
 
 const EVA: &str = "member-eva";
@@ -1065,7 +1065,7 @@ fn what_changed_without_a_server_is_told_when_it_is_back() {
     let mut node = Node::joined(&[]);
     let muted = Media {
         audio: false,
-        video: true,
+        ..Media::default()
     };
     assert_eq!(node.hear(Input::Media(muted)), ["say me"]);
     node.drop_socket();
@@ -1078,6 +1078,24 @@ fn what_changed_without_a_server_is_told_when_it_is_back() {
     me.media = Media::default();
     me.name = "Newname".into();
     assert!(node.snapshot_of(vec![me], &[]).is_empty());
+}
+
+#[test]
+fn who_asks_for_less_is_heard_on_its_own_link_only() {
+    let mut node = Node::joined(&[EVA, TOM]);
+    node.connect(L1, EVA, 1);
+    let mut ask = |link: &str, from: Option<&str>, what| {
+        node.message(Server::Ask(protocol::Ask {
+            link: id(link),
+            from: from.map(id),
+            what,
+        }))
+    };
+    let muted = ["asked Mute by eva"];
+    assert_eq!(ask(L1, Some(EVA), Wish::Mute), muted);
+    assert!(ask(L1, Some(TOM), Wish::Mute).is_empty(), "not his link");
+    assert!(ask(L1, None, Wish::Mute).is_empty(), "nobody has said it");
+    assert!(ask(L2, Some(TOM), Wish::Mute).is_empty(), "no such link");
 }
 
 #[test]

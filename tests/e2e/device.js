@@ -86,9 +86,9 @@ settings = { location = ${JSON.stringify(device.samples)} }
     return `${this.url}#pin=${await this.roomd.pin()}`;
   }
 
-  /** What `roomd status` prints. @param {string[]} words further words for it */
-  async says(...words) {
-    const child = spawn(ROOMD, ['status', '--state-dir', this.roomd.state, ...words], {
+  /** What a command prints that is for this device. @param {string[]} words */
+  async command(...words) {
+    const child = spawn(ROOMD, [...words, '--state-dir', this.roomd.state], {
       env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
     let text = '';
@@ -96,8 +96,13 @@ settings = { location = ${JSON.stringify(device.samples)} }
     child.stdout.on('data', (data) => (text += data));
     child.stderr.on('data', (data) => (trouble += data));
     const code = await new Promise((resolve) => child.once('close', resolve));
-    if (code !== 0) throw new Error(`roomd status ended with ${code}: ${trouble}`);
+    if (code !== 0) throw new Error(`roomd ${words.join(' ')} ended with ${code}: ${trouble}`);
     return text;
+  }
+
+  /** What `roomd status` prints. @param {string[]} words further words for it */
+  says(...words) {
+    return this.command('status', ...words);
   }
 
   /** What `roomd status --json` prints. */

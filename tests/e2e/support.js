@@ -323,13 +323,13 @@ export class Member {
       window.ears ??= { context: new AudioContext(), known: new Map() };
       const { context, known } = window.ears;
       const track = stream.getAudioTracks()[0];
-      let analyser = known.get(track.id);
+      let analyser = known.get(track);
       if (!analyser) {
         analyser = context.createAnalyser();
         analyser.fftSize = 8192;
         analyser.smoothingTimeConstant = 0;
         context.createMediaStreamSource(stream).connect(analyser);
-        known.set(track.id, analyser);
+        known.set(track, analyser);
       }
       const levels = new Float32Array(analyser.frequencyBinCount);
       analyser.getFloatFrequencyData(levels);

@@ -303,6 +303,8 @@ function brief({ t, ...rest }) {
       return `show ${rest.link} ${rest.height}`;
     case 'sending':
       return `sending ${rest.link} ${rest.paused}`;
+    case 'ask':
+      return `ask ${rest.link} ${rest.what}`;
     case 'me':
       return `me ${JSON.stringify(rest)}`;
     default:

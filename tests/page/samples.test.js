@@ -54,6 +54,7 @@ test('the page says nothing that the samples of the client do not have', { skip 
   session.setMedia({ audio: false, video: true });
   session.setName('Ada L.');
   session.show(session.people[0].key, 360);
+  session.ask(session.people[0].key, 'mute');
   for (const pc of scene.connections) {
     pc.gather('candidate:1');
     pc.gather(null);
@@ -68,7 +69,7 @@ test('the page says nothing that the samples of the client do not have', { skip 
   await scene.hear(welcome({ resumed: true }));
   session.leave();
   const said = new Set(scene.messages.map(({ t }) => t));
-  for (const t of ['hello', 'join', 'offer', 'answer', 'candidate', 'again', 'me', 'show', 'ping', 'bye']) assert.ok(said.has(t), `${t} was not said`);
+  for (const t of ['hello', 'join', 'offer', 'answer', 'candidate', 'again', 'me', 'show', 'ask', 'ping', 'bye']) assert.ok(said.has(t), `${t} was not said`);
   for (const message of scene.messages) {
     const fields = known.get(message.t);
     assert.ok(fields, `${message.t} is in no sample`);

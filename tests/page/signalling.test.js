@@ -481,6 +481,32 @@ test('a member that sends nothing is not silent', async () => {
   assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
 });
 
+test('one member asks another for silence on their link, and hears who asks', async () => {
+  const { scene, page } = await live();
+  page.ask(page.people[0].key, 'mute');
+  page.ask(99, 'mute');
+  assert.deepEqual(scene.look(), ['→ ask l1 mute']);
+  const asked = () => scene.told.filter(({ type }) => type === 'asked').map(({ person, what }) => [person.member.name, what]);
+  await scene.hear({ t: 'ask', link: 'l1', from: 'bob', what: 'mute' }, { t: 'ask', link: 'l9', from: 'anna', what: 'mute' });
+  assert.deepEqual(asked(), []);
+  await scene.hear({ t: 'ask', link: 'l1', from: 'anna', what: 'camera_off' });
+  assert.deepEqual(asked(), [['anna', 'camera_off']]);
+});
+
+test('a device that is muted is not silent to a page that is hidden', async () => {
+  const { scene, page, anna } = await live();
+  page.show(page.people[0].key, 360);
+  await scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: { ...anna, media: { audio: false, video: true } } });
+  scene.onScreen = false;
+  page.appear();
+  await scene.clock.advance(60_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  scene.onScreen = true;
+  page.appear();
+  await scene.clock.advance(8_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 silent']);
+});
+
 test('the snapshot of a join leaves out what has not begun, and the beginnings follow', async () => {
   const scene = new Scene();
   const page = session(scene);

@@ -101,7 +101,17 @@ test('the hue of a member is one of eight, and the same everywhere', () => {
   assert.equal(all.size, 8);
 });
 
+test('a room may be asked for silence, and never for sound', () => {
+  const asks = (media) => words.ofAsking(media).map(({ what }) => what);
+  assert.deepEqual(asks({ audio: true, video: true }), ['mute', 'camera_off']);
+  assert.deepEqual(asks({ audio: false, video: true, no_camera: true }), []);
+  assert.deepEqual(asks({ audio: false, video: false }), []);
+  assert.match(words.ofAsked('Ann', 'mute').text, /^Ann asks you/);
+  assert.equal(words.ofAsked('Ann', 'unmute'), null);
+});
+
 test('what a person is, in words', () => {
   assert.equal(words.ofPerson({ audio: false, video: true }, { device: true }), 'room device, muted, camera on');
+  assert.equal(words.ofPerson({ audio: false, video: true, no_microphone: true, no_camera: true }, { device: true }), 'room device, no microphone, no camera');
   assert.equal(words.ofPerson({ audio: true, video: false }, { self: true, away: true }), 'you, microphone on, camera off, reconnecting');
 });

@@ -254,7 +254,10 @@ impl Watch {
                 }
             }
             Step::Me { who, audio } => {
-                let media = Some(Media { audio, video: true });
+                let media = Some(Media {
+                    audio,
+                    ..Media::default()
+                });
                 self.say(who, &Client::Me(Me { name: None, media }));
             }
             Step::Lose { who } => {
@@ -642,21 +645,16 @@ impl Watch {
                 assert!(self.passed.contains(&offer), "an answer to nothing");
                 self.judge_description(who, it, said, "answer");
             }
-            Server::Candidate(it) => {
-                assert_eq!(it.from, said.by, "from somebody who did not say it");
+            Server::Candidate(it) => self.judge_candidate(who, it, said),
+            Server::Show(Show { link, .. }) | Server::Sending(Sending { link, .. }) => {
+                let (offerer, answerer) = &self.sides[link];
+                assert!(me.as_ref() == Some(offerer) || me.as_ref() == Some(answerer));
+            }
+            Server::Ask(it) => {
                 assert!(
                     self.are_sides(&it.link, it.from.as_ref(), me.as_ref()),
                     "not its link"
                 );
-                let known = self.people[who]
-                    .links
-                    .get(&it.link)
-                    .expect("a link unheard of");
-                assert_eq!(known.generation, it.generation);
-            }
-            Server::Show(Show { link, .. }) | Server::Sending(Sending { link, .. }) => {
-                let (offerer, answerer) = &self.sides[link];
-                assert!(me.as_ref() == Some(offerer) || me.as_ref() == Some(answerer));
             }
             Server::Welcome(_)
             | Server::Error(_)
@@ -664,6 +662,20 @@ impl Watch {
             | Server::Bye(_)
             | Server::Ice { .. } => {}
         }
+    }
+
+    fn judge_candidate(&self, who: usize, it: &Candidate, said: &Said<'_>) {
+        let me = self.people[who].member.clone();
+        assert_eq!(it.from, said.by, "from somebody who did not say it");
+        assert!(
+            self.are_sides(&it.link, it.from.as_ref(), me.as_ref()),
+            "not its link"
+        );
+        let known = self.people[who]
+            .links
+            .get(&it.link)
+            .expect("a link unheard of");
+        assert_eq!(known.generation, it.generation);
     }
 
     fn judge_link(&mut self, who: usize, it: &crate::protocol::Link) {

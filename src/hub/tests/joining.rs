@@ -181,7 +181,7 @@ fn what_a_member_says_of_itself_reaches_the_others() {
     assert_eq!(it.owner, play.member("ann"));
     let muted = Media {
         audio: false,
-        video: true,
+        ..Media::default()
     };
     let me = Client::Me(Me {
         name: None,

@@ -4,8 +4,8 @@ use super::play::*;
 use crate::{
     hub::Note,
     protocol::{
-        Again, Candidate, Client, ErrorCode, Generation, MOST_CANDIDATES, Pause, Reason, Server,
-        Show,
+        Again, Ask, Candidate, Client, ErrorCode, Generation, MOST_CANDIDATES, Pause, Reason,
+        Server, Show, Wish,
     },
 };
 
@@ -376,4 +376,34 @@ fn an_error_names_what_it_answers() {
             .iter()
             .any(|note| matches!(note, Note::Closed { .. }))
     );
+}
+
+#[test]
+fn one_member_asks_another_for_less_and_the_server_says_who_asks() {
+    let mut play = Play::meeting(settings(), &["ann", "bob", "eve"]);
+    play.ask("bob", "ann", Wish::Mute);
+    play.ask("eve", "ann", Wish::CameraOff);
+    assert_eq!(
+        play.take(),
+        [
+            "ann: asked mute on ann>bob by bob",
+            "ann: asked cameraoff on ann>eve by eve"
+        ]
+    );
+    // A link of which one is no side looks like one that is not there.
+    let (link, _) = play.link("ann", "bob");
+    play.say(
+        "eve",
+        Client::Ask(Ask {
+            link: link.clone(),
+            from: None,
+            what: Wish::Mute,
+        }),
+    );
+    assert_eq!(play.take(), ["eve: error no_link"]);
+    for what in ["unmute", "camera_on", "other"] {
+        let said = format!(r#"{{"t":"ask","link":"{link}","what":"{what}"}}"#);
+        play.say_text("bob", &said);
+        assert_eq!(play.take(), ["bob: error bad_field"], "{what}");
+    }
 }

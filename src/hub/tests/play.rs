@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::{
     hub::{ConnId, Hub, Input, Note, Now, Origin, Output, Rooms, Settings},
     protocol::{
-        Again, Bye, Candidate, Caps, Client, Codec, Ending, Generation, Hello, Join, Keep, Kind,
-        LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Offer, Pause, Reason, Resume, Role,
-        Sending, Server, Show, Welcome, read_server,
+        Again, Ask, Bye, Candidate, Caps, Client, Codec, Ending, Generation, Hello, Join, Keep,
+        Kind, LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Offer, Pause, Reason, Resume,
+        Role, Sending, Server, Show, Welcome, Wish, read_server,
     },
 };
 
@@ -243,6 +243,20 @@ impl Play {
         self.say(from, Client::Sending(Sending { link, paused }));
     }
 
+    pub(super) fn ask(&mut self, from: &str, to: &str, what: Wish) {
+        let (link, _) = self.link(from, to);
+        // Whatever the sender writes there.
+        let liar = Some(self.member(to));
+        self.say(
+            from,
+            Client::Ask(Ask {
+                link,
+                from: liar,
+                what,
+            }),
+        );
+    }
+
     /// The offerer offers and the other answers.
     pub(super) fn negotiate(&mut self, offerer: &str, answerer: &str) {
         self.offer(offerer, answerer);
@@ -410,6 +424,13 @@ impl Play {
                 }
                 None => format!("picture on {} goes on", link(&it.link)),
             },
+            Server::Ask(it) => format!(
+                "asked {:?} on {} by {}",
+                it.what,
+                link(&it.link),
+                it.from.as_ref().map_or("nobody".into(), name)
+            )
+            .to_lowercase(),
             Server::Ice { .. } => "ice".into(),
             Server::Error(it) => {
                 let code = serde_json::to_value(it.code).unwrap();

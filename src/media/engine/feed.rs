@@ -5,7 +5,7 @@ use std::{sync::mpsc::SyncSender, time::Instant};
 use super::{Device, Engine, Message, OpenSource, Opened};
 use crate::media::{
     Notice,
-    fanout::{Content, Fanout},
+    fanout::{Content, Fanout, Gate},
     retry::Retry,
     teardown::Closing,
 };
@@ -22,7 +22,8 @@ pub(super) struct Feed {
 pub(super) enum FeedState {
     Closed,
     Opening,
-    Open(Box<dyn Send>),
+    /// And what may pass of it.
+    Open(Box<dyn Send>, Gate),
     /// It is being closed, by this number among what is being taken down. It cannot be opened
     /// before: a camera is busy until then.
     Closing(u64),
@@ -58,9 +59,15 @@ impl Feed {
             self.state = FeedState::Closed;
         }
         match std::mem::replace(&mut self.state, FeedState::Closed) {
-            FeedState::Open(keep) if !wanted => {
+            FeedState::Open(keep, gate) if !wanted => {
+                // Closing a device takes its time, and nothing of that time is for anybody.
+                gate.close();
                 let id = closing.release(now, format!("{device:?}"), keep);
                 self.state = FeedState::Closing(id);
+            }
+            FeedState::Open(keep, gate) => {
+                gate.open();
+                self.state = FeedState::Open(keep, gate);
             }
             FeedState::Closed if wanted && self.retry.at.is_none_or(|at| at <= now) => {
                 self.retry.begin(now);
@@ -101,8 +108,10 @@ impl Engine {
                 passthrough,
                 keep,
             }) => {
-                feed.raw.feed_from(&sink);
-                feed.state = FeedState::Open(keep);
+                // Opened by what reconciles: it may have been switched off meanwhile.
+                let gate = Gate::default();
+                feed.raw.feed_from(&sink, &gate);
+                feed.state = FeedState::Open(keep, gate);
                 if let Some(stream) = passthrough.filter(|_| device == Device::Camera) {
                     self.begin_passing(now, stream);
                 }

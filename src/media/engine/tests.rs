@@ -245,6 +245,7 @@ fn own(video: bool) -> Command {
     Command::Own(protocol::Media {
         audio: false,
         video,
+        ..protocol::Media::default()
     })
 }
 
@@ -278,7 +279,7 @@ fn a_camera_is_not_opened_again_before_it_is_closed() {
     it.command(open());
     let serial = it.engine.links[&key()].serial;
     it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
-    let is_open = |engine: &Engine| matches!(engine.camera.state, FeedState::Open(_));
+    let is_open = |engine: &Engine| matches!(engine.camera.state, FeedState::Open(..));
     it.until("the camera is open", is_open);
 
     let held = door.lock().unwrap();

@@ -91,6 +91,11 @@ fn what_is_wrong_is_said_by_name() {
             ErrorCode::BadField,
             "`paused` must be a reason, as a text, or null",
         ),
+        (
+            r#"{"t":"ask","link":"link-one-two","what":1}"#,
+            ErrorCode::BadField,
+            "`what` must be a wish, as a text",
+        ),
     ] {
         assert_eq!(wrong_with(text), (code, sentence.into()), "{text}");
     }
@@ -210,6 +215,7 @@ fn any_object() -> impl Strategy<Value = Value> {
         "again",
         "show",
         "sending",
+        "ask",
         "ping",
         "bye",
         "welcome",
@@ -228,6 +234,7 @@ fn any_object() -> impl Strategy<Value = Value> {
         "token",
         "resume",
         "keep",
+        "what",
         "caps",
         "room",
         "pin",
@@ -306,7 +313,11 @@ fn any_message() -> impl Strategy<Value = Client> {
                     room: room.map(|room| room.parse().unwrap()),
                     pin,
                     role: if audio { Role::Peer } else { Role::Viewer },
-                    media: Media { audio, video: true },
+                    media: Media {
+                        audio,
+                        no_camera: audio,
+                        ..Media::default()
+                    },
                 })
             }),
         (

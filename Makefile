@@ -324,7 +324,7 @@ clip:
 	node tests/clip/make.mjs "$$ROOMD_CLIP"
 
 .PHONY: bench
-bench: bench-device bench-compare ## measures: docs/benchmarks.md says what
+bench: bench-device bench-footprint bench-compare ## measures: docs/benchmarks.md says what
 
 .PHONY: bench-device
 bench-device: deps-build deps-run deps-test
@@ -334,6 +334,12 @@ bench-device: deps-build deps-run deps-test
 	cd tests/e2e
 	npm ci --no-audit --no-fund
 	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node bench.mjs
+
+.PHONY: bench-footprint
+bench-footprint: deps-build deps-run
+	@$(prelude)
+	use_rust
+	cargo bench --locked --bench footprint
 
 # Writes the second chapter of docs/benchmarks.md, and the figures to target/bench. The bottleneck
 # needs root, for network namespaces, and so does nothing else.

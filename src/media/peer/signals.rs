@@ -62,14 +62,6 @@ pub(super) fn listen(
     spec: &Spec,
     post: &Post,
 ) {
-    let path = spec.path.clone();
-    webrtc.connect("request-aux-sender", false, move |_| {
-        let estimator = congestion::estimator(&path);
-        // Without it, what the receiver reports has to do.
-        let estimator =
-            estimator.inspect_err(|error| tracing::warn!(%error, "no congestion control"));
-        Some(estimator.ok().to_value())
-    });
     let to = post.clone();
     webrtc.connect("on-ice-candidate", false, move |values| {
         let candidate = values.get(2)?.get::<String>().ok()?;
@@ -98,13 +90,17 @@ pub(super) fn listen(
         }
     });
     let arrivals = spec.arrivals.clone();
+    let path = spec.path.clone();
     pipeline.connect_deep_element_added(move |_, _, element| {
         let Some(factory) = element.factory() else {
             return;
         };
         match factory.name().as_str() {
             "nicesrc" => count(element, arrivals.clone()),
-            "rtpsession" => hasten_feedback(element),
+            "rtpsession" => {
+                hasten_feedback(element);
+                congestion::watch(element, &path);
+            }
             _ => {}
         }
     });

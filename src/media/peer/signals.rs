@@ -20,6 +20,11 @@ const FEEDBACK_BITS_PER_SECOND: f64 = 200_000.0;
 /// given at the end of each picture: not at all while there is only sound.
 const TRANSPORT_FEEDBACK_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
+/// For so long a packet may be asked for again, in milliseconds: three times by somebody who is 300 ms
+/// away. webrtcbin keeps 500 packets of a picture, which is more than three seconds of 1.5 Mbit/s
+/// and half of what a link takes of the memory.
+const REPEATABLE_MS: u32 = 1000;
+
 pub(super) fn configure_ice(webrtc: &gst::Element, spec: &Spec) -> Step {
     let agent = webrtc.property::<gst::Object>("ice-agent");
     if let Some((first, last)) = spec.network.udp_ports {
@@ -102,6 +107,7 @@ pub(super) fn listen(
                     tracing::warn!(%error, "what comes in waits for one thread more");
                 }
             }
+            "rtprtxsend" => element.set_property("max-size-time", REPEATABLE_MS),
             "rtpsession" => {
                 hasten_feedback(element);
                 congestion::watch(element, &path);

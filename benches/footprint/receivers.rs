@@ -1,11 +1,7 @@
 //! The other ends, all in one process: this binary started once more. Descriptions and candidates
 //! go over its standard input and output, one JSON text in each line.
 
-use std::{
-    collections::BTreeSet,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
 use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 use roomd::{
@@ -17,6 +13,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout},
     sync::mpsc,
+    time::Instant,
 };
 
 use super::{
@@ -143,9 +140,7 @@ impl Process {
         time: Duration,
     ) {
         let end = Instant::now() + time;
-        while let Some(left) = end.checked_duration_since(Instant::now()) {
-            let _ = tokio::time::timeout(left, self.carry(media, events)).await;
-        }
+        while let Ok(_up) = tokio::time::timeout_at(end, self.carry(media, events)).await {}
     }
 
     /// Carries one thing. True when it was that a link is up.

@@ -156,20 +156,6 @@ fn receive_at_once(nicesrc: &gst::Element) -> Result<(), glib::BoolError> {
         .map_err(|error| glib::bool_error!("cannot link past a queue: {error:?}"))
 }
 
-/// Ends the thread that sends the encrypted connection's handshake.
-///
-/// To be called once the other side has shown that it has the keys. Nothing is ever sent in that
-/// connection afterwards: there is no data channel, and GStreamer 1.22 says no farewell.
-pub(super) fn end_handshake(pipeline: &gst::Pipeline) {
-    for element in pipeline.iterate_recurse().into_iter().flatten() {
-        if element.factory().is_some_and(|of| of.name() == "dtlsenc")
-            && let Some(pad) = element.static_pad("src")
-        {
-            let _ = pad.set_active(false);
-        }
-    }
-}
-
 /// Lets feedback out in time.
 ///
 /// RTP sessions are careful with RTCP: one twentieth of what they guess to be the bandwidth, which

@@ -23,6 +23,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use roomd::{
+    ladder,
     media::{
         Change, Picture,
         device::absent_devices,
@@ -32,34 +33,40 @@ use roomd::{
     pipeline::{Catalogue, Codec, File, Kind, Outcome},
 };
 
-/// A size of pictures, and the bitrates between which it is sent, in kbit/s.
+/// A tier of the default configuration, as the camera of these tests has it.
 #[derive(Debug, Clone, Copy)]
 struct Tier {
     width: i32,
     height: i32,
     /// Every so many pictures of 30 a second.
     every: usize,
-    kbps: [u32; 2],
 }
 
 const HIGH: Tier = Tier {
     width: 1280,
     height: 720,
     every: 1,
-    kbps: [500, 1500],
 };
 const MIDDLE: Tier = Tier {
     width: 640,
     height: 360,
     every: 1,
-    kbps: [200, 600],
 };
 const LOW: Tier = Tier {
     width: 320,
     height: 180,
     every: 2,
-    kbps: [60, 150],
 };
+
+impl Tier {
+    /// The least and the most that it is sent with, in kbit/s.
+    fn kbps(self) -> [u32; 2] {
+        let height = u32::try_from(self.height).unwrap();
+        let framerate = 30 / u32::try_from(self.every).unwrap();
+        let bounds = ladder::Tier::new(height, framerate);
+        [bounds.least_kbps, bounds.most_kbps]
+    }
+}
 
 /// An encoder may need so long to arrive at a bitrate.
 const SETTLE: u64 = 2;
@@ -114,7 +121,7 @@ fn keeps(codec: Codec, tier: Tier) {
     assert!(!here.is_empty(), "no {codec} encoder exists here");
     let mut faults = Vec::new();
     for file in here {
-        let [least, most] = tier.kbps;
+        let [least, most] = tier.kbps();
         let runs = if file.encoder.as_ref().unwrap().bitrate.live {
             vec![vec![least, most, least]]
         } else {

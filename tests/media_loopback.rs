@@ -199,6 +199,83 @@ async fn congestion_feedback_comes_in_time_where_little_is_sent() {
     world.stop();
 }
 
+/// A frame is a list of packets, and GStreamer 1.22 can write the numbers that feedback speaks of into
+/// single packets only; webrtcbin takes lists apart (docs/decisions/029-lists-are-split.md).
+#[tokio::test(flavor = "multi_thread")]
+async fn congestion_feedback_tells_of_all_packets_of_a_large_frame() {
+    for codec in [Codec::H264, Codec::Vp8] {
+        let mut world = World::with(1, |parts| {
+            parts.camera = Some(support::source_of(
+                &parts.timebase,
+                "videotestsrc is-live=true pattern=snow ! \
+                 video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
+            ));
+            parts.ladder = ladder(vec![tier(180, 30, 6000)]);
+        })
+        .await;
+        let mut browser = Browser::new(codec, 108, 109, 7);
+        let link = world.answer_to_a_browser();
+        world
+            .with_browser(&mut browser, "pictures", |_, browser| {
+                browser.packets(108) >= 100
+            })
+            .await;
+        let frames = |world: &World| world.link_stats(0, &link).unwrap().video_out.delivered;
+        let before = frames(&world);
+        let told = browser.count_told();
+        world
+            .with_browser(&mut browser, "packets", |_, _| told.came() >= 3000)
+            .await;
+        let (came, told) = (told.came(), told.told());
+        let frames = frames(&world) - before;
+        println!("{codec:?}: {frames} frames, {came} packets, feedback told of {told}");
+        assert!(came >= frames * 6, "{came} packets of {frames} frames");
+        // Of the last there is word a little later. One packet of each list would be a tenth.
+        assert!(told * 10 >= came * 8, "{told} of {came} packets");
+        drop(browser);
+        world.stop();
+    }
+}
+
+/// One that gives no transport-wide feedback is judged by what it reports of losses.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_no_transport_wide_feedback_is_judged_by_its_reports() {
+    let tiers = vec![tier(180, 30, 500), tier(90, 15, 150)];
+    let mut world = World::with(1, |parts| parts.ladder = ladder(tiers.clone())).await;
+    let mut browser = Browser::without_transport_feedback(Codec::Vp8, 120, 109);
+    let link = world.answer_to_a_browser();
+    let stats = |world: &World| world.link_stats(0, &link).unwrap_or_default();
+    world
+        .with_browser(&mut browser, "pictures both ways", |world, browser| {
+            stats(world).frames_in >= 30 && browser.packets(120) >= 60
+        })
+        .await;
+    browser.report_often();
+    world
+        .with_browser(&mut browser, "a report", |world, _| {
+            let known = stats(world).transport;
+            known.rtt_ms.is_some() && known.loss_out.is_some()
+        })
+        .await;
+    let known = stats(&world);
+    assert!(!known.transport.twcc && known.transport.twcc_loss.is_none());
+    assert_eq!(known.estimate_kbps, None);
+    assert!(known.transport.loss_out < Some(0.1), "{known:?}");
+    assert_eq!(known.tier.as_deref(), Some("180p30"));
+
+    browser.lose(50);
+    world
+        .with_browser(&mut browser, "a lower tier", |world, _| {
+            stats(world).tier.as_deref() == Some("90p15")
+        })
+        .await;
+    let known = stats(&world);
+    assert!(known.transport.loss_out > Some(0.1), "{known:?}");
+    assert!(!known.transport.twcc && known.estimate_kbps.is_none());
+    drop(browser);
+    world.stop();
+}
+
 /// Somebody on the way has changed one digit of a fingerprint.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_false_certificate_gets_nothing_and_is_not_seen() {

@@ -108,6 +108,20 @@ fn only_what_is_for_boards_has_elements_that_are_not_in_debian() {
     }
 }
 
+/// `tested` is what the program goes by; this is for whoever reads the file.
+#[test]
+fn an_encoder_that_nobody_tested_says_so_in_its_file() {
+    for file in shipped().of(Kind::Encoder) {
+        let tested = !file.encoder.as_ref().unwrap().tested.is_empty();
+        let text = std::fs::read_to_string(&file.path).unwrap();
+        let said = text
+            .lines()
+            .filter(|line| line.starts_with('#') || line.starts_with("summary ="))
+            .any(|line| line.to_lowercase().contains("untested"));
+        assert_eq!(said, !tested, "{}", file.path.display());
+    }
+}
+
 /// What cannot be built here can at least be read: GStreamer finds fault with the missing elements
 /// alone, and the files name each of them.
 #[test]

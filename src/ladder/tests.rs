@@ -1,7 +1,10 @@
 //! Histories in virtual time. A world of paths with a capacity answers what the ladder does, as an
 //! estimator of the kind that is in use would.
 
-use proptest::prelude::*;
+//!
+//! `ROOMD_SLOW_TESTS=1` plays many more, and `PROPTEST_CASES` as many as it says.
+
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::*;
 
@@ -204,6 +207,36 @@ impl World {
         self.now - began
     }
 
+    /// Says an estimate of somebody, whatever its path is, step by step until it has a place; how
+    /// long that took.
+    fn hear_until(&mut self, peer: Peer, estimate_kbps: u32, place: Place) -> Duration {
+        let began = self.now;
+        while self.place(peer) != place {
+            assert!(self.now < began + Duration::from_mins(3), "never {place:?}");
+            self.hear(peer, estimate_kbps, STEP);
+        }
+        self.now - began
+    }
+
+    /// Says an estimate of somebody for a while.
+    fn hear(&mut self, peer: Peer, estimate_kbps: u32, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += STEP;
+            self.hear_once(peer, estimate_kbps);
+        }
+    }
+
+    fn hear_once(&mut self, peer: Peer, estimate_kbps: u32) {
+        let seen = Seen {
+            estimate_kbps: Some(estimate_kbps),
+            sent_kbps: estimate_kbps,
+            loss: Some(0.0),
+            rtt: None,
+        };
+        self.tell(Input::Seen { peer, seen });
+    }
+
     fn place(&self, peer: Peer) -> Place {
         self.ladder.plan().peers[&peer]
     }
@@ -233,12 +266,16 @@ impl World {
             assert!(rate.kbps >= bounds.least_kbps / 2 && rate.framerate >= 7);
         }
         if let Some(uplink) = self.ladder.settings.uplink_kbps {
-            let pictures = plan.peers.keys().map(|peer| self.rate_to(*peer) - AUDIO);
+            let yields = plan.peers.iter().map(|(peer, place)| match place {
+                Place::Tier(tier) => plan.branches[&(self.paths[peer].0, *tier)].kbps,
+                Place::Paused(_) => 0,
+            });
             let sound = AUDIO * u32::try_from(plan.peers.len()).unwrap();
-            let pictures: u32 = pictures.sum();
+            // In hundredths, so that nothing is lost by rounding.
+            let pictures = yields.sum::<u32>() * (100 + OVERHEAD);
             assert!(
-                pictures <= uplink.saturating_sub(sound),
-                "{pictures} of pictures and {sound} of sound on {uplink}: {plan:?}"
+                pictures <= uplink.saturating_sub(sound) * 100,
+                "{pictures} hundredths of pictures and {sound} of sound on {uplink}: {plan:?}"
             );
         }
         let of = |codec| plan.branches.keys().filter(move |(it, _)| it == codec);
@@ -314,6 +351,43 @@ fn one_that_is_slower_than_the_rest_but_not_too_slow_sets_the_rate() {
 }
 
 #[test]
+fn one_that_would_drag_the_others_down_moves_down_alone() {
+    // The least of the tier is 550 kbit/s, and 70 % of what the others could have is 1050.
+    for (estimate, place) in [(1300, Place::Tier(0)), (900, Place::Tier(1))] {
+        let mut world = World::new(settings(None));
+        world.join(1, 'v', 10_000);
+        world.join(2, 'v', 10_000);
+        world.run(20);
+        world.path(2).silent = true;
+        for _ in 0..15 {
+            world.step();
+            world.hear_once(2, estimate);
+        }
+        assert_eq!(world.place(2), place, "{estimate} kbit/s");
+        assert_eq!(world.place(1), Place::Tier(0));
+    }
+}
+
+#[test]
+fn a_branch_gets_more_by_a_quarter_a_second() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 10_000);
+    let mut before = world.rate('v', 0);
+    assert!(before < 1200);
+    let mut raised_at = world.now;
+    for _ in 0..50 {
+        world.hear(1, ENOUGH, STEP);
+        let rate = world.rate('v', 0);
+        if rate > before {
+            assert!(rate <= before * 125 / 100, "{before} to {rate}");
+            assert!(world.now - raised_at >= Duration::from_secs(1));
+            (before, raised_at) = (rate, world.now);
+        }
+    }
+    assert_eq!(before, 1500);
+}
+
+#[test]
 fn a_newcomer_has_no_say_for_three_seconds() {
     let mut world = World::new(settings(None));
     world.join(1, 'v', 10_000);
@@ -385,6 +459,26 @@ fn what_the_smallest_tier_does_not_fit_gets_fewer_frames_then_only_sound() {
 }
 
 #[test]
+fn all_frames_are_made_again_when_there_is_room_for_them() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', 95);
+    // It shows no more than the smallest, so that no trial of the next makes a new branch of it.
+    world.tell(Input::Show {
+        peer: 1,
+        height: Some(180),
+    });
+    let framerate = |world: &World| {
+        let branch = world.ladder.plan().branches.get(&('v', 2));
+        branch.map(|rate| rate.framerate)
+    };
+    world.until(Duration::from_secs(20), |world| framerate(world) == Some(7));
+    world.path(1).capacity = 200;
+    world.until(Duration::from_secs(30), |world| {
+        framerate(world) == Some(15)
+    });
+}
+
+#[test]
 fn an_estimate_alone_leaves_nobody_without_a_picture() {
     let mut world = World::new(settings(None));
     world.join(1, 'v', 10_000);
@@ -410,6 +504,70 @@ fn an_estimate_alone_leaves_nobody_without_a_picture() {
         world.tell(Input::Seen { peer: 1, seen });
     }
     assert_eq!(world.place(1), Place::Paused(Why::Network));
+}
+
+/// Enough for the best tier, and for the middle one only.
+const ENOUGH: u32 = 10_000;
+const HALF: u32 = 300;
+
+#[test]
+fn a_trial_lasts_five_seconds() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', ENOUGH);
+    world.hear(1, ENOUGH, Duration::from_secs(2));
+    world.hear_until(1, 150, Place::Tier(2));
+    world.hear_until(1, ENOUGH, Place::Tier(1));
+    let took = world.hear_until(1, ENOUGH, Place::Tier(0));
+    assert_eq!(
+        took,
+        Duration::from_secs(5),
+        "what has stood a trial is followed by the next at once"
+    );
+
+    // It takes 600 ms to be found too slow. Whoever is so before the five seconds are over has
+    // failed, and pays with a longer pause.
+    for (stood, pause) in [(4_200, 10), (4_600, 5)] {
+        let mut world = World::new(settings(None));
+        world.join(1, 'v', ENOUGH);
+        world.hear(1, ENOUGH, Duration::from_secs(2));
+        world.hear_until(1, HALF, Place::Tier(1));
+        world.hear_until(1, ENOUGH, Place::Tier(0));
+        world.hear(1, ENOUGH, Duration::from_millis(stood));
+        let took = world.hear_until(1, HALF, Place::Tier(1));
+        assert_eq!(took, Duration::from_millis(600));
+        let took = world.hear_until(1, ENOUGH, Place::Tier(0));
+        assert_eq!(took, Duration::from_secs(pause), "stood {stood} ms");
+    }
+}
+
+#[test]
+fn the_pause_doubles_with_each_failed_trial_up_to_two_minutes() {
+    let mut world = World::new(settings(None));
+    world.join(1, 'v', ENOUGH);
+    world.hear(1, ENOUGH, Duration::from_secs(2));
+    for pause in [5, 10, 20, 40, 80, 120, 120] {
+        world.hear_until(1, HALF, Place::Tier(1));
+        let took = world.hear_until(1, ENOUGH, Place::Tier(0));
+        assert_eq!(took, Duration::from_secs(pause));
+    }
+}
+
+#[test]
+fn failures_are_forgotten_after_five_minutes_without_one() {
+    for (well_for, pause) in [(295, 20), (301, 5)] {
+        let mut world = World::new(settings(None));
+        world.join(1, 'v', ENOUGH);
+        world.hear(1, ENOUGH, Duration::from_secs(2));
+        for _ in 0..3 {
+            world.hear_until(1, HALF, Place::Tier(1));
+            world.hear_until(1, ENOUGH, Place::Tier(0));
+        }
+        // The last failure was 20 seconds ago: that was the pause.
+        world.hear(1, ENOUGH, Duration::from_secs(well_for - 20));
+        world.hear_until(1, HALF, Place::Tier(1));
+        let took = world.hear_until(1, ENOUGH, Place::Tier(0));
+        assert_eq!(took, Duration::from_secs(pause), "well for {well_for} s");
+    }
 }
 
 #[test]
@@ -616,6 +774,16 @@ fn the_uplink_is_shared_and_the_last_who_came_go_without() {
     world.leave(4);
     world.run(20);
     assert!((5..=8).all(|peer| world.place(peer) == Place::Tier(0)));
+}
+
+#[test]
+fn a_part_of_a_kilobit_takes_a_whole_one_of_the_uplink() {
+    // The least of 360p30 is 220 kbit/s, 237.6 with headers.
+    for (pictures, tier) in [(238, 1), (237, 2)] {
+        let mut world = World::new(settings(Some(pictures + AUDIO)));
+        world.join(1, 'v', 10_000);
+        assert_eq!(world.place(1), Place::Tier(tier), "{pictures} kbit/s");
+    }
 }
 
 #[test]
@@ -857,8 +1025,75 @@ fn play(uplink: Option<u32>, events: Vec<Event>) -> World {
     world
 }
 
+/// That a peer which has fallen comes back no sooner than after 5, 10, 20, 40, 80 and then 120
+/// seconds, and climbs no further than to the top.
+fn check_pauses(capacity: u32, moves: &[(Duration, Place)]) {
+    let rung = |place: Place| match place {
+        Place::Tier(tier) => tier,
+        Place::Paused(_) => tiers().len(),
+    };
+    let mut pauses = [5, 10, 20, 40, 80]
+        .into_iter()
+        .chain(std::iter::repeat(120));
+    let mut fell_at = None;
+    for step in moves.windows(2) {
+        let (at, place) = step[1];
+        if rung(place) > rung(step[0].1) {
+            fell_at = Some(at);
+        } else if let Some(fell_at) = fell_at.take() {
+            let pause = Duration::from_secs(pauses.next().unwrap());
+            assert!(
+                at >= fell_at + pause,
+                "{capacity} kbit/s, at {at:?}: {moves:?}"
+            );
+        }
+    }
+}
+
+fn histories(cases: u32) -> ProptestConfig {
+    let slow = std::env::var_os("ROOMD_SLOW_TESTS").is_some();
+    ProptestConfig {
+        cases: if slow { cases * 20 } else { cases },
+        // What was found once becomes a directed test instead of a file of seeds.
+        failure_persistence: None,
+        // The same histories in every ordinary run, others in each long one.
+        rng_seed: if slow {
+            RngSeed::Random
+        } else {
+            RngSeed::Fixed(1)
+        },
+        max_shrink_iters: 400,
+        ..ProptestConfig::default()
+    }
+}
+
+/// A peer whose network does not change: when it came, what it takes, and what it carries.
+fn constant() -> impl Strategy<Value = Vec<(u64, Codec, u32)>> {
+    let codec = prop_oneof![Just('v'), Just('h')];
+    let kbps = prop_oneof![40..300_u32, 200..2000_u32, 1700..20_000_u32];
+    proptest::collection::vec((0..30_u64, codec, kbps), 1..6)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(histories(24))]
+
+    /// Networks that do not change: nobody comes back from a fall sooner than the pauses allow,
+    /// which double, and whose network takes everything never moves.
+    #[test]
+    fn a_network_that_does_not_change_costs_no_more_than_the_pauses_allow(peers in constant()) {
+        let mut world = World::new(settings(None));
+        for (peer, (after, codec, capacity)) in (0..).zip(&peers) {
+            world.run(*after);
+            world.join(peer, *codec, *capacity);
+        }
+        world.run(900);
+        let most = on_the_line(tiers()[0].most_kbps) + AUDIO;
+        for (peer, (_, _, capacity)) in (0..).zip(&peers) {
+            let moves = &world.moves[&peer];
+            prop_assert!(*capacity < most || moves.len() == 1, "{} kbit/s: {:?}", capacity, moves);
+            check_pauses(*capacity, moves);
+        }
+    }
 
     /// What [`World::check`] asserts holds after whatever happened, and when it has become quiet,
     /// few move.

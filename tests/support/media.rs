@@ -52,8 +52,25 @@ impl Browser {
 
     /// Its picture is of this size and rate.
     pub fn sending(picture: &str, codec: Codec, video: i32, audio: i32, extension: u8) -> Self {
-        let text = browser_text(picture, codec, video, audio, extension);
-        let pipeline = gst::parse::launch(&text)
+        Self::launch(
+            &browser_text(picture, codec, video, audio, Some(extension)),
+            codec,
+            video,
+        )
+    }
+
+    /// It knows nothing of transport-wide feedback.
+    pub fn without_transport_feedback(codec: Codec, video: i32, audio: i32) -> Self {
+        let picture = "width=320,height=180,framerate=30/1";
+        Self::launch(
+            &browser_text(picture, codec, video, audio, None),
+            codec,
+            video,
+        )
+    }
+
+    fn launch(text: &str, codec: Codec, video: i32) -> Self {
+        let pipeline = gst::parse::launch(text)
             .unwrap()
             .downcast::<gst::Pipeline>()
             .unwrap();
@@ -217,6 +234,49 @@ impl Browser {
             .is_some()
     }
 
+    /// Counts from here on the packets that come, and those that its feedback says to have come.
+    pub fn count_told(&self) -> Arc<Told> {
+        let session = self.session();
+        let told = Arc::new(Told::default());
+        let counts = told.clone();
+        let pad = session.static_pad("recv_rtp_sink").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            counts.came.fetch_add(1, Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+        let counts = told.clone();
+        let pad = session.static_pad("send_rtcp_src").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let packet = info.buffer().unwrap().map_readable().unwrap();
+            counts.told.fetch_add(told_to_have_come(&packet), Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+        told
+    }
+
+    /// Reports twice a second, where webrtcbin does so each five and browsers each one.
+    pub fn report_often(&self) {
+        let session = self
+            .session()
+            .property::<gst::glib::Object>("internal-session");
+        session.set_property("rtcp-min-interval", 500_000_000_u64);
+    }
+
+    /// Loses so many of a hundred packets that come from here on, before it knows of them.
+    pub fn lose(&self, percent: u64) {
+        let came = AtomicU64::new(0);
+        let pad = self.session().static_pad("recv_rtp_sink").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            // Spread evenly, so that the same are lost in every run. What is empty is no packet.
+            if came.fetch_add(1, Relaxed) * 37 % 100 < percent
+                && let Some(packet) = info.buffer_mut()
+            {
+                packet.make_mut().set_size(0);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
     /// Counts from here on how often congestion feedback comes.
     pub fn count_feedback(&self) -> Arc<AtomicU64> {
         let count = Arc::new(AtomicU64::new(0));
@@ -236,8 +296,66 @@ impl Browser {
     }
 }
 
+/// What came to a browser from here on, and what of it its congestion feedback told.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// RTP packets, sound and repeated ones among them.
+    came: AtomicU64,
+    /// How many packets feedback said to have come.
+    told: AtomicU64,
+}
+
+impl Told {
+    pub fn came(&self) -> u64 {
+        self.came.load(Relaxed)
+    }
+
+    pub fn told(&self) -> u64 {
+        self.told.load(Relaxed)
+    }
+}
+
+/// How many packets the transport-wide feedback in a compound of RTCP says to have come
+/// (RFC 3550, section 6.1; draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1).
+fn told_to_have_come(mut compound: &[u8]) -> u64 {
+    let mut told = 0;
+    while let [first, kind, high, low, ..] = *compound {
+        let length = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
+        let (packet, rest) = compound.split_at(length.min(compound.len()));
+        if (first & 0x1f, kind) == (15, 205) {
+            let count = u16::from_be_bytes([packet[14], packet[15]]);
+            told += statuses(&packet[20..])
+                .take(usize::from(count))
+                .filter(|status| *status != 0)
+                .count();
+        }
+        compound = rest;
+    }
+    u64::try_from(told).unwrap()
+}
+
+/// The status of each packet, by its chunks; 0 is "not received". Goes on into whatever follows
+/// the chunks.
+fn statuses(chunks: &[u8]) -> impl Iterator<Item = u16> {
+    chunks.chunks_exact(2).flat_map(|chunk| {
+        let chunk = u16::from_be_bytes([chunk[0], chunk[1]]);
+        let (count, status): (u16, Box<dyn Fn(u16) -> u16>) = match chunk >> 14 {
+            0 | 1 => (chunk & 0x1fff, Box::new(move |_| chunk >> 13 & 3)),
+            2 => (14, Box::new(move |at| chunk >> (13 - at) & 1)),
+            _ => (7, Box::new(move |at| chunk >> (12 - 2 * at) & 3)),
+        };
+        (0..count).map(status)
+    })
+}
+
 /// What a browser's pipeline is made of.
-fn browser_text(picture: &str, codec: Codec, video: i32, audio: i32, extension: u8) -> String {
+fn browser_text(
+    picture: &str,
+    codec: Codec,
+    video: i32,
+    audio: i32,
+    extension: Option<u8>,
+) -> String {
     let (encoder, parameters) = match codec {
         Codec::H264 => (
             "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! \
@@ -247,16 +365,19 @@ fn browser_text(picture: &str, codec: Codec, video: i32, audio: i32, extension: 
         ),
         _ => ("vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay", ""),
     };
-    let extmap = format!("extmap-{extension}=(string){}", sdp::TRANSPORT_WIDE_CC);
+    let feedback = extension.map_or_else(String::new, |id| {
+        let uri = sdp::TRANSPORT_WIDE_CC;
+        format!(",rtcp-fb-transport-cc=(boolean)true,extmap-{id}=(string){uri}")
+    });
     format!(
         "webrtcbin name=peer bundle-policy=max-bundle latency=100 \
          audiotestsrc is-live=true ! opusenc ! rtpopuspay pt={audio} ! queue ! \
-         application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000,\
-             rtcp-fb-transport-cc=(boolean)true,{extmap} ! peer.sink_0 \
+         application/x-rtp,media=audio,payload={audio},encoding-name=OPUS,clock-rate=48000\
+             {feedback} ! peer.sink_0 \
          videotestsrc is-live=true ! video/x-raw,{picture} ! \
          {encoder} pt={video} ! queue ! \
-         application/x-rtp,media=video,payload={video},clock-rate=90000,\
-             rtcp-fb-transport-cc=(boolean)true{parameters},{extmap} ! peer.sink_1"
+         application/x-rtp,media=video,payload={video},clock-rate=90000\
+             {parameters}{feedback} ! peer.sink_1"
     )
 }
 

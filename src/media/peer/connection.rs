@@ -139,8 +139,6 @@ impl Session {
             }
             Codec::Opus => {}
         }
-        // Takes lists of packets apart: 1.22 writes transport-wide numbers into single packets only.
-        let apart = gst::ElementFactory::make("capsfilter").build()?;
 
         if line.format.codec != Codec::Opus
             && let Some(pad) = source.static_pad("src")
@@ -159,12 +157,12 @@ impl Session {
                 gst::PadProbeReturn::Ok
             });
         }
-        let chain: [&gst::Element; 3] = [source.upcast_ref(), &payloader, &apart];
+        let chain: [&gst::Element; 2] = [source.upcast_ref(), &payloader];
         self.pipeline.add_many(chain)?;
         gst::Element::link_many(chain)?;
-        apart
+        payloader
             .static_pad("src")
-            .ok_or_else(|| Failure::internal("capsfilter has no src"))?
+            .ok_or_else(|| Failure::internal("a payloader has no src"))?
             .link(sink)
             .map_err(|error| Failure::internal(format!("cannot link a payloader: {error:?}")))?;
         for element in chain.iter().rev() {

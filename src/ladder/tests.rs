@@ -233,6 +233,7 @@ impl World {
             sent_kbps: estimate_kbps,
             loss: Some(0.0),
             rtt: None,
+            withheld: false,
         };
         self.tell(Input::Seen { peer, seen });
     }
@@ -266,16 +267,19 @@ impl World {
             assert!(rate.kbps >= bounds.least_kbps / 2 && rate.framerate >= 7);
         }
         if let Some(uplink) = self.ladder.settings.uplink_kbps {
+            // In thousandths, so that nothing is lost by rounding.
             let yields = plan.peers.iter().map(|(peer, place)| match place {
-                Place::Tier(tier) => plan.branches[&(self.paths[peer].0, *tier)].kbps,
+                Place::Tier(tier) => {
+                    let rate = plan.branches[&(self.paths[peer].0, *tier)];
+                    rate.kbps * 1050 + rate.framerate * LAST_PACKET
+                }
                 Place::Paused(_) => 0,
             });
             let sound = AUDIO * u32::try_from(plan.peers.len()).unwrap();
-            // In hundredths, so that nothing is lost by rounding.
-            let pictures = yields.sum::<u32>() * (100 + OVERHEAD);
+            let pictures = yields.sum::<u32>();
             assert!(
-                pictures <= uplink.saturating_sub(sound) * 100,
-                "{pictures} hundredths of pictures and {sound} of sound on {uplink}: {plan:?}"
+                pictures <= uplink.saturating_sub(sound) * 1000,
+                "{pictures} thousandths of pictures and {sound} of sound on {uplink}: {plan:?}"
             );
         }
         let of = |codec| plan.branches.keys().filter(move |(it, _)| it == codec);
@@ -778,8 +782,8 @@ fn the_uplink_is_shared_and_the_last_who_came_go_without() {
 
 #[test]
 fn a_part_of_a_kilobit_takes_a_whole_one_of_the_uplink() {
-    // The least of 360p30 is 220 kbit/s, 237.6 with headers.
-    for (pictures, tier) in [(238, 1), (237, 2)] {
+    // The least of 360p30 is 220 kbit/s, 244.92 with headers.
+    for (pictures, tier) in [(245, 1), (244, 2)] {
         let mut world = World::new(settings(Some(pictures + AUDIO)));
         world.join(1, 'v', 10_000);
         assert_eq!(world.place(1), Place::Tier(tier), "{pictures} kbit/s");
@@ -1087,7 +1091,7 @@ proptest! {
             world.join(peer, *codec, *capacity);
         }
         world.run(900);
-        let most = on_the_line(tiers()[0].most_kbps) + AUDIO;
+        let most = on_the_line(tiers()[0].most_kbps, tiers()[0].framerate) + AUDIO;
         for (peer, (_, _, capacity)) in (0..).zip(&peers) {
             let moves = &world.moves[&peer];
             prop_assert!(*capacity < most || moves.len() == 1, "{} kbit/s: {:?}", capacity, moves);

@@ -45,8 +45,6 @@ pub(super) struct Session {
     pub(super) relay: RelayWatch,
     pub(super) certificate_at: Option<Instant>,
     pub(super) traffic_at: Option<Instant>,
-    /// The other side has the keys, and what was only there for that is gone.
-    pub(super) handshake_ended: bool,
 }
 
 #[derive(Default)]
@@ -99,7 +97,6 @@ impl Session {
             relay: RelayWatch::default(),
             certificate_at: None,
             traffic_at: None,
-            handshake_ended: false,
         };
         match session.begin() {
             Ok(()) => Ok(session),
@@ -190,11 +187,6 @@ impl Session {
             self.traffic_at = Some(now + TRAFFIC);
             // Asked before the lock is taken: the engine must not wait behind the session's locks.
             let transport = stats::transport(&self.webrtc);
-            // What it reports of our packets came encrypted.
-            if !self.handshake_ended && (transport.twcc || transport.loss_out.is_some()) {
-                self.handshake_ended = true;
-                signals::end_handshake(&self.pipeline);
-            }
             if let Ok(mut known) = self.spec.transport.lock() {
                 *known = transport;
             }

@@ -84,6 +84,12 @@ impl Gate {
     pub fn is_open(&self) -> bool {
         self.0.load(Relaxed) == Self::OPEN
     }
+
+    /// Whether it will let nothing pass any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Relaxed) == Self::CLOSED
+    }
 }
 
 /// The way into one consumer of encoded pictures, on which several producers may take turns.

@@ -272,11 +272,14 @@ impl Engine {
             return;
         };
         if !link.peer.tell(input) {
-            self.fail(
-                key,
-                protocol::Reason::Failed,
-                "the link does not take its inputs",
-            );
+            // One that has ended by itself has said why.
+            if !link.gate.is_closed() {
+                self.fail(
+                    key,
+                    protocol::Reason::Failed,
+                    "the link does not take its inputs",
+                );
+            }
             self.forget(now, key);
         }
     }

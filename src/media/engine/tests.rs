@@ -241,6 +241,38 @@ fn what_comes_late_of_an_earlier_link_is_not_for_the_next() {
     it.stop();
 }
 
+/// It is being taken down, and hears nothing any more: that is no second failure.
+#[test]
+fn a_link_that_ended_by_itself_says_why_once() {
+    let mut it = Fixture::new(parts());
+    it.command(open());
+    it.command(Command::Remote {
+        link: link(),
+        generation: Generation::FIRST,
+        sdp: "nonsense".to_owned(),
+    });
+    let mut told = Vec::new();
+    while !matches!(told.last(), Some(Event::Failed { .. })) {
+        told.extend(it.events.blocking_recv());
+    }
+    // Nobody reads there any more, and the engine has not yet heard of that.
+    while it.engine.links.contains_key(&key()) {
+        it.command(Command::Candidate {
+            link: link(),
+            generation: Generation::FIRST,
+            candidate: None,
+            mline: 0,
+        });
+    }
+    told.extend(std::iter::from_fn(|| it.events.try_recv().ok()));
+    let reasons = told.iter().filter_map(|event| match event {
+        Event::Failed { why, .. } => Some(*why),
+        _ => None,
+    });
+    assert_eq!(reasons.collect::<Vec<_>>(), [Reason::Description]);
+    it.stop();
+}
+
 fn own(video: bool) -> Command {
     Command::Own(protocol::Media {
         audio: false,

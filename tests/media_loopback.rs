@@ -13,8 +13,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use roomd::{
     media::{
-        Choose, Command, Event, Media, Notice, OpenLink, Opened, Parts, Picture, Settings, Stats,
-        source,
+        Board, Choose, Command, Event, Media, Notice, OpenLink, Opened, Parts, Picture, Settings,
+        Stats, source,
     },
     pipeline::{File, Kind},
     protocol::{Codec, Generation, IceServer, LinkId, MemberId, Reason},
@@ -463,6 +463,7 @@ fn settings(number: usize, place: &Path) -> Settings {
             "file",
             &[("location", at("%06d.jpg"))],
         ))),
+        board: Board::default(),
         speaker: Some(always(device(
             Kind::Speaker,
             "file",

@@ -2,11 +2,7 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -16,6 +12,7 @@ use super::{
     clock,
     line::{Heard, Line, Server},
     standing::{Ask, Standing},
+    wall::News,
 };
 use crate::{
     media::{self, Media},
@@ -37,8 +34,8 @@ pub(super) struct Device {
     line: Option<Line>,
     media: Arc<Media>,
     events: mpsc::Receiver<media::Event>,
-    /// What is wrong with which part, until it is well again.
-    troubles: BTreeMap<media::Notice, String>,
+    /// What was last heard of each part.
+    news: watch::Sender<News>,
     /// Why the line was lost last, until it is there again.
     lost: Option<String>,
     /// How the membership stands, in words, and whether it is one.
@@ -53,6 +50,7 @@ impl Device {
         media: Arc<Media>,
         events: mpsc::Receiver<media::Event>,
         standing: watch::Sender<Standing>,
+        news: watch::Sender<News>,
     ) -> Self {
         Self {
             room,
@@ -60,7 +58,7 @@ impl Device {
             line: None,
             media,
             events,
-            troubles: BTreeMap::new(),
+            news,
             lost: None,
             standing,
         }
@@ -200,11 +198,13 @@ impl Device {
             media::Event::Notice { what, text, good } => {
                 if good {
                     info!(?what, "{text}");
-                    self.troubles.remove(&what);
                 } else {
                     warn!(?what, "{text}");
-                    self.troubles.insert(what, text);
                 }
+                let trouble = (!good).then_some(text);
+                self.news.send_modify(|news| {
+                    news.insert(what, trouble);
+                });
                 return None;
             }
         })
@@ -327,7 +327,7 @@ impl Device {
         let mut answer = json!({
             "room": self.room.status(),
             "lost": self.lost,
-            "troubles": self.troubles.values().collect::<Vec<_>>(),
+            "troubles": self.news.borrow().values().flatten().collect::<Vec<_>>(),
         });
         let media = self.media.clone();
         tokio::task::spawn_blocking(move || {

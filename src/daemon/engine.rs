@@ -1,6 +1,6 @@
 //! Makes the media engine of what the configuration wants and the machine has.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -8,12 +8,14 @@ use tracing::warn;
 use super::{
     encoders::{self, Encoders},
     start::StartError,
+    wall::Found,
 };
 use crate::{
     config::{self, Config, Loaded, Part, Problem},
     ladder,
     media::{
-        self, Choose, Event, Media, Network, Picture, Recipe, Settings, device, source::Device,
+        self, Board, Choose, Event, Media, Network, Notice, Picture, Recipe, Settings, device,
+        source::Device,
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
     protocol::{Caps, Codec},
@@ -148,6 +150,27 @@ impl Plan {
         .collect()
     }
 
+    /// The same for the wall: of each part whether there is one. `config` says what is wanted.
+    pub(super) fn parts(&self, config: &Config) -> BTreeMap<Notice, Found> {
+        let found = |part: &Part, choice: &Choice, none: &str| {
+            if choice.pipeline != none {
+                Found::There
+            } else if part.pipeline == config::Choice::Auto {
+                Found::Missing
+            } else {
+                Found::Unwanted
+            }
+        };
+        let camera = found(&config.camera, &self.camera, "no-camera");
+        let microphone = found(&config.microphone, &self.microphone, "silence");
+        let speaker = found(&config.speaker, &self.speaker, "none");
+        BTreeMap::from([
+            (Notice::Camera, camera),
+            (Notice::Microphone, microphone),
+            (Notice::Speaker, speaker),
+        ])
+    }
+
     /// What the device can encode and decode.
     pub(super) fn caps(&self) -> Caps {
         let audio = [Codec::Opus];
@@ -168,10 +191,11 @@ impl Plan {
         }
     }
 
-    /// Starts the engine.
+    /// Starts the engine, whose wall shows what is on the board.
     pub(super) fn start(
         &self,
         loaded: &Loaded,
+        board: Board,
         events: mpsc::Sender<Event>,
     ) -> Result<Media, StartError> {
         let config = &loaded.config;
@@ -210,6 +234,7 @@ impl Plan {
             microphone,
             microphone_stand_in,
             screen: output(Kind::Screen, &self.screen),
+            board,
             speaker: output(Kind::Speaker, &self.speaker),
             sent: Picture {
                 width: config.video.width,

@@ -34,6 +34,9 @@ use crate::{
 /// Questions over the control socket that may wait. Each is answered within two seconds.
 const QUESTIONS: usize = 16;
 
+/// How often it is looked whether the wall still tells the truth: addresses come and go unasked.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// After this long without an answer, the room's task does not work any more.
 const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -162,6 +165,8 @@ struct Device {
     asks: mpsc::Sender<Ask>,
     standing: watch::Receiver<Standing>,
     found: Vec<(String, String)>,
+    #[cfg(feature = "media")]
+    wall: super::wall::Wall,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -202,6 +207,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
         },
     ));
     let mut watchdog = Watchdog::new();
+    let mut look = interval(LOOK_EVERY);
     let mut known = loaded.config.clone();
     loop {
         tokio::select! {
@@ -214,8 +220,12 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
                 }
             },
             Some(request) = asked.recv() => running.answer(config, request).await,
-            () = running.changed() => running.tell(),
+            () = running.changed() => {
+                running.tell();
+                running.show(config);
+            }
             () = watchdog.due() => running.prove_life(),
+            _ = look.tick() => running.show(config),
         }
     }
     info!("saying goodbye");
@@ -230,8 +240,9 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, identity, line};
+    use super::{clock, device, engine, identity, line, wall};
     use crate::{
+        media::Board,
         protocol::{Kind, Media},
         room::{self, Room},
     };
@@ -249,7 +260,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     crate::media::init()?;
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
-    let media = std::sync::Arc::new(plan.start(loaded, events)?);
+    let board = Board::default();
+    let media = std::sync::Arc::new(plan.start(loaded, board.clone(), events)?);
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
@@ -279,7 +291,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
-    let device = device::Device::new(room, server, media, from_media, told);
+    let (heard, news) = watch::channel(wall::News::new());
+    let device = device::Device::new(room, server, media, from_media, told, heard);
     let task = tokio::spawn(device.run(asked, async move {
         let _ = stopped.await;
     }));
@@ -287,6 +300,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         asks,
         standing,
         found: plan.found(),
+        wall: wall::Wall::new(board, plan.parts(config), news),
         stop,
         task,
     })
@@ -319,6 +333,23 @@ impl Running {
         print!("{}", announcement.text(by_hand));
         let _ = io::stdout().flush();
     }
+
+    /// Has the wall show how to come in and how the device is, where that has changed.
+    #[cfg(feature = "media")]
+    fn show(&self, config: &Config) {
+        if let Some(device) = &self.device {
+            device
+                .wall
+                .show(config, self.site.as_ref(), &self.standing());
+        }
+    }
+
+    #[cfg(not(feature = "media"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "without media there is no wall to show anything on"
+    )]
+    fn show(&self, _: &Config) {}
 
     /// Completes when the membership has changed. A server alone has none.
     async fn changed(&mut self) {
@@ -408,6 +439,7 @@ impl Running {
             .map_err(|error| error.to_string())?;
         site.change_pin(secrets.pin.reveal()).await;
         info!("there is a new PIN");
+        self.show(config);
         Ok(())
     }
 
@@ -488,16 +520,19 @@ fn reload(known: &mut Config, flags: &Flags, purpose: Purpose, log: &Log, site: 
     }
 }
 
+/// Ticks that do not hurry after a pause.
+fn interval(pace: Duration) -> Interval {
+    let mut interval = tokio::time::interval(pace);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
 /// When systemd wants to be told that the work goes on.
 struct Watchdog(Option<Interval>);
 
 impl Watchdog {
     fn new() -> Self {
-        Self(service::watchdog_pace().map(|pace| {
-            let mut interval = tokio::time::interval(pace);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        }))
+        Self(service::watchdog_pace().map(interval))
     }
 
     async fn due(&mut self) {

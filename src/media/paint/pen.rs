@@ -210,8 +210,8 @@ impl<'a> Widths<'a> {
                     .and_then(|pen| pen.measure(words, at))
                     .unwrap_or_else(|| count.saturating_mul(MEASURED * 3 / 5))
             });
-        // Small letters stand on whole pixels, so a text of them is a little wider or narrower.
-        let wide = u64::from(*wide) * u64::from(font.pixels) * 102 / (u64::from(MEASURED) * 100);
+        // Small letters may stand on whole pixels, so that a text of them is a little wider.
+        let wide = u64::from(*wide) * u64::from(font.pixels) * 105 / (u64::from(MEASURED) * 100);
         u32::try_from(wide).unwrap_or(u32::MAX).saturating_add(1)
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{announce, site::Site, standing::Standing};
 use crate::{
-    config::{Config, Server, Signalling},
+    config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice},
     net,
     protocol::RoomName,
@@ -101,7 +101,7 @@ fn way(config: &Config, site: Option<&Site>) -> Option<Way> {
                 url.host.clone()
             };
             let address = announce::url(&host, url.port);
-            let pin = config.room.pin.as_ref().map(|pin| pin.expose());
+            let pin = config.room.pin.as_ref().map(Private::expose);
             Some(to(&address, Some(&config.room.name), pin))
         }
     }

@@ -52,7 +52,8 @@ PACKAGES_RUN += gstreamer1.0-libav                # the software H.264 decoder
 PACKAGES_RUN += gstreamer1.0-nice                 # ICE, without which webrtcbin does not start
 PACKAGES_RUN += gstreamer1.0-alsa                 # microphones and speakers
 PACKAGES_RUN += gstreamer1.0-x                    # a window as a screen; text on pictures (pango)
-PACKAGES_RUN += fonts-dejavu-core                 # the letters of that text
+PACKAGES_RUN += fonts-noto-core                   # the letters of that text, of most scripts
+PACKAGES_RUN += fonts-dejavu-core                 # what stands in for them
 PACKAGES_RUN += ca-certificates                   # to trust a signalling server elsewhere
 
 # To test it.
@@ -326,6 +327,13 @@ test-browser: clip
 clip:
 	@$(prelude)
 	node tests/clip/make.mjs "$$ROOMD_CLIP"
+
+# Pictures to look at, with the letters of this machine; they are in git.
+.PHONY: screens
+screens: deps-build deps-run ## paints docs/screens: what the wall shows
+	@$(prelude)
+	use_rust
+	cargo test --locked --lib media::paint::tests::screens -- --ignored
 
 .PHONY: bench
 bench: bench-device bench-footprint bench-compare ## measures: docs/benchmarks.md says what

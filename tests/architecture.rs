@@ -19,13 +19,14 @@ const DECIDES: &[(&str, &[&str])] = &[
     ("room", &["protocol"]),
     ("sdp", &[]),
     ("ladder", &[]),
+    ("scene", &[]),
     ("pipeline", &[]),
     ("config", &["protocol", "pipeline", "ladder"]),
 ];
 
 /// What touches the world, likewise. No edge knows another: they meet in `daemon`, through queues.
 const EDGES: &[(&str, &[&str])] = &[
-    ("media", &["protocol", "pipeline", "sdp", "ladder"]),
+    ("media", &["protocol", "pipeline", "sdp", "ladder", "scene"]),
     ("net", &["protocol"]),
     ("control", &["protocol"]),
     ("system", &[]),

@@ -14,8 +14,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use roomd::{
     media::{
-        Choose, Command, Event, Media, Notice, OpenLink, Opened, Parts, Picture, Settings, Stats,
-        source,
+        Board, Choose, Command, Event, Media, Notice, OpenLink, Opened, Parts, Picture, Settings,
+        Stats, source,
     },
     pipeline::{File, Kind},
     protocol::{Codec, Generation, IceServer, LinkId, MemberId, Pause, Reason},
@@ -543,6 +543,7 @@ fn settings(number: usize, place: &Path) -> Settings {
             "file",
             &[("location", at("%06d.jpg"))],
         ))),
+        board: Board::default(),
         speaker: Some(always(device(
             Kind::Speaker,
             "file",

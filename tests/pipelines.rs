@@ -14,7 +14,9 @@ use roomd::media::audio_mix::{self, AudioMix};
 use roomd::media::device::absent_devices;
 use roomd::media::source::{Device, Notice, Shape, Source};
 use roomd::media::video_mix::{self, VideoMix};
-use roomd::media::{LaunchError, MixNotice, Timebase, launch, launch_encoder, missing_elements};
+use roomd::media::{
+    Board, LaunchError, MixNotice, Timebase, launch, launch_encoder, missing_elements,
+};
 use roomd::pipeline::{Catalogue, Codec, File, Kind};
 
 fn shipped() -> Catalogue {
@@ -1058,6 +1060,7 @@ fn what_is_on_the_screen_can_be_read_while_it_is_shown() {
             framerate: 30,
             upstream: gst::ClockTime::from_mseconds(100),
             screen: Arc::new(move || Some(screen.clone())),
+            board: Board::default(),
             tell: Arc::new(move |notice| {
                 let _ = tell.send(notice);
             }),

@@ -50,13 +50,31 @@ impl Announcement<'_> {
     }
 
     fn a_phone_can_come(&self) -> bool {
-        self.name.is_some()
-            || if self.listening.ip().is_unspecified() {
-                !self.reachable.is_empty()
-            } else {
-                !self.listening.ip().is_loopback()
-            }
+        a_phone_can_come(self.listening, self.name, self.reachable)
     }
+}
+
+fn a_phone_can_come(listening: SocketAddr, name: Option<&str>, reachable: &[IpAddr]) -> bool {
+    name.is_some()
+        || if listening.ip().is_unspecified() {
+            !reachable.is_empty()
+        } else {
+            !listening.ip().is_loopback()
+        }
+}
+
+/// The best address for a phone in the same network; none where there is none.
+#[cfg(feature = "media")]
+pub(super) fn best(
+    listening: SocketAddr,
+    name: Option<&str>,
+    reachable: &[IpAddr],
+) -> Option<String> {
+    let can = a_phone_can_come(listening, name, reachable);
+    addresses(listening, name, reachable)
+        .into_iter()
+        .next()
+        .filter(|_| can)
 }
 
 /// Every address of a server, best first; those of this machine alone come last.
@@ -87,7 +105,8 @@ pub(super) fn local_url(listening: SocketAddr) -> String {
     url(&host, listening.port())
 }
 
-fn url(host: &str, port: u16) -> String {
+/// The page at a host and a port.
+pub(super) fn url(host: &str, port: u16) -> String {
     if port == 443 {
         format!("https://{host}/")
     } else {

@@ -2,12 +2,7 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +13,7 @@ use super::{
     line::{Heard, Line, Server},
     own::Own,
     standing::{Ask, Standing},
+    wall::News,
 };
 use crate::{
     cli::Switch,
@@ -40,8 +36,8 @@ pub(super) struct Device {
     line: Option<Line>,
     media: Arc<Media>,
     events: mpsc::Receiver<media::Event>,
-    /// What is wrong with which part, until it is well again.
-    troubles: BTreeMap<media::Notice, String>,
+    /// What was last heard of each part.
+    news: watch::Sender<News>,
     /// Why the line was lost last, until it is there again.
     lost: Option<String>,
     /// Microphone and camera, as they are wanted and as they are.
@@ -61,6 +57,7 @@ impl Device {
         events: mpsc::Receiver<media::Event>,
         standing: watch::Sender<Standing>,
         own: Own,
+        news: watch::Sender<News>,
     ) -> Self {
         Self {
             room,
@@ -68,7 +65,7 @@ impl Device {
             line: None,
             media,
             events,
-            troubles: BTreeMap::new(),
+            news,
             lost: None,
             own,
             untold: true,
@@ -210,11 +207,13 @@ impl Device {
             media::Event::Notice { what, text, good } => {
                 if good {
                     info!(?what, "{text}");
-                    self.troubles.remove(&what);
                 } else {
                     warn!(?what, "{text}");
-                    self.troubles.insert(what, text);
                 }
+                let trouble = (!good).then_some(text);
+                self.news.send_modify(|news| {
+                    news.insert(what, trouble);
+                });
                 if !self.own.noticed(what, good) {
                     return None;
                 }
@@ -399,7 +398,7 @@ impl Device {
             "lost": self.lost,
             "microphone": self.own.status(Switch::Microphone),
             "camera": self.own.status(Switch::Camera),
-            "troubles": self.troubles.values().collect::<Vec<_>>(),
+            "troubles": self.news.borrow().values().flatten().collect::<Vec<_>>(),
         });
         let media = self.media.clone();
         tokio::task::spawn_blocking(move || {

@@ -1,6 +1,6 @@
 //! Makes the media engine of what the configuration wants and the machine has.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -14,7 +14,8 @@ use crate::{
     config::{self, Config, Loaded, Part, Problem},
     ladder,
     media::{
-        self, Choose, Event, Media, Network, Picture, Recipe, Settings, device, source::Device,
+        self, Board, Choose, Event, Media, Network, Notice, Picture, Recipe, Settings, device,
+        source::Device,
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
     protocol::{Caps, Codec},
@@ -105,8 +106,7 @@ pub(super) struct Plan {
     speaker: Choice,
     screen: Choice,
     encoders: Arc<Encoders>,
-    microphone_there: There,
-    camera_there: There,
+    there: BTreeMap<Notice, There>,
 }
 
 impl Plan {
@@ -126,8 +126,14 @@ impl Plan {
         } = choices;
         let part = |part, auto: Choice| taken(part, Some(auto.clone())).unwrap_or(auto);
         Self {
-            microphone_there: there(&config.microphone, &microphone, NO_MICROPHONE),
-            camera_there: there(&config.camera, &camera, NO_CAMERA),
+            there: BTreeMap::from([
+                (Notice::Camera, there(&config.camera, &camera, NO_CAMERA)),
+                (
+                    Notice::Microphone,
+                    there(&config.microphone, &microphone, NO_MICROPHONE),
+                ),
+                (Notice::Speaker, there(&config.speaker, &speaker, "none")),
+            ]),
             camera: part(&config.camera, camera),
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),
@@ -159,14 +165,10 @@ impl Plan {
         .collect()
     }
 
-    /// Whether there is a microphone, as far as is known before it is opened.
-    pub(super) fn microphone(&self) -> There {
-        self.microphone_there
-    }
-
-    /// Likewise a camera.
-    pub(super) fn camera(&self) -> There {
-        self.camera_there
+    /// Whether there is a camera, a microphone and a speaker, as far as is known before they are
+    /// opened.
+    pub(super) fn there(&self) -> &BTreeMap<Notice, There> {
+        &self.there
     }
 
     /// What the device can encode and decode.
@@ -189,10 +191,11 @@ impl Plan {
         }
     }
 
-    /// Starts the engine.
+    /// Starts the engine, whose wall shows what is on the board.
     pub(super) fn start(
         &self,
         loaded: &Loaded,
+        board: Board,
         events: mpsc::Sender<Event>,
     ) -> Result<Media, StartError> {
         let config = &loaded.config;
@@ -231,6 +234,7 @@ impl Plan {
             microphone,
             microphone_stand_in,
             screen: output(Kind::Screen, &self.screen),
+            board,
             speaker: output(Kind::Speaker, &self.speaker),
             sent: Picture {
                 width: config.video.width,

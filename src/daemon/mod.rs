@@ -29,6 +29,8 @@ mod site;
 mod standing;
 mod start;
 mod status;
+#[cfg(feature = "media")]
+mod wall;
 
 use std::{path::Path, process::ExitCode};
 

@@ -5,8 +5,8 @@
 //! Invariant: where the choice cannot be read, both are off; nothing opens by accident.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
 
-use crate::{cli::Switch, media::Notice, protocol::Media};
+use crate::{
+    cli::Switch,
+    media::Notice,
+    protocol::Media,
+    system::state::{self, Readers},
+};
 
 /// The file in the state directory that remembers what was chosen.
 const FILE: &str = "media.json";
@@ -56,18 +61,18 @@ pub(super) struct Own {
 
 impl Own {
     /// What was chosen before, and what there is.
-    pub(super) fn load(state_dir: &Path, microphone: There, camera: There) -> Self {
+    pub(super) fn load(state_dir: &Path, there: &BTreeMap<Notice, There>) -> Self {
         let path = state_dir.join(FILE);
         let chosen = chosen(&path);
-        let one = |on, there| One {
+        let one = |on, what| One {
             on,
-            there,
+            there: there.get(&what).copied().unwrap_or(There::Yes),
             by: None,
         };
         Self {
             path,
-            microphone: one(chosen.microphone, microphone),
-            camera: one(chosen.camera, camera),
+            microphone: one(chosen.microphone, Notice::Microphone),
+            camera: one(chosen.camera, Notice::Camera),
         }
     }
 
@@ -139,13 +144,7 @@ impl Own {
             camera: self.camera.on,
         };
         let text = serde_json::to_vec(&chosen)?;
-        let new = self.path.with_extension("json.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        let directory = self.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        File::open(directory)?.sync_all()
+        state::write(&self.path, &text, Readers::Usual)
     }
 
     fn one(&self, which: Switch) -> &One {
@@ -187,8 +186,12 @@ fn chosen(path: &Path) -> Chosen {
 mod tests {
     use super::*;
 
+    fn both(microphone: There, camera: There) -> BTreeMap<Notice, There> {
+        BTreeMap::from([(Notice::Microphone, microphone), (Notice::Camera, camera)])
+    }
+
     fn own(place: &Path) -> Own {
-        Own::load(place, There::Yes, There::Yes)
+        Own::load(place, &both(There::Yes, There::Yes))
     }
 
     fn flags(media: Media) -> [bool; 4] {
@@ -225,14 +228,14 @@ mod tests {
         assert_eq!(flags(own.open()), [false, false, false, false]);
         own.switch(Switch::Camera, true, None);
         own.keep().unwrap();
-        let again = Own::load(place.path(), There::Yes, There::Yes);
+        let again = Own::load(place.path(), &both(There::Yes, There::Yes));
         assert_eq!(flags(again.open()), [false, true, false, false]);
     }
 
     #[test]
     fn nobody_is_told_of_a_device_that_is_not_there() {
         let place = tempfile::tempdir().unwrap();
-        let mut own = Own::load(place.path(), There::No, There::No);
+        let mut own = Own::load(place.path(), &both(There::No, There::No));
         assert_eq!(flags(own.told()), [false, true, true, true]);
         assert_eq!(
             flags(own.open()),
@@ -256,7 +259,7 @@ mod tests {
     #[test]
     fn what_stands_in_by_configuration_is_never_a_device() {
         let place = tempfile::tempdir().unwrap();
-        let mut own = Own::load(place.path(), There::Yes, There::Never);
+        let mut own = Own::load(place.path(), &both(There::Yes, There::Never));
         assert!(!own.noticed(Notice::Camera, true), "the slate runs");
         assert_eq!(flags(own.told()), [true, true, false, true]);
     }

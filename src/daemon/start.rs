@@ -35,6 +35,9 @@ use crate::{
 /// Questions over the control socket that may wait. Each is answered within two seconds.
 const QUESTIONS: usize = 16;
 
+/// How often it is looked whether the wall still tells the truth: addresses come and go unasked.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// After this long without an answer, the room's task does not work any more.
 const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -163,6 +166,8 @@ struct Device {
     asks: mpsc::Sender<Ask>,
     standing: watch::Receiver<Standing>,
     found: Vec<(String, String)>,
+    #[cfg(feature = "media")]
+    wall: super::wall::Wall,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -204,6 +209,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
     ));
     let over = running.meeting_over();
     let mut watchdog = Watchdog::new();
+    let mut look = interval(LOOK_EVERY);
     let mut known = loaded.config.clone();
     loop {
         tokio::select! {
@@ -216,9 +222,13 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
                 }
             },
             Some(request) = asked.recv() => running.answer(config, request).await,
-            () = running.changed() => running.tell(),
+            () = running.changed() => {
+                running.tell();
+                running.show(config);
+            }
             () = over.notified() => running.end_meeting(config).await,
             () = watchdog.due() => running.prove_life(),
+            _ = look.tick() => running.show(config),
         }
     }
     info!("saying goodbye");
@@ -233,8 +243,9 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, identity, line, own::Own};
+    use super::{clock, device, engine, identity, line, own::Own, wall};
     use crate::{
+        media::Board,
         protocol::Kind,
         room::{self, Room},
     };
@@ -252,9 +263,10 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     crate::media::init()?;
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
-    let media = std::sync::Arc::new(plan.start(loaded, events)?);
+    let board = Board::default();
+    let media = std::sync::Arc::new(plan.start(loaded, board.clone(), events)?);
     // Known before anybody is there who could see and hear.
-    let own = Own::load(&config.state_dir, plan.microphone(), plan.camera());
+    let own = Own::load(&config.state_dir, plan.there());
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
@@ -287,7 +299,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     });
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
-    let device = device::Device::new(room, server, media, from_media, told, own);
+    let (heard, news) = watch::channel(wall::News::new());
+    let device = device::Device::new(room, server, media, from_media, told, own, heard);
     let task = tokio::spawn(device.run(asked, async move {
         let _ = stopped.await;
     }));
@@ -295,6 +308,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         asks,
         standing,
         found: plan.found(),
+        wall: wall::Wall::new(board, plan.there().clone(), news),
         stop,
         task,
     })
@@ -327,6 +341,23 @@ impl Running {
         print!("{}", announcement.text(by_hand));
         let _ = io::stdout().flush();
     }
+
+    /// Has the wall show how to come in and how the device is, where that has changed.
+    #[cfg(feature = "media")]
+    fn show(&self, config: &Config) {
+        if let Some(device) = &self.device {
+            device
+                .wall
+                .show(config, self.site.as_ref(), &self.standing());
+        }
+    }
+
+    #[cfg(not(feature = "media"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "without media there is no wall to show anything on"
+    )]
+    fn show(&self, _: &Config) {}
 
     /// Completes when the membership has changed. A server alone has none.
     async fn changed(&mut self) {
@@ -458,6 +489,7 @@ impl Running {
             // Under a service manager it has no place in the log.
             println!("the PIN is now {}", announce::in_threes(site.pin()));
         }
+        self.show(config);
         Ok(())
     }
 
@@ -543,16 +575,19 @@ fn reload(known: &mut Config, flags: &Flags, purpose: Purpose, log: &Log, site: 
     }
 }
 
+/// Ticks that do not hurry after a pause.
+fn interval(pace: Duration) -> Interval {
+    let mut interval = tokio::time::interval(pace);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
 /// When systemd wants to be told that the work goes on.
 struct Watchdog(Option<Interval>);
 
 impl Watchdog {
     fn new() -> Self {
-        Self(service::watchdog_pace().map(|pace| {
-            let mut interval = tokio::time::interval(pace);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        }))
+        Self(service::watchdog_pace().map(interval))
     }
 
     async fn due(&mut self) {

@@ -4,10 +4,12 @@
 //! `encoder` make what is sent once for all, `peer` is one link around webrtcbin with a thread of
 //! its own, `receive` what comes in on it.
 //!
-//! Invariant: this module never sees a room; a link is a name and a generation to it.
+//! Invariant: this module never sees a room; a link is a name and a generation to it. What `paint`
+//! writes on the wall it does not read.
 
 pub mod audio_mix;
 mod bitstream;
+mod board;
 mod bus;
 mod congestion;
 pub mod device;
@@ -20,6 +22,7 @@ mod ice;
 mod launch;
 mod mixer;
 mod notices;
+mod paint;
 mod passthrough;
 mod peer;
 mod receive;
@@ -35,6 +38,7 @@ pub mod trial;
 pub mod video_mix;
 mod wall;
 
+pub use board::{Board, local_time};
 pub use encoder::{
     BranchId, Change, Control, ControlError, EncoderError, Rate, Recipe, launch_encoder,
 };

@@ -10,7 +10,7 @@ use gstreamer as gst;
 use crate::ladder;
 
 use super::{
-    MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
+    Board, MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
     notices::Notices,
     source::{Device, Shape, Source},
@@ -51,6 +51,8 @@ pub struct Settings {
     pub microphone_stand_in: Device,
     /// The screen. None where there will never be one: then nothing is composed.
     pub screen: Option<Choose>,
+    /// What the screen shows while nobody is there.
+    pub board: Board,
     /// The speaker. None where there will never be one: then nothing is mixed.
     pub speaker: Option<Choose>,
     /// What is sent.
@@ -112,6 +114,7 @@ impl Settings {
         let late = self.network.latency + DECODE;
         let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
         let (shown, common) = (self.shown, timebase.clone());
+        let board = self.board.clone();
         let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
             Box::new(move |tell| {
                 let settings = video_mix::Settings {
@@ -120,6 +123,7 @@ impl Settings {
                     framerate: shown.framerate,
                     upstream,
                     screen: screen.clone(),
+                    board: board.clone(),
                     tell,
                 };
                 VideoMix::start(&common, settings)

@@ -2,8 +2,10 @@
 //!
 //! One compositor for the life of the process, over a background that is always there. A member
 //! who gives no pictures for a second disappears, and a slate with the name is left; the others go
-//! on. With nobody there the picture is drawn a few times a second, which costs next to nothing.
+//! on. With nobody there the waiting picture is painted when it changes, and repeated a few times a
+//! second, which costs next to nothing.
 
+mod backdrop;
 mod grid;
 mod label;
 
@@ -17,10 +19,12 @@ use gstreamer_app::AppSrc;
 
 use super::Timebase;
 use super::audio_mix::play_latency;
+use super::board::Board;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
 
+use backdrop::Backdrop;
 pub use grid::{Place, grid};
 use label::Label;
 
@@ -33,8 +37,7 @@ const EXIT: u32 = 4;
 /// How often the picture is drawn with nobody in it, which is also how long the first member
 /// waits for the full rate.
 const IDLE_FRAMERATE: u32 = 5;
-/// `ground` and `surface` of the design, as ARGB.
-const GROUND: u32 = 0xff10_1418;
+/// `surface` of the design, as ARGB.
 const SURFACE: u32 = 0xff1b_2127;
 /// `text` and `text-dim`.
 const TEXT: u32 = 0xfff2_f5f7;
@@ -58,6 +61,8 @@ pub struct Settings {
     pub upstream: gst::ClockTime,
     /// Which screen, asked before each attempt to open it.
     pub screen: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
+    /// What is seen while nobody is there.
+    pub board: Board,
     /// Who is told what happens.
     pub tell: Tell,
 }
@@ -69,6 +74,7 @@ pub struct VideoMix {
     mixer: Mixer,
     screen: Mutex<Option<Sink>>,
     rate: gst::Element,
+    backdrop: Backdrop,
     tiles: Mutex<Tiles>,
 }
 
@@ -97,13 +103,14 @@ impl VideoMix {
             .property("caps", caps(&settings, IDLE_FRAMERATE)?)
             .build()?;
         let feed = Feed::default();
+        let idle = caps(&settings, IDLE_FRAMERATE)?;
+        let backdrop = Backdrop::start(&idle, settings.board.clone())?;
+        let [picture, repeat] = backdrop.elements();
         let all = [
-            solid(GROUND)?,
-            gst::ElementFactory::make("imagefreeze")
-                .property("is-live", true)
-                .build()?,
+            picture,
+            repeat,
             gst::ElementFactory::make("capsfilter")
-                .property("caps", caps(&settings, IDLE_FRAMERATE)?)
+                .property("caps", idle)
                 .build()?,
             mixer::queue(settings.upstream)?,
             mix.clone(),
@@ -132,6 +139,7 @@ impl VideoMix {
             mixer,
             screen: Mutex::new(Some(screen)),
             rate,
+            backdrop,
             tiles: Mutex::default(),
         })
     }
@@ -268,6 +276,7 @@ impl VideoMix {
     ///
     /// Not while an input that matters settles what it gives: it would be told that nothing fits.
     fn draw(&self, somebody: bool) {
+        self.backdrop.somebody(somebody);
         let framerate = if somebody {
             self.settings.framerate
         } else {

@@ -1,6 +1,7 @@
 //! The room's PIN and the administrator's token, made at the first start.
 //!
-//! Invariant: their values reach the terminal of whoever asks `roomd pin`, and nothing else:
+//! Invariant: their values reach the terminal of whoever asks `roomd pin`, the PIN reaches the
+//! device's own screen while nobody is there, and nothing else:
 //! `Debug` hides them and there is no `Display`.
 
 use std::{

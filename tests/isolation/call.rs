@@ -164,7 +164,7 @@ impl Figures {
             // Or else it would be the encoder that is held up, and all with it.
             (*made * 100 < due * 75).then(|| format!("the encoder made {made} frames of {due}")),
             (lost * 100 > *made).then(|| format!("{lost} of {made} frames are lost")),
-            (*peer_gap > encoder_gap + 100)
+            (*peer_gap > encoder_gap.saturating_add(100))
                 .then(|| format!("a gap of {peer_gap} ms, and {encoder_gap} ms at the encoder")),
             strayed
                 .clone()
@@ -584,7 +584,7 @@ impl Call {
         let missing = self.missing().await;
         let window = self.window.take().unwrap();
         Figures {
-            made: last.frames - window.at_first.frames,
+            made: last.frames.saturating_sub(window.at_first.frames),
             lost: missing.saturating_sub(window.missing),
             known: {
                 let (before, after) = (&window.ends, self.ends());
@@ -597,7 +597,7 @@ impl Call {
                     since(|it| it.transport.lost_in, 1),
                 ]
             },
-            keyframes: last.keyframes - window.at_first.keyframes,
+            keyframes: last.keyframes.saturating_sub(window.at_first.keyframes),
             span,
             encoder_gap: window.encoder_gap,
             peer_gap: window.peer_gap,

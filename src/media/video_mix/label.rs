@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-/// One open face with many scripts, and what is likely there without it.
-const FACE: &str = "Noto Sans, DejaVu Sans, Sans";
+use crate::media::paint::FACE;
+
 /// Overlays think in a picture that is so wide.
 pub(super) const WIDTH: u32 = 640;
 /// Characters of a name that fit into a tile.

@@ -7,7 +7,8 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::{Settings, VideoMix};
-use crate::media::Timebase;
+use crate::media::{Board, Timebase};
+use crate::scene::{Facts, Part, Way};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SIZE: (usize, usize) = (640, 360);
@@ -34,6 +35,10 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    with_board(Board::default())
+}
+
+fn with_board(board: Board) -> Fixture {
     gst::init().unwrap();
     let timebase = Timebase::new();
     let mix = VideoMix::start(
@@ -44,6 +49,7 @@ fn fixture() -> Fixture {
             framerate: 30,
             upstream: gst::ClockTime::from_mseconds(100),
             screen: Arc::new(|| None),
+            board,
             tell: Arc::new(|_| {}),
         },
     )
@@ -260,5 +266,98 @@ fn a_rename_that_comes_too_late_leaves_no_plate_behind() {
     it.mix.label(1, "uno");
     it.mix.remove(1);
     it.until("nobody", |_| {}, |_| children() == before);
+    assert!(it.mix.close(PATIENCE));
+}
+
+fn facts(pin: &str) -> Facts {
+    Facts {
+        room: "Atrium".to_owned(),
+        way: Some(Way {
+            address: "https://192.0.2.17:8443".to_owned(),
+            link: format!("https://192.0.2.17:8443/#pin={pin}"),
+            pin: Some(pin.to_owned()),
+            beside: Vec::new(),
+        }),
+        parts: vec![Part {
+            words: "Camera ready".to_owned(),
+            wrong: false,
+        }],
+        clock: None,
+    }
+}
+
+/// What a QR code in a picture says, as a phone would read it.
+fn read(picture: &Picture) -> Option<String> {
+    let (width, height) = SIZE;
+    let text = format!(
+        "appsrc name=in format=time caps=video/x-raw,format=GRAY8,width={width},height={height},framerate=5/1 ! \
+         videoconvert ! zbar ! fakesink"
+    );
+    let pipeline = gst::parse::launch(&text).unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let source: AppSrc = pipeline.by_name("in").unwrap().downcast().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut buffer = gst::Buffer::from_mut_slice(picture.luma.clone());
+    buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+    source.push_buffer(buffer).unwrap();
+    source.end_of_stream().unwrap();
+    let bus = pipeline.bus().unwrap();
+    let mut said = None;
+    for message in bus.iter_timed(gst::ClockTime::from_seconds(20)) {
+        match message.view() {
+            gst::MessageView::Element(element) => {
+                let structure = element.structure().unwrap();
+                if structure.name() == "barcode" {
+                    said = structure.get::<String>("symbol").ok();
+                }
+            }
+            gst::MessageView::Eos(_) => break,
+            gst::MessageView::Error(error) => panic!("{}", error.error()),
+            _ => {}
+        }
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    said
+}
+
+#[test]
+fn who_scans_the_waiting_picture_joins_and_it_gives_way_to_who_comes() {
+    let board = Board::default();
+    let it = with_board(board.clone());
+    it.until(
+        "the ground, before anything is known",
+        |_| {},
+        |picture| near(picture.at(320, 100), GROUND),
+    );
+    let says = |pin: &str| {
+        let link = format!("https://192.0.2.17:8443/#pin={pin}");
+        move |picture: &Picture| read(picture).as_ref() == Some(&link)
+    };
+    board.show(facts("123456"));
+    it.until("the way in", |_| {}, says("123456"));
+    board.show(facts("654321"));
+    it.until("the new way in", |_| {}, says("654321"));
+
+    // Half of the picture is a member's; above it is the ground and no code.
+    let first = it.mix.add(1, "Anna").unwrap();
+    let second = it.mix.add(2, "Bob").unwrap();
+    let both = |_| {
+        it.push(&first, (320, 180), 200);
+        it.push(&second, (320, 180), 90);
+    };
+    let shown = |picture: &Picture| {
+        let above = (0..640).all(|x| near(picture.at(x, 60), GROUND));
+        above && near(picture.at(160, 150), 200)
+    };
+    it.until("the ground behind two", both, shown);
+    // What is new meanwhile is not seen, and is there when they have gone.
+    board.show(facts("111111"));
+    for count in 0..15 {
+        both(count);
+        assert!(shown(&it.next()));
+    }
+    it.mix.remove(1);
+    it.mix.remove(2);
+    it.until("the way in again", |_| {}, says("111111"));
     assert!(it.mix.close(PATIENCE));
 }

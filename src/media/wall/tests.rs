@@ -4,6 +4,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::*;
+use crate::media::Board;
 use crate::media::{Event, Timebase, audio_mix, video_mix};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +45,7 @@ impl Fixture {
                 framerate: 30,
                 upstream: UPSTREAM,
                 screen: Arc::new(|| None),
+                board: Board::default(),
                 tell,
             };
             let mix = VideoMix::start(&common, settings)?;

@@ -1,0 +1,202 @@
+//! Gathers what the wall shows while nobody is there: how to come in, and how the device is.
+
+use std::{collections::BTreeMap, path::Path};
+
+use tokio::sync::watch;
+
+use super::{announce, own::There, site::Site, standing::Standing};
+use crate::{
+    config::{Config, Private, Server, Signalling},
+    media::{self, Board, Notice},
+    net,
+    protocol::RoomName,
+    scene::{Facts, Part, Way},
+};
+
+/// systemd-timesyncd puts it there when it has set the clock. Without it the time may be that of
+/// the factory, and is not shown.
+const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+
+/// What was last heard of each part: what is wrong with it, or that it is well.
+pub(super) type News = BTreeMap<Notice, Option<String>>;
+
+/// The way to the wall.
+pub(super) struct Wall {
+    board: Board,
+    found: BTreeMap<Notice, There>,
+    news: watch::Receiver<News>,
+}
+
+impl Wall {
+    /// What was found, and where the news come from.
+    pub(super) fn new(
+        board: Board,
+        found: BTreeMap<Notice, There>,
+        news: watch::Receiver<News>,
+    ) -> Self {
+        Self { board, found, news }
+    }
+
+    /// Looks at everything and has it shown, where it has changed.
+    pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
+        let way = way(config, site);
+        let news = self.news.borrow();
+        let network = match &config.signalling {
+            Signalling::Own(_) if way.is_none() => {
+                wrong("No network: plug in the cable or join a Wi-Fi")
+            }
+            Signalling::Remote(_) if !standing.joined => {
+                wrong("The server does not answer: roomd status says more")
+            }
+            _ => connected(&news),
+        };
+        let devices = [
+            (Notice::Camera, "camera"),
+            (Notice::Microphone, "microphone"),
+            (Notice::Speaker, "speaker"),
+        ];
+        let parts = devices.into_iter().map(|(what, name)| {
+            let found = self.found.get(&what).copied().unwrap_or(There::Yes);
+            part(name, found, news.get(&what))
+        });
+        self.board.show(Facts {
+            room: config.name.clone(),
+            way,
+            parts: parts.chain([network]).collect(),
+            clock: Path::new(SYNCHRONISED)
+                .exists()
+                .then(media::local_time)
+                .flatten(),
+        });
+    }
+}
+
+/// How to come in: to this device, or to the server that it is a member of.
+fn way(config: &Config, site: Option<&Site>) -> Option<Way> {
+    match (&config.signalling, site) {
+        (Signalling::Own(server), Some(site)) => {
+            let name = server.names.first().map(String::as_str);
+            let reachable = net::addresses::reachable().unwrap_or_default();
+            let address = announce::best(site.address(), name, &reachable)?;
+            let room = among_others(server, &config.room.name);
+            Some(to(&address, room, Some(site.pin())))
+        }
+        (Signalling::Own(_), None) => None,
+        (Signalling::Remote(remote), _) => {
+            let url = &remote.url;
+            let host = if url.host.contains(':') {
+                format!("[{}]", url.host)
+            } else {
+                url.host.clone()
+            };
+            let address = announce::url(&host, url.port);
+            let pin = config.room.pin.as_ref().map(Private::expose);
+            Some(to(&address, Some(&config.room.name), pin))
+        }
+    }
+}
+
+/// The room's name, where the page would ask for one.
+fn among_others<'a>(server: &Server, own: &'a RoomName) -> Option<&'a RoomName> {
+    server.rooms.iter().any(|room| room != own).then_some(own)
+}
+
+/// What is needed travels in the fragment, which never leaves the browser.
+fn to(address: &str, room: Option<&RoomName>, pin: Option<&str>) -> Way {
+    let room_said = room.map(|room| format!("room={room}"));
+    let pin_said = pin.map(|pin| format!("pin={pin}"));
+    let said: Vec<String> = room_said.into_iter().chain(pin_said).collect();
+    let link = if said.is_empty() {
+        address.to_owned()
+    } else {
+        format!("{address}#{}", said.join("&"))
+    };
+    Way {
+        address: address.trim_end_matches('/').to_owned(),
+        link,
+        pin: pin.map(str::to_owned),
+        beside: room
+            .map(|room| format!("Room {room}"))
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn part(name: &str, found: There, news: Option<&Option<String>>) -> Part {
+    let missing = || wrong(&format!("No {name}: plug one in"));
+    match (news, found) {
+        (_, There::Never) => well(&format!("No {name}")),
+        (Some(Some(why)), _) if why.ends_with("nothing is connected") => missing(),
+        (Some(Some(_)), _) => wrong(&format!(
+            "The {name} does not work: unplug it and plug it in again"
+        )),
+        (None, There::No) => missing(),
+        (Some(None), _) | (None, There::Yes) => {
+            let mut letters = name.chars();
+            let first = letters.next().map(|first| first.to_ascii_uppercase());
+            let words: String = first.into_iter().chain(letters).collect();
+            well(&format!("{words} ready"))
+        }
+    }
+}
+
+fn connected(news: &News) -> Part {
+    let is_wrong = |what| matches!(news.get(&what), Some(Some(_)));
+    if is_wrong(Notice::NoRelay) || is_wrong(Notice::IceServer) {
+        wrong("People elsewhere may not get through: roomd status says more")
+    } else {
+        well("Network ready")
+    }
+}
+
+fn well(words: &str) -> Part {
+    Part {
+        words: words.to_owned(),
+        wrong: false,
+    }
+}
+
+fn wrong(words: &str) -> Part {
+    Part {
+        words: words.to_owned(),
+        wrong: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_carries_what_the_page_would_ask_for() {
+        let room: RoomName = "lobby".parse().unwrap();
+        let way = to("https://192.0.2.7:8443/", None, Some("123456"));
+        assert_eq!(way.address, "https://192.0.2.7:8443");
+        assert_eq!(way.link, "https://192.0.2.7:8443/#pin=123456");
+        assert!(way.beside.is_empty());
+        let way = to("https://meet.example.org/", Some(&room), Some("1234"));
+        assert_eq!(way.link, "https://meet.example.org/#room=lobby&pin=1234");
+        assert_eq!(way.beside, ["Room lobby"]);
+        let way = to("https://meet.example.org/", None, None);
+        assert_eq!(way.link, "https://meet.example.org/");
+    }
+
+    #[test]
+    fn a_part_is_told_in_words_with_what_to_do() {
+        let said = |found, news: &[Option<&str>]| {
+            let news = news.first().map(|why| why.map(str::to_owned));
+            let part = part("camera", found, news.as_ref());
+            (part.words, part.wrong)
+        };
+        let ready = ("Camera ready".to_owned(), false);
+        let missing = ("No camera: plug one in".to_owned(), true);
+        assert_eq!(said(There::Yes, &[]), ready);
+        assert_eq!(said(There::No, &[]), missing);
+        // One that was plugged in later.
+        assert_eq!(said(There::No, &[None]), ready);
+        let gone = &[Some("no camera: nothing is connected")];
+        assert_eq!(said(There::Yes, gone), missing);
+        assert!(said(There::Yes, &[Some("no camera: it ended")]).1);
+        assert_eq!(said(There::Never, gone), ("No camera".to_owned(), false));
+    }
+}

@@ -1,0 +1,67 @@
+//! What is to be written on the wall while nobody is there.
+//!
+//! Invariant: only the latest counts. Whoever has news replaces what nobody has painted yet, and
+//! waits for nobody.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::scene::Facts;
+
+/// Hour and minute here. Whether they are right is for others to know.
+#[must_use]
+pub fn local_time() -> Option<(u8, u8)> {
+    let now = glib::DateTime::now_local().ok()?;
+    Some((now.hour().try_into().ok()?, now.minute().try_into().ok()?))
+}
+
+/// Where facts are left for the wall, whichever mix it has at present.
+#[derive(Clone, Default)]
+pub struct Board(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    facts: Mutex<Option<Arc<Facts>>>,
+    changed: Condvar,
+}
+
+impl Board {
+    /// From here on these are the facts.
+    pub fn show(&self, facts: Facts) {
+        let mut known = self.lock();
+        if known.as_deref() != Some(&facts) {
+            *known = Some(Arc::new(facts));
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// Has those who wait look again, after `change`, which they do not miss.
+    pub(super) fn stir(&self, change: impl FnOnce()) {
+        let known = self.lock();
+        change();
+        drop(known);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until something comes out of the facts as they are.
+    pub(super) fn wait<T>(&self, mut look: impl FnMut(Option<&Arc<Facts>>) -> Option<T>) -> T {
+        let mut known = self.lock();
+        loop {
+            if let Some(found) = look(known.as_ref()) {
+                return found;
+            }
+            let woken = self.0.changed.wait(known);
+            known = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Facts>>> {
+        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// The facts hold the PIN.
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Board")
+    }
+}

@@ -1088,6 +1088,13 @@ async fn what_a_camera_encodes_is_passed_through_from_its_own_keyframe_on() {
         1,
         "the first picture did not wait for the camera's second keyframe"
     );
+    // What the camera has made, and what the peer was handed of it, by whichever way.
+    let so_far = |world: &World| {
+        let stats = world.stats(0);
+        let handed = stats.links[link.as_str()].video_out.delivered;
+        (stats.branches[PASSED].frames, handed)
+    };
+    let at_first = so_far(&world);
     world
         .until("the camera's own frames", |world| {
             made(world, PASSED).is_some_and(|it| it.keyframes >= 2) && made(world, H264).is_none()
@@ -1101,10 +1108,12 @@ async fn what_a_camera_encodes_is_passed_through_from_its_own_keyframe_on() {
             world.frames(1, &link) >= before + 45
         })
         .await;
-    let stats = world.link_stats(1, &link).unwrap();
+    let now = so_far(&world);
+    let (of, handed) = (now.0 - at_first.0, now.1 - at_first.1);
+    // A busy machine may have left a few raw pictures out before the encoder.
     assert!(
-        stats.gap_ms.is_some_and(|gap| gap < 500),
-        "no hole where one took over from the other: {stats:?}"
+        handed * 100 >= of * 95,
+        "no hole where one took over from the other: {handed} of {of} frames"
     );
     assert!(made(&world, H264).is_none());
 

@@ -237,6 +237,7 @@ impl Device {
         let standing = Standing {
             joined: status.state == State::Joined,
             alone: status.members.is_empty() && status.links.is_empty(),
+            off: self.own.off(),
             words: status.words,
         };
         self.standing.send_if_modified(|known| {

@@ -90,6 +90,12 @@ impl Own {
         self.one(which).on
     }
 
+    /// What of the two is switched off.
+    pub(super) fn off(&self) -> Vec<Switch> {
+        let both = [Switch::Microphone, Switch::Camera];
+        both.into_iter().filter(|which| !self.is_on(*which)).collect()
+    }
+
     /// Takes a notice of a device. Says whether it changes what there is.
     pub(super) fn noticed(&mut self, what: Notice, good: bool) -> bool {
         let one = match what {

@@ -12,7 +12,9 @@ pub(super) struct Standing {
     pub joined: bool,
     /// Nobody else is in it, and nothing is sent to anybody.
     pub alone: bool,
-    /// The same in words.
+    /// What of the two is switched off.
+    pub off: Vec<Switch>,
+    /// The membership in words.
     pub words: String,
 }
 

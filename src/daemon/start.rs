@@ -410,6 +410,7 @@ impl Running {
             || Standing {
                 joined: true,
                 alone: true,
+                off: Vec::new(),
                 words: "serving".to_owned(),
             },
             |device| device.standing.borrow().clone(),

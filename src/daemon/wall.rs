@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{announce, own::There, site::Site, standing::Standing};
 use crate::{
+    cli::Switch,
     config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice},
     net,
@@ -57,7 +58,16 @@ impl Wall {
         ];
         let parts = devices.into_iter().map(|(what, name)| {
             let found = self.found.get(&what).copied().unwrap_or(There::Yes);
-            part(name, found, news.get(&what))
+            let off = match what {
+                Notice::Microphone => Some((Switch::Microphone, "Microphone muted")),
+                Notice::Camera => Some((Switch::Camera, "Camera off")),
+                _ => None,
+            };
+            let off = off.filter(|(which, _)| standing.off.contains(which));
+            match off.filter(|_| found != There::Never) {
+                Some((_, words)) => well(words),
+                None => part(name, found, news.get(&what)),
+            }
         });
         self.board.show(Facts {
             room: config.name.clone(),

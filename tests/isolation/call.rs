@@ -110,6 +110,8 @@ struct Window {
     /// The least that the network of the healthy peer was believed to carry.
     least_estimate: u32,
     strayed: Option<String>,
+    /// How often the engine took more than a second to say how it is.
+    unanswered: u32,
     cores: Cores,
 }
 
@@ -126,6 +128,7 @@ pub struct Figures {
     kbps: (u32, u32),
     estimate: u32,
     strayed: Option<String>,
+    unanswered: u32,
     cores: Cores,
 }
 
@@ -143,6 +146,7 @@ impl Figures {
             kbps: (before, least),
             estimate,
             strayed,
+            unanswered,
             cores,
         } = self;
         let starved = cores.longest();
@@ -166,6 +170,8 @@ impl Figures {
             (lost * 100 > *made).then(|| format!("{lost} of {made} frames are lost")),
             (*peer_gap > encoder_gap.saturating_add(100))
                 .then(|| format!("a gap of {peer_gap} ms, and {encoder_gap} ms at the encoder")),
+            // Frames do not pass through the engine, but all that is decided does.
+            (*unanswered > 0).then(|| format!("the engine stood still {unanswered} times")),
             strayed
                 .clone()
                 .map(|tier| format!("the healthy peer was on {tier}")),
@@ -518,8 +524,14 @@ impl Call {
 
     /// The device first, so that no frame is counted as lost that is made between.
     fn look(&mut self) {
+        let device = self.device.stats();
+        if device.is_none()
+            && let Some(window) = &mut self.window
+        {
+            window.unanswered += 1;
+        }
         // On a busy machine an engine may take more than a second to answer.
-        let (Some(device), Some(healthy)) = (self.device.stats(), self.healthy.stats()) else {
+        let (Some(device), Some(healthy)) = (device, self.healthy.stats()) else {
             return;
         };
         self.seen = (device, healthy);
@@ -572,6 +584,7 @@ impl Call {
             least_kbps: u32::MAX,
             least_estimate: u32::MAX,
             strayed: None,
+            unanswered: 0,
             cores: Cores::watch(),
         });
     }
@@ -604,6 +617,7 @@ impl Call {
             kbps: (window.at_first.kbps, window.least_kbps),
             estimate: window.least_estimate,
             strayed: window.strayed,
+            unanswered: window.unanswered,
             cores: window.cores,
         }
     }

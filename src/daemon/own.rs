@@ -93,7 +93,9 @@ impl Own {
     /// What of the two is switched off.
     pub(super) fn off(&self) -> Vec<Switch> {
         let both = [Switch::Microphone, Switch::Camera];
-        both.into_iter().filter(|which| !self.is_on(*which)).collect()
+        both.into_iter()
+            .filter(|which| !self.is_on(*which))
+            .collect()
     }
 
     /// Takes a notice of a device. Says whether it changes what there is.

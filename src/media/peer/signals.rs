@@ -101,12 +101,7 @@ pub(super) fn listen(
             return;
         };
         match factory.name().as_str() {
-            "nicesrc" => {
-                count(element, arrivals.clone());
-                if let Err(error) = receive_at_once(element) {
-                    tracing::warn!(%error, "what comes in waits for one thread more");
-                }
-            }
+            "nicesrc" => count(element, arrivals.clone()),
             "rtprtxsend" => element.set_property("max-size-time", REPEATABLE_MS),
             "rtpsession" => {
                 hasten_feedback(element);
@@ -128,32 +123,6 @@ fn count(nicesrc: &gst::Element, arrivals: Arc<Arrivals>) {
             gst::PadProbeReturn::Ok
         });
     }
-}
-
-/// Takes out the queue between nicesrc and decryption.
-///
-/// Two threads and one more waking for each packet, of which the second does all the work: nicesrc
-/// has a thread of its own already, and a queue in front of that.
-fn receive_at_once(nicesrc: &gst::Element) -> Result<(), glib::BoolError> {
-    let parent = nicesrc.parent().and_downcast::<gst::Bin>();
-    let queue = parent.and_then(|bin| {
-        let mut inside = bin.children().into_iter();
-        inside.find(|element| element.factory().is_some_and(|of| of.name() == "queue"))
-    });
-    let queue = queue.ok_or_else(|| glib::bool_error!("no queue behind nicesrc"))?;
-    let pads = queue.static_pad("sink").zip(queue.static_pad("src"));
-    let (sink, src) = pads.ok_or_else(|| glib::bool_error!("a queue without pads"))?;
-    let (Some(before), Some(after)) = (sink.peer(), src.peer()) else {
-        return Err(glib::bool_error!("a queue that leads nowhere"));
-    };
-    // It stays where it is, because webrtcbin goes on to set its properties, but never starts.
-    queue.set_locked_state(true);
-    before.unlink(&sink)?;
-    src.unlink(&after)?;
-    before
-        .link(&after)
-        .map(drop)
-        .map_err(|error| glib::bool_error!("cannot link past a queue: {error:?}"))
 }
 
 /// Lets feedback out in time.

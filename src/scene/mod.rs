@@ -1,6 +1,6 @@
 //! What the wall shows while nobody is there, as shapes with their places.
 //!
-//! [`waiting`] makes a [`Scene`] of [`Facts`]; whoever has a brush paints it. How wide words are
+//! [`waiting()`] makes a [`Scene`] of [`Facts`]; whoever has a brush paints it. How wide words are
 //! only the brush knows, so it is asked through [`Measure`], and texts shrink or break until they
 //! fit: nothing is cut off, nothing lies over anything else.
 //!

@@ -183,8 +183,8 @@ impl Branch {
         })
     }
 
-    /// Makes it yield more or less from here on, without waiting for it. False where the encoder can only be started with
-    /// another bitrate.
+    /// Makes it yield more or less from here on, without waiting for it. False where the encoder can
+    /// only be started with another bitrate.
     pub fn set_rate(&self, rate: Rate) -> bool {
         if let Some(frequency) = &self.frequency {
             set_frequency(frequency, rate.framerate);

@@ -13,7 +13,6 @@ use gstreamer::prelude::*;
 use super::Control;
 
 /// Drives one encoder.
-#[derive(Clone)]
 pub(super) struct Driver(Arc<Inner>);
 
 struct Inner {

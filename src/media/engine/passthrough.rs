@@ -118,7 +118,8 @@ impl Engine {
 
     /// Looks whether what the camera encodes is fit to be sent, if it is time.
     pub(super) fn look_at_passing(&mut self, now: Instant) {
-        let Some(wanted) = self.picture_of(Self::PASSED) else {
+        // What was switched off goes to nobody, even where the camera has not been closed yet.
+        let Some(wanted) = self.picture_of(Self::PASSED).filter(|_| self.media.video) else {
             return;
         };
         let Some(passing) = self.passing.as_mut().filter(|it| it.look_at <= now) else {

@@ -333,7 +333,7 @@ clip:
 screens: deps-build deps-run ## paints docs/screens: what the wall shows
 	@$(prelude)
 	use_rust
-	cargo test --locked --lib media::paint::tests::screens -- --ignored
+	cargo test --locked --lib tests::screens -- --ignored
 
 .PHONY: bench
 bench: bench-device bench-footprint bench-compare ## measures: docs/benchmarks.md says what

@@ -19,9 +19,9 @@ const DECIDES: &[(&str, &[&str])] = &[
     ("room", &["protocol"]),
     ("sdp", &[]),
     ("ladder", &[]),
-    ("scene", &[]),
+    ("scene", &["protocol"]),
     ("pipeline", &[]),
-    ("config", &["protocol", "pipeline", "ladder"]),
+    ("config", &["protocol", "pipeline", "ladder", "scene"]),
 ];
 
 /// What touches the world, likewise. No edge knows another: they meet in `daemon`, through queues.

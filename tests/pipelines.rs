@@ -18,6 +18,8 @@ use roomd::media::{
     Board, LaunchError, MixNotice, Timebase, launch, launch_encoder, missing_elements,
 };
 use roomd::pipeline::{Catalogue, Codec, File, Kind};
+use roomd::protocol::LinkId;
+use roomd::scene::Rect;
 
 fn shipped() -> Catalogue {
     gst::init().expect("GStreamer starts");
@@ -1076,17 +1078,17 @@ fn what_is_on_the_screen_can_be_read_while_it_is_shown() {
         open(&timebase, VIDEO, move || Some(camera.clone())).0
     };
     let (white, black) = (colour("white"), colour("black"));
-    let (left, right) = (mix.add(1, "White").unwrap(), mix.add(2, "Black").unwrap());
-    let places = mix.places();
-    assert_eq!(places.len(), 2);
-    let middle = |key| {
-        let place: &video_mix::Place = &places[&key];
-        let at = |start: u32, size: u32| usize::try_from(start + size / 2).unwrap();
-        (at(place.x, place.width), at(place.y, place.height))
-    };
-    let wanted = [middle(1), middle(2), (320, 20)];
+    let links = [1, 2].map(|number| LinkId::from_random([number; 16]));
+    let left = mix.add(1, &links[0], "White").unwrap();
+    let right = mix.add(2, &links[1], "Black").unwrap();
     let mut done = false;
     for _ in 0..600 {
+        let places = mix.places();
+        let middle = |link| {
+            let place: &Rect = places.get(link)?;
+            let at = |start: u32, size: u32| usize::try_from(start + size / 2).unwrap();
+            Some((at(place.x, place.width), at(place.y, place.height)))
+        };
         for (camera, entrance) in [(&white, &left), (&black, &right)] {
             let (sample, ..) = pull(&timebase, camera.output());
             entrance.push_sample(&sample).unwrap();
@@ -1098,6 +1100,10 @@ fn what_is_on_the_screen_can_be_read_while_it_is_shown() {
             .collect();
         files.sort();
         assert!(files.len() <= 6, "{} files are kept", files.len());
+        let (Some(left), Some(right)) = (middle(&links[0]), middle(&links[1])) else {
+            continue;
+        };
+        let wanted = [left, right, (320, 20)];
         let Some(seen) = files.last().and_then(|latest| look(latest, &wanted)) else {
             continue;
         };

@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 use super::{
     Audio, Config, Flags, Kbps, Loaded, LogLevel, Origin, Origins, PIPELINES, Problem, Purpose,
-    Room, Surroundings, Text,
+    Room, Surroundings, Text, Wall,
     file::{self, File},
     private,
     read::Source,
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     pipeline::{Catalogue, Kind},
     protocol::LONGEST_NAME,
+    scene::Layout,
 };
 use files::SecretRules;
 
@@ -121,6 +122,11 @@ impl Judge<'_> {
             speaker: self.part(Kind::Speaker, &file.speaker, known),
             screen: self.part(Kind::Screen, &file.screen, known),
             video: self.video(&file.video, known),
+            wall: Wall {
+                width: self.take("wall.width", &file.wall.width, 1920),
+                height: self.take("wall.height", &file.wall.height, 1080),
+                layout: self.take("wall.layout", &file.wall.layout, Layout::Grid),
+            },
             audio: Audio {
                 kbps: Kbps(self.take("audio.kbps", &file.audio.kbps, 32)),
             },

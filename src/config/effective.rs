@@ -234,6 +234,10 @@ fn lines(config: &Config) -> Vec<Line> {
         };
         lines.part(heading, &format!("video.encoders.{codec}"), encoder);
     }
+    let wall = &config.wall;
+    lines.shown("[wall]", "wall.width", wall.width.to_string());
+    lines.shown("[wall]", "wall.height", wall.height.to_string());
+    lines.shown("[wall]", "wall.layout", text(wall.layout.word()));
     lines.shown("[audio]", "audio.kbps", config.audio.kbps.0.to_string());
     lines.shown("[log]", "log.level", text(config.log.name()));
     lines.0

@@ -3,7 +3,10 @@
 //! Everything is optional here. What is missing, and what fits together, is for `check`.
 
 use core::net::SocketAddr;
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+};
 
 use toml::de::{DeTable, DeValue};
 
@@ -17,6 +20,7 @@ use super::{
 use crate::{
     pipeline::Codec,
     protocol::{IdError, LONGEST_NAME, RoomName, Secret},
+    scene::Layout,
 };
 
 /// Every table of the file with its keys, in the order in which they are documented.
@@ -36,6 +40,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "speaker",
             "screen",
             "video",
+            "wall",
             "audio",
             "log",
         ],
@@ -96,6 +101,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("video.encoders", &["vp8", "h264"]),
     ("video.encoders.vp8", &["pipeline", "settings"]),
     ("video.encoders.h264", &["pipeline", "settings"]),
+    ("wall", &["width", "height", "layout"]),
     ("audio", &["kbps"]),
     ("log", &["level"]),
 ];
@@ -134,6 +140,7 @@ pub struct File {
     pub(super) speaker: Part,
     pub(super) screen: Part,
     pub(super) video: Video,
+    pub(super) wall: Wall,
     pub(super) audio: Audio,
     pub(super) log: Log,
 }
@@ -208,6 +215,13 @@ pub(super) struct Video {
 }
 
 #[derive(Debug, Default)]
+pub(super) struct Wall {
+    pub(super) width: Given<u32>,
+    pub(super) height: Given<u32>,
+    pub(super) layout: Given<Layout>,
+}
+
+#[derive(Debug, Default)]
 pub(super) struct Audio {
     pub(super) kbps: Given<u32>,
 }
@@ -243,6 +257,7 @@ impl File {
             speaker: Part::of(&mut top, "speaker"),
             screen: Part::of(&mut top, "screen"),
             video: Video::read(&mut top),
+            wall: Wall::read(&mut top),
             audio: Audio::read(&mut top),
             log: Log::read(&mut top),
         }
@@ -471,8 +486,8 @@ impl Video {
                 let codecs = once(cell, codecs, "a codec")?;
                 not_empty(cell, codecs, example)
             }),
-            width: table.read("width", |cell| pixels(cell, 3840, 1280)),
-            height: table.read("height", |cell| pixels(cell, 2160, 720)),
+            width: table.read("width", |cell| pixels(cell, &(16..=3840), 1280)),
+            height: table.read("height", |cell| pixels(cell, &(16..=2160), 720)),
             framerate: table.read("framerate", |cell| {
                 cell.number(Unit::FramesPerSecond, &(1..=60), 30)
             }),
@@ -542,7 +557,7 @@ fn codec(cell: &mut Cell<'_, '_>) -> Option<Codec> {
     cell.wrong(what, "not known", remedy)
 }
 
-fn pixels(cell: &mut Cell<'_, '_>, most: u32, usual: u32) -> Option<u32> {
+fn pixels(cell: &mut Cell<'_, '_>, range: &RangeInclusive<u32>, usual: u32) -> Option<u32> {
     if let DeValue::String(text) = cell.value.get_ref()
         && let Some((width, height)) = text.split_once(['x', '×'])
         && let (Ok(width), Ok(height)) = (width.trim().parse::<u32>(), height.trim().parse::<u32>())
@@ -551,17 +566,33 @@ fn pixels(cell: &mut Cell<'_, '_>, most: u32, usual: u32) -> Option<u32> {
         let remedy = format!("write two lines: width = {width} and height = {height}");
         return cell.wrong(what, "width and height together", remedy);
     }
-    let number = cell.number(Unit::Pixels, &(16..=most), usual)?;
+    let number = cell.number(Unit::Pixels, range, usual)?;
     if number % 2 == 1 {
         let what = format!("`{}` is odd", cell.name());
         let remedy = format!(
-            "encoders take even numbers only; write: {} = {}",
+            "a picture takes even numbers only; write: {} = {}",
             cell.key,
             number - 1
         );
         return cell.wrong(what, format!("{number} pixels"), remedy);
     }
     Some(number)
+}
+
+impl Wall {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "wall", "wall", "layout = \"grid\"") else {
+            return Self::default();
+        };
+        Self {
+            width: table.read("width", |cell| pixels(cell, &(320..=3840), 1920)),
+            height: table.read("height", |cell| pixels(cell, &(320..=3840), 1080)),
+            layout: table.read("layout", |cell| {
+                let words = Layout::ALL.map(|layout| (layout.word(), layout));
+                cell.one_of("one of \"grid\" and \"speaker\"", &words)
+            }),
+        }
+    }
 }
 
 impl Audio {

@@ -37,6 +37,7 @@ use crate::{
     ladder::Tier,
     pipeline::{Catalogue, Codec},
     protocol::{RoomName, Secret},
+    scene::Layout,
 };
 
 /// Where the configuration file is when the command line names none.
@@ -78,6 +79,8 @@ pub struct Config {
     pub screen: Part,
     /// How the picture is sent.
     pub video: Video,
+    /// How those in a call are shown.
+    pub wall: Wall,
     /// How the sound is sent.
     pub audio: Audio,
     /// What is logged.
@@ -244,6 +247,17 @@ impl fmt::Display for Choice {
             Self::Named(name) => f.write_str(name),
         }
     }
+}
+
+/// How those in a call are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wall {
+    /// Width of what the screen shows, in pixels: 320 to 3840 and even.
+    pub width: u32,
+    /// Its height, likewise.
+    pub height: u32,
+    /// Who is large.
+    pub layout: Layout,
 }
 
 /// How the picture is sent.

@@ -13,11 +13,11 @@ use super::{
     line::{Heard, Line, Server},
     own::Own,
     standing::{Ask, Standing},
-    wall::News,
+    wall::{News, guests},
 };
 use crate::{
     cli::Switch,
-    media::{self, Media},
+    media::{self, Board, Media},
     protocol::{Generation, LinkId, Reason, Wish},
     room::{Input, Open, Output, Room, State},
 };
@@ -46,6 +46,8 @@ pub(super) struct Device {
     untold: bool,
     /// How the membership stands, in words, and whether it is one.
     standing: watch::Sender<Standing>,
+    /// Where the wall says where it shows whom.
+    board: Board,
 }
 
 impl Device {
@@ -57,7 +59,7 @@ impl Device {
         events: mpsc::Receiver<media::Event>,
         standing: watch::Sender<Standing>,
         own: Own,
-        news: watch::Sender<News>,
+        (news, board): (watch::Sender<News>, Board),
     ) -> Self {
         Self {
             room,
@@ -70,6 +72,7 @@ impl Device {
             own,
             untold: true,
             standing,
+            board,
         }
     }
 
@@ -238,6 +241,7 @@ impl Device {
             joined: status.state == State::Joined,
             alone: status.members.is_empty() && status.links.is_empty(),
             off: self.own.off(),
+            guests: guests(&status),
             words: status.words,
         };
         self.standing.send_if_modified(|known| {
@@ -399,6 +403,7 @@ impl Device {
             "lost": self.lost,
             "microphone": self.own.status(Switch::Microphone),
             "camera": self.own.status(Switch::Camera),
+            "screen": self.board.screen(),
             "troubles": self.news.borrow().values().flatten().collect::<Vec<_>>(),
         });
         let media = self.media.clone();

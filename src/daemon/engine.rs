@@ -34,12 +34,8 @@ const NO_MICROPHONE: &str = "silence";
 /// How long an encoder goes on that nobody needs: people who leave by mistake come back at once.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// What is shown on the screen.
-const SHOWN: Picture = Picture {
-    width: 1280,
-    height: 720,
-    framerate: 30,
-};
+/// Pictures a second on the screen.
+const SHOWN_FRAMERATE: u32 = 30;
 
 /// What there is on this machine, and what `auto` makes of it. Opens nothing.
 pub(super) fn look(loaded: &Loaded) -> (Survey, Choices) {
@@ -241,7 +237,11 @@ impl Plan {
                 height: config.video.height,
                 framerate: config.video.framerate,
             },
-            shown: SHOWN,
+            shown: Picture {
+                width: config.wall.width,
+                height: config.wall.height,
+                framerate: SHOWN_FRAMERATE,
+            },
             encoders: self.recipes(),
             ladder: ladder(config),
             audio_kbps: config.audio.kbps.0,

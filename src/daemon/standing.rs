@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::cli::Switch;
+use crate::{cli::Switch, scene::Guest};
 
 /// Whether there is a membership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) struct Standing {
     pub off: Vec<Switch>,
     /// The membership in words.
     pub words: String,
+    /// Who is there, as the wall shows them.
+    pub guests: Vec<Guest>,
 }
 
 /// What is asked of the device, and where the answer goes.

@@ -300,7 +300,15 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
     let (heard, news) = watch::channel(wall::News::new());
-    let device = device::Device::new(room, server, media, from_media, told, own, heard);
+    let device = device::Device::new(
+        room,
+        server,
+        media,
+        from_media,
+        told,
+        own,
+        (heard, board.clone()),
+    );
     let task = tokio::spawn(device.run(asked, async move {
         let _ = stopped.await;
     }));
@@ -308,7 +316,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         asks,
         standing,
         found: plan.found(),
-        wall: wall::Wall::new(board, plan.there().clone(), news),
+        wall: wall::Wall::new(board, config.wall.layout, plan.there().clone(), news),
         stop,
         task,
     })
@@ -412,6 +420,7 @@ impl Running {
                 alone: true,
                 off: Vec::new(),
                 words: "serving".to_owned(),
+                guests: Vec::new(),
             },
             |device| device.standing.borrow().clone(),
         )

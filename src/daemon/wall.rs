@@ -1,4 +1,4 @@
-//! Gathers what the wall shows while nobody is there: how to come in, and how the device is.
+//! Gathers what the wall shows: who is there, how to come in, and how the device is.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,8 +10,9 @@ use crate::{
     config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice},
     net,
-    protocol::RoomName,
-    scene::{Facts, Part, Way},
+    protocol::{Generation, Media, RoomName},
+    room::{LinkState, LinkStatus, Status},
+    scene::{self, Call, Facts, Guest, Layout, Part, Sight, Way},
 };
 
 /// systemd-timesyncd puts it there when it has set the clock. Without it the time may be that of
@@ -24,6 +25,7 @@ pub(super) type News = BTreeMap<Notice, Option<String>>;
 /// The way to the wall.
 pub(super) struct Wall {
     board: Board,
+    layout: Layout,
     found: BTreeMap<Notice, There>,
     news: watch::Receiver<News>,
 }
@@ -32,10 +34,16 @@ impl Wall {
     /// What was found, and where the news come from.
     pub(super) fn new(
         board: Board,
+        layout: Layout,
         found: BTreeMap<Notice, There>,
         news: watch::Receiver<News>,
     ) -> Self {
-        Self { board, found, news }
+        Self {
+            board,
+            layout,
+            found,
+            news,
+        }
     }
 
     /// Looks at everything and has it shown, where it has changed.
@@ -77,7 +85,49 @@ impl Wall {
                 .exists()
                 .then(media::local_time)
                 .flatten(),
+            call: Call {
+                guests: standing.guests.clone(),
+                layout: self.layout,
+                ..Call::default()
+            },
         });
+    }
+}
+
+/// Who is there: everybody to whom there is a link, with what is to be seen of them.
+pub(super) fn guests(status: &Status) -> Vec<Guest> {
+    let guest = |link: &LinkStatus| {
+        let member = status.members.iter().find(|it| it.member == link.peer);
+        let media = member.map(|it| it.media).unwrap_or_default();
+        Guest {
+            link: link.link.clone(),
+            name: link.name.clone(),
+            hue: scene::hue(link.peer.as_str()),
+            muted: !media.audio,
+            sight: sight(link, media),
+            is_share: false,
+        }
+    };
+    status.links.iter().map(guest).collect()
+}
+
+fn sight(link: &LinkStatus, media: Media) -> Sight {
+    match link.state {
+        LinkState::Connected | LinkState::Kept if media.no_camera => Sight::NoCamera,
+        LinkState::Connected | LinkState::Kept if !media.video => Sight::CameraOff,
+        LinkState::Connected | LinkState::Kept if link.paused.is_some() => Sight::Paused,
+        LinkState::Connected | LinkState::Kept => Sight::Picture,
+        LinkState::NoRoute => Sight::NoWay,
+        LinkState::Impostor => Sight::NotSafe,
+        LinkState::Describing
+        | LinkState::AwaitingOffer
+        | LinkState::AwaitingAnswer
+        | LinkState::Connecting
+            if link.generation == Generation::FIRST =>
+        {
+            Sight::Joining
+        }
+        _ => Sight::Reconnecting,
     }
 }
 
@@ -176,6 +226,7 @@ fn wrong(words: &str) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{LinkId, Pause};
 
     #[test]
     fn the_link_carries_what_the_page_would_ask_for() {
@@ -189,6 +240,50 @@ mod tests {
         assert_eq!(way.beside, ["Room lobby"]);
         let way = to("https://meet.example.org/", None, None);
         assert_eq!(way.link, "https://meet.example.org/");
+    }
+
+    #[test]
+    fn what_is_to_be_seen_of_somebody_is_what_the_room_knows() {
+        let link = |state, generation| LinkStatus {
+            link: LinkId::from_random([1; 16]),
+            peer: "n-anna-at-home".parse().unwrap(),
+            name: "Anna".to_owned(),
+            generation,
+            offerer: true,
+            state,
+            why: None,
+            words: String::new(),
+            shown: None,
+            showing: None,
+            paused: None,
+            pausing: None,
+            waiting_candidates: 0,
+        };
+        let first = Generation::FIRST;
+        let later = first.next();
+        let all = Media::default();
+        let seen = |state, generation, media| sight(&link(state, generation), media);
+        assert_eq!(seen(LinkState::Connecting, first, all), Sight::Joining);
+        assert_eq!(seen(LinkState::Connecting, later, all), Sight::Reconnecting);
+        assert_eq!(seen(LinkState::Connected, later, all), Sight::Picture);
+        assert_eq!(seen(LinkState::Kept, first, all), Sight::Picture);
+        assert_eq!(seen(LinkState::Silent, first, all), Sight::Reconnecting);
+        assert_eq!(seen(LinkState::NoRoute, later, all), Sight::NoWay);
+        assert_eq!(seen(LinkState::Impostor, first, all), Sight::NotSafe);
+        let off = Media {
+            video: false,
+            ..all
+        };
+        assert_eq!(seen(LinkState::Connected, first, off), Sight::CameraOff);
+        assert_eq!(seen(LinkState::Dark, first, off), Sight::Reconnecting);
+        let none = Media {
+            no_camera: true,
+            ..all
+        };
+        assert_eq!(seen(LinkState::Connected, first, none), Sight::NoCamera);
+        let mut slow = link(LinkState::Connected, first);
+        slow.paused = Some(Pause::Network);
+        assert_eq!(sight(&slow, all), Sight::Paused);
     }
 
     #[test]

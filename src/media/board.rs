@@ -1,10 +1,11 @@
-//! What is to be written on the wall while nobody is there.
+//! What is to be shown on the wall, and where the wall shows whom.
 //!
 //! Invariant: only the latest counts. Whoever has news replaces what nobody has painted yet, and
 //! waits for nobody.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::video_mix::Screen;
 use crate::scene::Facts;
 
 /// Hour and minute here. Whether they are right is for others to know.
@@ -14,7 +15,8 @@ pub fn local_time() -> Option<(u8, u8)> {
     Some((now.hour().try_into().ok()?, now.minute().try_into().ok()?))
 }
 
-/// Where facts are left for the wall, whichever mix it has at present.
+/// Where facts are left for the wall, whichever mix it has at present, and where that one says what
+/// it makes of them.
 #[derive(Clone, Default)]
 pub struct Board(Arc<Shared>);
 
@@ -22,6 +24,7 @@ pub struct Board(Arc<Shared>);
 struct Shared {
     facts: Mutex<Option<Arc<Facts>>>,
     changed: Condvar,
+    screen: Mutex<Option<Screen>>,
 }
 
 impl Board {
@@ -32,6 +35,22 @@ impl Board {
             *known = Some(Arc::new(facts));
             self.0.changed.notify_all();
         }
+    }
+
+    /// Where everybody is on the screen; None before anything is composed for one.
+    #[must_use]
+    pub fn screen(&self) -> Option<Screen> {
+        let screen = &self.0.screen;
+        screen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From here on it is so.
+    pub(super) fn compose(&self, screen: Screen) {
+        let known = &self.0.screen;
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(screen);
     }
 
     /// Has those who wait look again, after `change`, which they do not miss.

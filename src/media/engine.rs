@@ -37,7 +37,12 @@ use super::{
     stats::{BranchStats, LinkStats, Stats},
     teardown::Closing,
 };
-use crate::{ladder, protocol, room::KeyframeLimiter, sdp::Codec};
+use crate::{
+    ladder,
+    protocol::{self, LinkId},
+    room::KeyframeLimiter,
+    sdp::Codec,
+};
 use branches::{Slot, Starting, Trouble, describe};
 use feed::{Feed, FeedState};
 use heights::Heights;
@@ -104,9 +109,9 @@ pub trait Mixes: Send + Sync {
     /// Who is told at what height each is shown, whenever that changes. Called once, before anybody
     /// comes.
     fn tell_heights(&self, tell: TellHeight);
-    /// Somebody comes, under a key that was never used before. The outlets are to lead to where
-    /// this one is shown and heard, whenever there is such a place.
-    fn add(&self, key: u64, name: &str, outlets: Outlets);
+    /// A generation of a link comes, under a key that was never used before. The outlets are to
+    /// lead to where this one is shown and heard, whenever there is such a place.
+    fn add(&self, key: u64, link: &LinkId, name: &str, outlets: Outlets);
     /// Its name is another.
     fn rename(&self, key: u64, name: &str);
     /// It goes.
@@ -118,7 +123,7 @@ pub trait Mixes: Send + Sync {
 /// Nothing is shown and nothing heard, and nobody is told so.
 impl Mixes for () {
     fn tell_heights(&self, _: TellHeight) {}
-    fn add(&self, _: u64, _: &str, _: Outlets) {}
+    fn add(&self, _: u64, _: &LinkId, _: &str, _: Outlets) {}
     fn rename(&self, _: u64, _: &str) {}
     fn remove(&self, _: u64) {}
     fn close(&self) {}

@@ -24,6 +24,8 @@ const IDLE_WITHIN: Duration = Duration::from_secs(1);
 pub enum MixNotice {
     /// Its screen or speaker came or went.
     Device(Notice),
+    /// Its members are in other places than before.
+    Arranged,
     /// An input gives what cannot be mixed, and was taken out. It may be added again.
     Input {
         /// Which one.
@@ -62,8 +64,6 @@ pub(super) struct Input {
     pub(super) elements: Vec<gst::Element>,
     /// The mixer's pad.
     pub(super) pad: gst::Pad,
-    /// What is behind it, where it has something behind it.
-    pub(super) behind: Option<Box<Input>>,
 }
 
 pub(super) struct Mixer {
@@ -72,7 +72,7 @@ pub(super) struct Mixer {
     inputs: Arc<Mutex<BTreeMap<u64, Input>>>,
     leaving: mpsc::SyncSender<Leaving>,
     bus: gst::Bus,
-    ended: mpsc::Receiver<()>,
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 /// An input that is to be taken out when its last buffers have been mixed.
@@ -127,7 +127,7 @@ impl Mixer {
             inputs,
             leaving,
             bus,
-            ended,
+            ended: Mutex::new(ended),
         })
     }
 
@@ -149,11 +149,7 @@ impl Mixer {
         self.pipeline.add_many(&elements)?;
         let connected = self.link(&elements, set_up);
         match connected {
-            Ok(pad) => Ok(Input {
-                elements,
-                pad,
-                behind: None,
-            }),
+            Ok(pad) => Ok(Input { elements, pad }),
             Err(error) => {
                 for element in &elements {
                     let _ = element.set_state(gst::State::Null);
@@ -212,7 +208,8 @@ impl Mixer {
     /// Ends the mix. Returns whether that was done in time; if not, it goes on by itself.
     pub(super) fn close(&self, within: Duration) -> bool {
         stop(&self.bus);
-        self.ended.recv_timeout(within).is_ok()
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.recv_timeout(within).is_ok()
     }
 }
 
@@ -372,7 +369,7 @@ impl Worker {
         let due: Vec<_> = self.leaving.extract_if(.., |it| it.at <= now).collect();
         if !due.is_empty() {
             for leaving in due {
-                remove(&self.pipeline, &self.aggregator, leaving.input);
+                remove(&self.pipeline, &self.aggregator, &leaving.input);
             }
             self.tell_if_empty();
         }
@@ -399,7 +396,7 @@ impl Worker {
         let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
         let key = inputs
             .iter()
-            .find(|(_, input)| of(input) || input.behind.as_deref().is_some_and(of))
+            .find(|(_, input)| of(input))
             .map(|(key, _)| *key);
         let text = text.trim_end_matches('.').to_owned();
         let Some(key) = key else {
@@ -414,7 +411,7 @@ impl Worker {
         let input = inputs.remove(&key);
         drop(inputs);
         if let Some(input) = input {
-            remove(&self.pipeline, &self.aggregator, input);
+            remove(&self.pipeline, &self.aggregator, &input);
         }
         (self.tell)(MixNotice::Input { key, why: text });
         self.tell_if_empty();
@@ -422,7 +419,7 @@ impl Worker {
 }
 
 /// Takes an input out while the mix runs.
-fn remove(pipeline: &gst::Pipeline, mixer: &gst::Element, input: Input) {
+fn remove(pipeline: &gst::Pipeline, mixer: &gst::Element, input: &Input) {
     let (idle, waits) = mpsc::channel();
     if let Some(last) = input.pad.peer() {
         let mixer = mixer.clone();
@@ -442,7 +439,4 @@ fn remove(pipeline: &gst::Pipeline, mixer: &gst::Element, input: Input) {
         let _ = element.set_state(gst::State::Null);
     }
     let _ = pipeline.remove_many(&input.elements);
-    if let Some(behind) = input.behind {
-        remove(pipeline, mixer, *behind);
-    }
 }

@@ -6,24 +6,21 @@
 mod canvas;
 mod pen;
 
-use std::collections::BTreeMap;
-
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use crate::scene::{self, Align, Colour, Facts, Font, Rect, Scene, Shape, colours};
+use crate::scene::{self, Align, Arranged, Call, Colour, Facts, Rect, Scene, Shape, colours};
 use canvas::Canvas;
-pub(super) use pen::FACE;
-use pen::{Pen, Stamp};
+use pen::{Memory, Stamp, Writer};
 
 /// Why nothing can be painted.
 pub(super) type PaintError = glib::BoolError;
 
 /// Paints pictures of one size, and remembers the words of the last one: often only the time is
-/// another.
+/// another, or who speaks.
 pub(super) struct Painter {
     info: gst_video::VideoInfo,
-    stamps: BTreeMap<(String, Font), Option<Stamp>>,
+    memory: Memory,
 }
 
 impl Painter {
@@ -31,73 +28,123 @@ impl Painter {
     pub(super) fn new(caps: &gst::Caps) -> Result<Self, PaintError> {
         Ok(Self {
             info: gst_video::VideoInfo::from_caps(caps)?,
-            stamps: BTreeMap::new(),
+            memory: Memory::default(),
         })
     }
 
     /// What is seen while nobody is there.
-    pub(super) fn waiting(&mut self, facts: &Facts) -> Result<gst::Buffer, PaintError> {
+    pub(super) fn waiting(&self, facts: &Facts) -> Result<gst::Buffer, PaintError> {
         let (width, height) = (self.info.width(), self.info.height());
-        let pen = Pen::new(width)
-            .inspect_err(|error| tracing::debug!(%error, "nothing can be written on the wall"))
-            .ok();
-        let widths = pen::Widths::new(pen.as_ref());
-        let scene = scene::waiting(facts, width, height, &|words, font| {
-            widths.measure(words, font)
+        let writer = Writer::new(width, &self.memory);
+        let measure = |words: &str, font| writer.measure(words, font);
+        let scene = scene::waiting(facts, width, height, &measure);
+        let picture = paint(&scene, &writer, &self.info);
+        self.memory.turn();
+        picture
+    }
+
+    /// A call without its pictures: what is behind them, if that is wanted, and each name that is.
+    pub(super) fn call(
+        &self,
+        call: &Call,
+        behind: bool,
+        is_wanted: impl Fn(&scene::Tile) -> bool,
+    ) -> Result<Painted, PaintError> {
+        let (width, height) = (self.info.width(), self.info.height());
+        let writer = Writer::new(width, &self.memory);
+        let measure = |words: &str, font| writer.measure(words, font);
+        let arranged = scene::call(call, width, height, &measure);
+        let names = arranged.tiles.iter().map(|tile| {
+            // What is not painted again is remembered for when it is.
+            write_all(&tile.name, &writer);
+            is_wanted(tile)
+                .then(|| self.name(&tile.name, &writer))
+                .transpose()
         });
-        self.paint(&scene, pen.as_ref())
+        let names = names.collect::<Result<_, _>>()?;
+        write_all(&arranged.behind, &writer);
+        let paint_behind = || paint(&arranged.behind, &writer, &self.info);
+        let behind = behind.then(paint_behind).transpose()?;
+        self.memory.turn();
+        Ok(Painted {
+            arranged,
+            behind,
+            names,
+        })
+    }
+
+    fn name(&self, scene: &Scene, writer: &Writer<'_>) -> Result<gst::Sample, PaintError> {
+        let info = gst_video::VideoInfo::builder(self.info.format(), scene.width, scene.height)
+            .fps(gst::Fraction::new(30, 1))
+            .colorimetry(&self.info.colorimetry())
+            .build()?;
+        let picture = paint(scene, writer, &info)?;
+        let caps = info.to_caps()?;
+        Ok(gst::Sample::builder().buffer(&picture).caps(&caps).build())
     }
 
     /// Nothing but the ground.
-    pub(super) fn ground(&mut self) -> Result<gst::Buffer, PaintError> {
+    pub(super) fn ground(&self) -> Result<gst::Buffer, PaintError> {
         let scene = Scene {
             width: self.info.width(),
             height: self.info.height(),
             ground: colours::GROUND,
             shapes: Vec::new(),
         };
-        self.paint(&scene, None)
+        paint(&scene, &Writer::new(0, &self.memory), &self.info)
     }
+}
 
-    fn paint(&mut self, scene: &Scene, pen: Option<&Pen>) -> Result<gst::Buffer, PaintError> {
-        let mut canvas = Canvas::new(scene.width, scene.height, scene.ground);
-        let mut used = BTreeMap::new();
-        for shape in &scene.shapes {
-            match shape {
-                Shape::Panel {
-                    place,
-                    corner,
-                    colour,
-                } => canvas.panel(*place, *corner, *colour),
-                Shape::Code {
-                    place,
-                    code,
-                    colour,
-                } => canvas.code(*place, code, *colour),
-                Shape::Text {
-                    place,
-                    words,
-                    font,
-                    colour,
-                    align,
-                } => {
-                    let key = (words.clone(), *font);
-                    let stamp = match self.stamps.remove(&key) {
-                        Some(stamp) => stamp,
-                        None => pen.and_then(|pen| pen.write(words, *font)),
-                    };
-                    if let Some(stamp) = &stamp {
-                        write(&mut canvas, *place, stamp, *colour, *align);
-                    }
-                    used.insert(key, stamp);
+/// A call as it was painted.
+pub(super) struct Painted {
+    /// Where everybody is.
+    pub(super) arranged: Arranged,
+    /// What is behind the pictures, where it was wanted.
+    pub(super) behind: Option<gst::Buffer>,
+    /// The name of each tile, where it was wanted.
+    pub(super) names: Vec<Option<gst::Sample>>,
+}
+
+fn write_all(scene: &Scene, writer: &Writer<'_>) {
+    for shape in &scene.shapes {
+        if let Shape::Text { words, font, .. } = shape {
+            writer.write(words, *font);
+        }
+    }
+}
+
+fn paint(
+    scene: &Scene,
+    writer: &Writer<'_>,
+    info: &gst_video::VideoInfo,
+) -> Result<gst::Buffer, PaintError> {
+    let mut canvas = Canvas::new(scene.width, scene.height, scene.ground);
+    for shape in &scene.shapes {
+        match shape {
+            Shape::Panel {
+                place,
+                corner,
+                colour,
+            } => canvas.panel(*place, *corner, *colour),
+            Shape::Code {
+                place,
+                code,
+                colour,
+            } => canvas.code(*place, code, *colour),
+            Shape::Text {
+                place,
+                words,
+                font,
+                colour,
+                align,
+            } => {
+                if let Some(stamp) = writer.write(words, *font) {
+                    write(&mut canvas, *place, &stamp, *colour, *align);
                 }
             }
         }
-        if pen.is_some() {
-            self.stamps = used;
-        }
-        canvas.into_buffer(&self.info)
     }
+    canvas.into_buffer(info)
 }
 
 fn write(canvas: &mut Canvas, place: Rect, stamp: &Stamp, colour: Colour, align: Align) {
@@ -119,4 +166,4 @@ fn write(canvas: &mut Canvas, place: Rect, stamp: &Stamp, colour: Colour, align:
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,13 +1,12 @@
 //! Everybody's picture in one, and onto the screen.
 //!
-//! One compositor for the life of the process, over a background that is always there. A member
-//! who gives no pictures for a second disappears, and a slate with the name is left; the others go
-//! on. With nobody there the waiting picture is painted when it changes, and repeated a few times a
-//! second, which costs next to nothing.
+//! One compositor for the life of the process, over a backdrop that is always there: the waiting
+//! picture while nobody is there, and else initials, sentences and borders, in the places where the
+//! pictures lie over them. A member who gives no pictures for a second disappears, and what is
+//! behind is seen; the others go on. Names lie over both. All that is painted is painted when it
+//! changes, by a thread of its own, which also says where everybody is.
 
 mod backdrop;
-mod grid;
-mod label;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,17 +15,19 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
+use serde::Serialize;
 
 use super::Timebase;
 use super::audio_mix::play_latency;
 use super::board::Board;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
+use super::paint::Painter;
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
+use crate::protocol::LinkId;
+use crate::scene::{Call, Facts, Guest, Rect, Scene, Sight};
 
 use backdrop::Backdrop;
-pub use grid::{Place, grid};
-use label::Label;
 
 /// A picture older than this is not shown any more.
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
@@ -37,17 +38,9 @@ const EXIT: u32 = 4;
 /// How often the picture is drawn with nobody in it, which is also how long the first member
 /// waits for the full rate.
 const IDLE_FRAMERATE: u32 = 5;
-/// `surface` of the design, as ARGB.
-const SURFACE: u32 = 0xff1b_2127;
-/// `text` and `text-dim`.
-const TEXT: u32 = 0xfff2_f5f7;
-const TEXT_DIM: u32 = 0xffa9_b4be;
-/// The size of a slate before it is scaled to its tile.
-const SLATE: (u32, u32) = (640, 360);
-/// In pixels of such a slate.
-const SLATE_FONT: u32 = 32;
-/// A name's until its tile has a place.
-const FIRST_FONT: u32 = 24;
+/// Pictures lie over the backdrop, and names over pictures.
+const PICTURES: u32 = 2;
+const NAMES: u32 = 3;
 
 /// How pictures are mixed.
 pub struct Settings {
@@ -61,35 +54,77 @@ pub struct Settings {
     pub upstream: gst::ClockTime,
     /// Which screen, asked before each attempt to open it.
     pub screen: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
-    /// What is seen while nobody is there.
+    /// What there is to know of the device and of those who are there.
     pub board: Board,
     /// Who is told what happens.
     pub tell: Tell,
 }
 
+/// What is composed for the screen at present.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Screen {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Where everybody is who has a place.
+    pub tiles: Vec<ScreenTile>,
+}
+
+/// Somebody's place on the screen, in pixels of what is composed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScreenTile {
+    /// By which link.
+    pub link: LinkId,
+    /// From the left.
+    pub x: u32,
+    /// From the top.
+    pub y: u32,
+    /// To the right.
+    pub width: u32,
+    /// Downwards.
+    pub height: u32,
+    /// Whether its picture is shown, as soon as there is one.
+    pub seen: bool,
+}
+
 /// The picture of the room.
 pub struct VideoMix {
+    shared: Arc<Shared>,
+    screen: Mutex<Option<Sink>>,
+    backdrop: Backdrop,
+}
+
+struct Shared {
     settings: Settings,
     timebase: Timebase,
     mixer: Mixer,
-    screen: Mutex<Option<Sink>>,
     rate: gst::Element,
-    backdrop: Backdrop,
     tiles: Mutex<Tiles>,
 }
 
-/// Who is in the picture, in the order of coming.
+/// Who is in the picture.
 #[derive(Default)]
 struct Tiles {
-    order: Vec<u64>,
+    /// Those who may send pictures, by their keys.
     shown: BTreeMap<u64, Tile>,
+    /// Everybody who has a tile, in the order of coming.
+    order: Vec<LinkId>,
+    /// Where each of them is.
+    places: BTreeMap<LinkId, Rect>,
+    names: BTreeMap<LinkId, Name>,
 }
 
 struct Tile {
+    link: LinkId,
+    name: String,
     picture: gst::Pad,
-    slate: Option<gst::Pad>,
-    /// The name in the picture, where this machine can write.
-    label: Option<Label>,
+}
+
+/// A name as it is in the picture.
+struct Name {
+    scene: Scene,
+    input: Input,
 }
 
 impl VideoMix {
@@ -104,10 +139,10 @@ impl VideoMix {
             .build()?;
         let feed = Feed::default();
         let idle = caps(&settings, IDLE_FRAMERATE)?;
-        let backdrop = Backdrop::start(&idle, settings.board.clone())?;
-        let [picture, repeat] = backdrop.elements();
+        let painter = Painter::new(&idle)?;
+        let (picture, repeat) = backdrop::elements(&idle, painter.ground()?)?;
         let all = [
-            picture,
+            picture.clone().upcast(),
             repeat,
             gst::ElementFactory::make("capsfilter")
                 .property("caps", idle)
@@ -133,112 +168,108 @@ impl VideoMix {
             Box::new(move || screen()),
             move |notice| tell(MixNotice::Device(notice)),
         )?;
-        Ok(Self {
+        let shared = Arc::new(Shared {
             settings,
             timebase: timebase.clone(),
             mixer,
-            screen: Mutex::new(Some(screen)),
             rate,
-            backdrop,
             tiles: Mutex::default(),
+        });
+        let backdrop = Backdrop::start(painter, picture, Arc::clone(&shared))?;
+        Ok(Self {
+            shared,
+            screen: Mutex::new(Some(screen)),
+            backdrop,
         })
     }
 
-    /// A member comes. What is pushed into the answer is shown: raw video of any size, which may
-    /// change under way, timestamps in running time. It never blocks; full, it loses the oldest.
-    /// One who was there under the same key leaves.
-    pub fn add(&self, key: u64, name: &str) -> Result<AppSrc, MixError> {
+    /// Somebody comes. What is pushed into the answer is shown in the tile of this link: raw video
+    /// of any size, which may change under way, timestamps in running time. It never blocks; full,
+    /// it loses the oldest. One who was there under the same key leaves; of several of one link the
+    /// one with the highest key is shown. The name is what the tile says until the facts on the
+    /// board have another.
+    pub fn add(&self, key: u64, link: &LinkId, name: &str) -> Result<AppSrc, MixError> {
         self.remove(key);
-        let mut tiles = self.lock();
-        self.draw(true);
-        let upstream = self.settings.upstream;
+        let it = &self.shared;
+        let mut tiles = it.lock();
+        it.draw(true);
+        let upstream = it.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
-        let mut elements: Vec<gst::Element> = vec![source.clone().upcast()];
-        let label = Label::new(name, TEXT, ("bottom", "left"), FIRST_FONT);
-        elements.extend(label.as_ref().map(Label::element));
-        elements.extend([mixer::shield()?, mixer::queue(upstream)?]);
-        let connected = self.mixer.connect(elements, |pad| {
+        let elements = vec![
+            source.clone().upcast(),
+            mixer::shield()?,
+            mixer::queue(upstream)?,
+        ];
+        let connected = it.mixer.connect(elements, |pad| {
             pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
             pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
-            pad.set_property("zorder", 2u32);
+            pad.set_property("zorder", PICTURES);
+            // Until it has a place.
+            pad.set_property("alpha", 0.0f64);
         });
-        let mut input = connected.inspect_err(|_| self.draw(!tiles.order.is_empty()))?;
-        // Without a slate there is the ground.
-        let behind = self
-            .slate(name)
-            .inspect_err(|error| tracing::warn!(%error, "no slate"))
-            .ok();
-        tiles.order.push(key);
-        tiles.shown.insert(
-            key,
-            Tile {
-                picture: input.pad.clone(),
-                slate: behind.as_ref().map(|behind| behind.pad.clone()),
-                label,
-            },
-        );
-        input.behind = behind.map(Box::new);
-        self.mixer.inputs().insert(key, input);
-        self.arrange(&tiles);
+        let input = connected.inspect_err(|_| it.draw(!tiles.shown.is_empty()))?;
+        let tile = Tile {
+            link: link.clone(),
+            name: name.to_owned(),
+            picture: input.pad.clone(),
+        };
+        tiles.shown.insert(key, tile);
+        it.mixer.inputs().insert(key, input);
+        drop(tiles);
+        self.backdrop.look();
         Ok(source)
     }
 
-    /// A member leaves, if it is there; the others take its place at once.
+    /// Somebody leaves, if it is there; the others take its place.
     pub fn remove(&self, key: u64) {
-        let mut tiles = self.lock();
-        tiles.order.retain(|each| *each != key);
-        tiles.shown.remove(&key);
-        self.arrange(&tiles);
-        let input = self.mixer.inputs().remove(&key);
+        let it = &self.shared;
+        let mut tiles = it.lock();
+        if tiles.shown.remove(&key).is_some() && tiles.shown.is_empty() {
+            it.draw(false);
+        }
+        let input = it.mixer.inputs().remove(&key);
+        drop(tiles);
         if let Some(input) = input {
             // Until the worker has come to it.
             input.pad.set_property("alpha", 0.0f64);
-            if let Some(behind) = &input.behind {
-                behind.pad.set_property("alpha", 0.0f64);
-            }
-            self.mixer.take_out(input, self.timebase.running_time());
+            it.mixer.take_out(input, it.timebase.running_time());
         }
-        if tiles.order.is_empty() {
-            self.draw(false);
-        }
+        self.backdrop.look();
     }
 
-    /// A member has another name.
+    /// Somebody has another name.
     pub fn label(&self, key: u64, name: &str) {
-        let mut tiles = self.lock();
-        let Some(tile) = tiles.shown.get_mut(&key) else {
-            return;
-        };
-        if let Some(label) = &tile.label {
-            label.write(name);
+        if let Some(tile) = self.shared.lock().shown.get_mut(&key) {
+            name.clone_into(&mut tile.name);
         }
-        let Ok(slate) = self.slate(name) else { return };
-        let pad = slate.pad.clone();
-        let mut slate = Some(Box::new(slate));
-        if let Some(input) = self.mixer.inputs().get_mut(&key) {
-            std::mem::swap(&mut input.behind, &mut slate);
-            tile.slate = Some(pad);
-        }
-        // The one before; or this one, when its member's input has failed meanwhile.
-        if let Some(slate) = slate {
-            self.mixer.take_out(*slate, self.timebase.running_time());
-        }
-        self.arrange(&tiles);
+        self.backdrop.look();
     }
 
-    /// Where everybody is, in the order of coming.
+    /// Where everybody is, by link. Who has no place is not seen.
     #[must_use]
-    pub fn places(&self) -> BTreeMap<u64, Place> {
-        let tiles = self.lock();
-        let places = grid(tiles.order.len(), self.settings.width, self.settings.height);
-        tiles.order.iter().copied().zip(places).collect()
+    pub fn places(&self) -> BTreeMap<LinkId, Rect> {
+        self.shared.lock().places.clone()
+    }
+
+    /// At what height each key is seen, in pixels; 0: not at all.
+    #[must_use]
+    pub fn heights(&self) -> BTreeMap<u64, u32> {
+        let tiles = self.shared.lock();
+        // One that has just come is about to be given a place.
+        let known = tiles
+            .shown
+            .iter()
+            .filter(|(_, tile)| tiles.order.contains(&tile.link));
+        let height = |tile: &Tile| tiles.places.get(&tile.link).map_or(0, |place| place.height);
+        known.map(|(key, tile)| (*key, height(tile))).collect()
     }
 
     /// Ends the mix and closes the screen. Returns whether that was done in time; if not, it goes
     /// on by itself.
     #[must_use]
     pub fn close(&self, within: Duration) -> bool {
-        let mixed = self.mixer.close(within);
+        self.backdrop.stop();
+        let mixed = self.shared.mixer.close(within);
         let screen = self
             .screen
             .lock()
@@ -246,37 +277,13 @@ impl VideoMix {
             .take();
         screen.is_none_or(|screen| screen.close(within)) && mixed
     }
+}
 
-    /// Puts everybody in place.
-    fn arrange(&self, tiles: &Tiles) {
-        let (width, height) = (self.settings.width, self.settings.height);
-        let places = grid(tiles.order.len(), width, height);
-        for (key, place) in tiles.order.iter().zip(places) {
-            let Some(tile) = tiles.shown.get(key) else {
-                continue;
-            };
-            for pad in std::iter::once(&tile.picture).chain(&tile.slate) {
-                for (property, figure) in [
-                    ("xpos", place.x),
-                    ("ypos", place.y),
-                    ("width", place.width),
-                    ("height", place.height),
-                ] {
-                    pad.set_property(property, i32::try_from(figure).unwrap_or(i32::MAX));
-                }
-            }
-            if let Some(label) = &tile.label {
-                // A thirtieth of the whole picture's height, whatever the size of the tile.
-                label.resize(height / 30 * label::WIDTH / place.width.max(1));
-            }
-        }
-    }
-
+impl Shared {
     /// Draws as often as is worth it.
     ///
     /// Not while an input that matters settles what it gives: it would be told that nothing fits.
     fn draw(&self, somebody: bool) {
-        self.backdrop.somebody(somebody);
         let framerate = if somebody {
             self.settings.framerate
         } else {
@@ -289,37 +296,170 @@ impl VideoMix {
         }
     }
 
-    /// What is seen of a member who gives no pictures: the name on an empty tile, drawn once.
-    fn slate(&self, name: &str) -> Result<Input, MixError> {
-        let (width, height) = SLATE;
-        let caps: gst::Caps = format!(
-            "video/x-raw,format=I420,width={width},height={height},framerate=30/1,colorimetry=bt601"
-        )
-        .parse()?;
-        let label = Label::new(name, TEXT_DIM, ("center", "center"), SLATE_FONT);
-        let mut elements = vec![
-            solid(SURFACE)?,
-            gst::ElementFactory::make("capsfilter")
-                .property("caps", caps)
-                .build()?,
-        ];
-        elements.extend(label.as_ref().map(Label::element));
-        elements.push(mixer::shield()?);
-        // Its one picture would be of the beginning of time.
-        if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
-            let now = i64::try_from(self.timebase.running_time().nseconds());
-            end.set_offset(now.unwrap_or(i64::MAX));
+    /// Everybody who is to have a tile, in the order of coming: those of whom the facts tell, and
+    /// those whose pictures are ahead of the facts.
+    fn call(&self, facts: Option<&Facts>) -> Call {
+        let mut call = facts.map(|facts| facts.call.clone()).unwrap_or_default();
+        let mut tiles = self.lock();
+        for tile in tiles.shown.values() {
+            if call.guests.iter().all(|guest| guest.link != tile.link) {
+                call.guests.push(Guest {
+                    link: tile.link.clone(),
+                    name: tile.name.clone(),
+                    hue: 0,
+                    muted: false,
+                    sight: Sight::Picture,
+                    is_share: false,
+                });
+            }
         }
+        let guests = &call.guests;
+        tiles
+            .order
+            .retain(|link| guests.iter().any(|guest| guest.link == *link));
+        for guest in guests {
+            if !tiles.order.contains(&guest.link) {
+                tiles.order.push(guest.link.clone());
+            }
+        }
+        let place = |guest: &Guest| tiles.order.iter().position(|link| *link == guest.link);
+        call.guests.sort_by_key(place);
+        call
+    }
+
+    /// Puts everybody in place.
+    fn arrange(&self, arranged: &[crate::scene::Tile], names: Vec<Option<gst::Sample>>) {
+        let mut tiles = self.lock();
+        let places: BTreeMap<LinkId, Rect> = arranged
+            .iter()
+            .map(|tile| (tile.link.clone(), tile.place))
+            .collect();
+        let is_seen = |link: &LinkId| arranged.iter().any(|it| it.link == *link && it.is_seen);
+        for (key, tile) in &tiles.shown {
+            let mut later = tiles.shown.range(key + 1..).map(|(_, other)| &other.link);
+            let is_latest = later.all(|link| *link != tile.link);
+            if let Some(place) = places.get(&tile.link) {
+                put(&tile.picture, *place);
+            }
+            let alpha = f64::from(u8::from(is_latest && is_seen(&tile.link)));
+            tile.picture.set_property("alpha", alpha);
+        }
+        let gone = |link: &LinkId| !places.contains_key(link);
+        let mut out: Vec<Input> = tiles
+            .names
+            .extract_if(.., |link, _| gone(link))
+            .map(|(_, name)| name.input)
+            .collect();
+        for (tile, name) in arranged.iter().zip(names) {
+            if let Some(sample) = name {
+                match self.name(&sample) {
+                    Ok(input) => {
+                        let scene = tile.name.clone();
+                        let name = Name { scene, input };
+                        let before = tiles.names.insert(tile.link.clone(), name);
+                        out.extend(before.map(|name| name.input));
+                    }
+                    Err(error) => tracing::warn!(%error, "a name is not shown"),
+                }
+            }
+            if let Some(name) = tiles.names.get(&tile.link) {
+                let (x, y) = tile.plate;
+                set(&name.input.pad, [("xpos", x), ("ypos", y)]);
+            }
+        }
+        self.settings.board.compose(Screen {
+            width: self.settings.width,
+            height: self.settings.height,
+            tiles: arranged.iter().map(on_screen).collect(),
+        });
+        let is_new = tiles.places != places;
+        tiles.places = places;
+        drop(tiles);
+        for input in out {
+            input.pad.set_property("alpha", 0.0f64);
+            self.mixer.take_out(input, self.timebase.running_time());
+        }
+        if is_new {
+            (self.settings.tell)(MixNotice::Arranged);
+        }
+    }
+
+    /// Lays a name over everything: one picture, which the compositor keeps without a thread.
+    fn name(&self, sample: &gst::Sample) -> Result<Input, MixError> {
+        let source = AppSrc::builder()
+            .caps(
+                &sample
+                    .caps_owned()
+                    .ok_or_else(|| glib::bool_error!("no caps"))?,
+            )
+            .format(gst::Format::Time)
+            .build();
+        let mut picture = sample
+            .buffer_owned()
+            .ok_or_else(|| glib::bool_error!("no picture"))?;
+        // At the beginning of time it would be over.
+        picture.make_mut().set_pts(self.timebase.running_time());
+        let elements = vec![source.clone().upcast(), mixer::shield()?];
         let input = self.mixer.connect(elements, |pad| {
-            pad.set_property("zorder", 1u32);
-            // One picture and the end: the compositor keeps it, and no thread runs for it.
+            pad.set_property("zorder", NAMES);
             pad.set_property("repeat-after-eos", true);
         })?;
+        // It is refused while the mix is being closed.
+        let _ = source.push_buffer(picture);
+        let _ = source.end_of_stream();
         Ok(input)
+    }
+
+    /// Whether a tile's name is not in the picture as it should be.
+    fn lacks(&self, tile: &crate::scene::Tile) -> bool {
+        let tiles = self.lock();
+        let name = tiles.names.get(&tile.link);
+        name.is_none_or(|name| name.scene != tile.name)
     }
 
     fn lock(&self) -> MutexGuard<'_, Tiles> {
         self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn on_screen(tile: &crate::scene::Tile) -> ScreenTile {
+    let Rect {
+        x,
+        y,
+        width,
+        height,
+    } = tile.place;
+    ScreenTile {
+        link: tile.link.clone(),
+        x,
+        y,
+        width,
+        height,
+        seen: tile.is_seen,
+    }
+}
+
+fn put(pad: &gst::Pad, place: Rect) {
+    let Rect {
+        x,
+        y,
+        width,
+        height,
+    } = place;
+    set(
+        pad,
+        [
+            ("xpos", x),
+            ("ypos", y),
+            ("width", width),
+            ("height", height),
+        ],
+    );
+}
+
+fn set<const N: usize>(pad: &gst::Pad, figures: [(&str, u32); N]) {
+    for (property, figure) in figures {
+        pad.set_property(property, i32::try_from(figure).unwrap_or(i32::MAX));
     }
 }
 
@@ -333,20 +473,10 @@ fn caps(settings: &Settings, framerate: u32) -> Result<gst::Caps, glib::BoolErro
     .parse()
 }
 
-/// One picture of one colour.
-fn solid(argb: u32) -> Result<gst::Element, glib::BoolError> {
-    let source = gst::ElementFactory::make("videotestsrc")
-        .property("num-buffers", 1i32)
-        .property("foreground-color", argb)
-        .build()?;
-    source.set_property_from_str("pattern", "solid-color");
-    Ok(source)
-}
-
 #[cfg(test)]
 impl VideoMix {
     pub(super) fn pipeline(&self) -> &gst::Pipeline {
-        self.mixer.pipeline()
+        self.shared.mixer.pipeline()
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     MixError, MixNotice, Mixes, Notice, Outlets, Tell, TellHeight, audio_mix::AudioMix,
     engine::now, notices::Notices, receive::Outlet, retry::Retry, source, video_mix::VideoMix,
 };
+use crate::protocol::LinkId;
 
 /// How long closing a mix or its device may take before it is left to itself.
 const CLOSE: Duration = Duration::from_secs(3);
@@ -30,7 +31,7 @@ const CLOSE: Duration = Duration::from_secs(3);
 /// One of the two mixes, as the wall uses it.
 pub(super) trait Mix: Send + 'static {
     /// A member comes, under a key that nobody else has. What is pushed into the answer is mixed.
-    fn add(&self, key: u64, name: &str) -> Result<AppSrc, MixError>;
+    fn add(&self, key: u64, link: &LinkId, name: &str) -> Result<AppSrc, MixError>;
     /// A member has another name.
     fn label(&self, key: u64, name: &str);
     /// A member leaves, if it is there.
@@ -45,8 +46,8 @@ pub(super) trait Mix: Send + 'static {
 }
 
 impl Mix for VideoMix {
-    fn add(&self, key: u64, name: &str) -> Result<AppSrc, MixError> {
-        self.add(key, name)
+    fn add(&self, key: u64, link: &LinkId, name: &str) -> Result<AppSrc, MixError> {
+        self.add(key, link, name)
     }
     fn label(&self, key: u64, name: &str) {
         self.label(key, name);
@@ -55,8 +56,7 @@ impl Mix for VideoMix {
         self.remove(key);
     }
     fn heights(&self) -> BTreeMap<u64, u32> {
-        let places = self.places().into_iter();
-        places.map(|(key, place)| (key, place.height)).collect()
+        self.heights()
     }
     fn close(&self, within: Duration) -> bool {
         self.close(within)
@@ -64,7 +64,7 @@ impl Mix for VideoMix {
 }
 
 impl Mix for AudioMix {
-    fn add(&self, key: u64, _: &str) -> Result<AppSrc, MixError> {
+    fn add(&self, key: u64, _: &LinkId, _: &str) -> Result<AppSrc, MixError> {
         self.add(key)
     }
     fn label(&self, _: u64, _: &str) {}
@@ -115,6 +115,7 @@ struct State {
 /// Somebody who is there.
 #[derive(Clone)]
 struct Member {
+    link: LinkId,
     name: String,
     outlets: Outlets,
 }
@@ -185,10 +186,14 @@ impl Mixes for Wall {
         *heights = Some(tell);
     }
 
-    fn add(&self, key: u64, name: &str, outlets: Outlets) {
+    fn add(&self, key: u64, link: &LinkId, name: &str, outlets: Outlets) {
         self.change(|state| {
-            let (name, outlets) = (name.to_owned(), outlets.clone());
-            state.members.insert(key, Member { name, outlets });
+            let member = Member {
+                link: link.clone(),
+                name: name.to_owned(),
+                outlets: outlets.clone(),
+            };
+            state.members.insert(key, member);
         });
         if self.is_blind {
             self.heights.tell(key, 0);
@@ -377,6 +382,8 @@ impl<M: Mix> Keeper<M> {
                     state.reports.works = Some(notice == source::Notice::Running);
                     tell_device(&notices, what, notice);
                 }
+                // Where everybody is now is asked of it.
+                MixNotice::Arranged => {}
                 MixNotice::Input { key, why } => {
                     tracing::warn!(mix = name(what), why, "a member cannot be mixed");
                     state.reports.faults.insert(key);
@@ -465,7 +472,7 @@ impl<M: Mix> Keeper<M> {
                 }
             } else if input.retry.is_due(now) {
                 input.retry.begin(now);
-                match mix.add(*key, &member.name) {
+                match mix.add(*key, &member.link, &member.name) {
                     Ok(source) => input.outlet.lead_to(Some(source)),
                     Err(error) => {
                         tracing::warn!(mix = name(self.what), %error, "a member is not mixed");

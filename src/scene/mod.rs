@@ -1,6 +1,7 @@
-//! What the wall shows while nobody is there, as shapes with their places.
+//! What the wall shows, as shapes with their places.
 //!
-//! [`waiting()`] makes a [`Scene`] of [`Facts`]; whoever has a brush paints it. How wide words are
+//! [`waiting()`] makes a [`Scene`] of [`Facts`] while nobody is there, and [`call()`] of everybody
+//! who is; whoever has a brush paints it. How wide words are
 //! only the brush knows, so it is asked through [`Measure`], and texts shrink or break until they
 //! fit: nothing is cut off, nothing lies over anything else.
 //!
@@ -9,10 +10,13 @@
 
 use std::fmt;
 
+mod call;
 mod code;
+mod grid;
 mod text;
 mod waiting;
 
+pub use call::{Arranged, Call, Guest, Layout, MOST, Sight, Tile, call, hue};
 pub use code::Code;
 pub use waiting::waiting;
 
@@ -27,6 +31,8 @@ pub struct Facts {
     pub parts: Vec<Part>,
     /// Hour and minute, where they are known to be right.
     pub clock: Option<(u8, u8)>,
+    /// Who is there.
+    pub call: Call,
 }
 
 /// How to come in.
@@ -154,8 +160,23 @@ pub mod colours {
     pub const TEXT: Colour = Colour(0xf2, 0xf5, 0xf7);
     /// Secondary text.
     pub const TEXT_DIM: Colour = Colour(0xa9, 0xb4, 0xbe);
+    /// Who speaks.
+    pub const ACCENT: Colour = Colour(0x5b, 0xb8, 0xa6);
     /// Something is wrong.
     pub const WARN: Colour = Colour(0xe5, 0xb5, 0x67);
+    /// Something is closed: a microphone.
+    pub const STOP: Colour = Colour(0xe5, 0x69, 0x7a);
+    /// Behind initials, at equal lightness.
+    pub const HUES: [Colour; 8] = [
+        Colour(0x80, 0x49, 0x49),
+        Colour(0x78, 0x51, 0x2a),
+        Colour(0x5d, 0x5e, 0x29),
+        Colour(0x35, 0x67, 0x48),
+        Colour(0x12, 0x67, 0x6b),
+        Colour(0x34, 0x5f, 0x82),
+        Colour(0x5a, 0x53, 0x82),
+        Colour(0x75, 0x4a, 0x6c),
+    ];
 }
 
 impl Shape {
@@ -177,6 +198,7 @@ impl fmt::Debug for Facts {
             .field("way", &self.way)
             .field("parts", &self.parts)
             .field("clock", &self.clock)
+            .field("call", &self.call)
             .finish()
     }
 }

@@ -53,8 +53,13 @@ pub(super) fn fit(words: &str, limits: Limits, measure: Measure<'_>) -> Block {
     }
     let font = of(least);
     let mut lines = wrap(&words, font, limits.width, true, measure).unwrap_or_default();
-    let rest = lines.split_off(limits.lines.saturating_sub(1).min(lines.len()));
-    lines.push(shorten(&rest.concat(), font, limits.width, measure));
+    lines.truncate(limits.lines.saturating_sub(1));
+    // Where a line ends there may have been a space, or none.
+    let written = lines.iter().flat_map(|line| line.chars());
+    let written = written.filter(|sign| *sign != ' ').count();
+    let mut signs = words.char_indices().filter(|(_, sign)| *sign != ' ');
+    let rest = signs.nth(written).map_or("", |(at, _)| &words[at..]);
+    lines.push(shorten(rest, font, limits.width, measure));
     Block {
         font,
         lines,
@@ -66,7 +71,7 @@ pub(super) fn fit(words: &str, limits: Limits, measure: Measure<'_>) -> Block {
 fn shorten(words: &str, font: Font, width: u32, measure: Measure<'_>) -> String {
     let mut kept: Vec<char> = words.chars().collect();
     loop {
-        let text = kept.iter().collect::<String>() + "…";
+        let text = format!("{}…", kept.iter().collect::<String>().trim_end());
         if kept.is_empty() || measure(&text, font) <= width {
             return text;
         }
@@ -180,5 +185,9 @@ mod tests {
         let (pixels, lines) = fitted(&"x".repeat(100), 100, 2);
         assert_eq!(pixels, 10);
         assert_eq!(lines, ["x".repeat(20), "x".repeat(19) + "…"]);
+        let (_, lines) = fitted("one two three four five six seven eight", 60, 2);
+        assert_eq!(lines, ["one two", "three four…"]);
+        let (_, lines) = fitted("Cemre Yılmaz of Lisbon", 50, 1);
+        assert_eq!(lines, ["Cemre Yıl…"]);
     }
 }

@@ -18,8 +18,6 @@ const CLIP = process.env.ROOMD_CLIP ?? join(ROOT, 'target/clip');
 /** Everything here is slower by far where eight programs share two cores. */
 export const WITHIN = 45_000;
 
-/** The device's screen, in pixels. */
-const SCREEN = { width: 1280, height: 720 };
 /** What it plays: samples a second, and channels. */
 const RATE = 48_000;
 const CHANNELS = 2;
@@ -135,21 +133,22 @@ settings = { location = ${JSON.stringify(device.samples)} }
   }
 
   /**
-   * The numbers and counters in the tiles of its screen, of `count` members; null for a tile that
-   * says nothing. @param {import('puppeteer-core').Page} page of any browser, which reads JPEG
+   * The numbers and counters in the tiles of its screen; null for a tile that says nothing.
+   * @param {import('puppeteer-core').Page} page of any browser, which reads JPEG
    */
-  async shown(page, count) {
+  async shown(page) {
     const newest = (await readdir(this.pictures)).filter((name) => name.endsWith('.jpg')).sort().at(-1);
     if (!newest) return [];
     const picture = (await readFile(join(this.pictures, newest))).toString('base64');
-    return page.evaluate(`(${readTiles})(${JSON.stringify(picture)}, ${JSON.stringify(grid(count))}, ${readCode})`);
+    const { tiles } = (await this.status()).screen;
+    return page.evaluate(`(${readTiles})(${JSON.stringify(picture)}, ${JSON.stringify(tiles)}, ${readCode})`);
   }
 
   /** Waits until its screen has the picture of each of these members, in any order, and all move. */
   async shows(...members) {
     const wanted = members.map(({ number }) => number).sort();
     const look = async () => {
-      const codes = await this.shown(members[0].page, members.length);
+      const codes = await this.shown(members[0].page);
       const numbers = codes.map((code) => code?.number ?? null).sort();
       return JSON.stringify(numbers) === JSON.stringify(wanted) ? new Map(codes.map(({ number, counter }) => [number, counter])) : null;
     };
@@ -189,21 +188,6 @@ settings = { location = ${JSON.stringify(device.samples)} }
     await this.roomd.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-/** Where the device puts `count` members on its screen: `src/media/video_mix/grid.rs`. */
-function grid(count) {
-  const even = (figure) => Math.floor(figure) & ~1;
-  const columns = count <= 2 ? count : Math.ceil(Math.sqrt(count));
-  const rows = Math.ceil(count / columns);
-  const width = even(Math.min(SCREEN.width / columns, (Math.floor(SCREEN.height / rows) * 16) / 9));
-  const height = even((width * 9) / 16);
-  const top = Math.floor((SCREEN.height - height * rows) / 2);
-  return Array.from({ length: count }, (_, index) => {
-    const [row, column] = [Math.floor(index / columns), index % columns];
-    const left = Math.floor((SCREEN.width - width * Math.min(columns, count - row * columns)) / 2);
-    return { x: even(left + column * width), y: even(top + row * height), width, height };
-  });
 }
 
 /** In a page: reads each place of a JPEG. */

@@ -100,13 +100,13 @@ test('each side sends as much as the other shows, and nothing to a device withou
     if (showing !== height || shown !== height || !(stats?.heightOut > 0 && stats.heightOut <= height)) throw new Error(JSON.stringify({ showing, shown, lines: stats?.heightOut }));
     return true;
   }, { within: WITHIN, every: 250 });
-  await shows(720);
+  await shows(1026);
   await until('the device knows how high Ann shows it', async () => (await device.link('Ann')).shown > 0, { within: WITHIN, every: 250 });
   const bob = await visit(device, { name: 'Bob', number: 5 });
-  await shows(360);
+  await shows(508);
   await device.shows(ann, bob);
   await bob.close();
-  await shows(720);
+  await shows(1026);
   await device.shows(ann);
   assert.equal((await device.link('Ann')).generation, 1);
 

@@ -111,7 +111,7 @@ test('two devices and a page: all links both ways, and either device killed come
       const expected = [other.number, ann.number].sort().join();
       let shown;
       await until(`the screen of ${device.name} shows ${expected}`, async () => {
-        shown = await screenShows(blank, device.screen, 2);
+        shown = await screenShows(blank, device);
         if ([...shown].sort().join() !== expected) throw new Error(`it shows ${JSON.stringify(shown)}`);
         return true;
       }, { within: WITHIN, every: 300 });

@@ -39,37 +39,28 @@ async function latest(folder) {
 }
 
 /**
- * Reads a device's screen: the number in each tile, as `grid.rs` places them; null for what says
- * nothing.
+ * Reads a device's screen: the number in each tile, where the device says that it is; null for what
+ * says nothing.
  * @param {import('puppeteer-core').Page} page a blank one, which can decode pictures
- * @param {string} folder
- * @param {number} count of others in the room
+ * @param {import('./remote.js').RemoteDevice} device
  */
-export async function screenShows(page, folder, count) {
-  const picture = await latest(folder);
-  if (!picture) return [];
+export async function screenShows(page, device) {
+  const { screen } = await device.status();
+  const picture = await latest(device.screen);
+  if (!picture || !screen) return [];
   return page.evaluate(async (data, tiles, read) => {
     const readCode = window.eval(`(${read})`);
     const image = new Image();
     image.src = `data:image/jpeg;base64,${data}`;
     await image.decode();
-    const { naturalWidth: width, naturalHeight: height } = image;
-    const columns = tiles <= 2 ? tiles : Math.ceil(Math.sqrt(tiles));
-    const rows = Math.ceil(tiles / columns);
-    const wide = Math.min(width / columns, ((height / rows) * 16) / 9);
-    const high = (wide * 9) / 16;
-    return Array.from({ length: tiles }, (_, index) => {
-      const [row, column] = [Math.floor(index / columns), index % columns];
-      const inRow = Math.min(columns, tiles - row * columns);
+    return tiles.map(({ x, y, width, height }) => {
       const canvas = document.createElement('canvas');
       canvas.width = 320;
       canvas.height = 180;
-      const left = (width - wide * inRow) / 2 + column * wide;
-      const top = (height - high * rows) / 2 + row * high;
-      canvas.getContext('2d').drawImage(image, left, top, wide, high, 0, 0, 320, 180);
+      canvas.getContext('2d').drawImage(image, x, y, width, height, 0, 0, 320, 180);
       canvas.videoWidth = 320;
       canvas.videoHeight = 180;
       return readCode(canvas)?.number ?? null;
     });
-  }, picture.toString('base64'), count, readCode.toString());
+  }, picture.toString('base64'), screen.tiles, readCode.toString());
 }

@@ -306,7 +306,9 @@ impl Engine {
         link.open_since = Some(since);
         if !std::mem::replace(&mut link.is_mixed, true) {
             let outlets = link.outlets.clone();
-            self.parts.mixes.add(link.serial, &link.name, outlets);
+            self.parts
+                .mixes
+                .add(link.serial, &key.link, &link.name, outlets);
         }
         self.subscribe(now, key);
     }

@@ -4,8 +4,9 @@
 //! letter. GStreamer 1.22's overlay draws without its lock, so nothing of it is changed while it
 //! draws: what it drew is taken before the next text is set (decision 022).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -15,7 +16,7 @@ use super::PaintError;
 use crate::scene::Font;
 
 /// One open face with many scripts, and what is likely there without it.
-pub(in crate::media) const FACE: &str = "Noto Sans, DejaVu Sans, Sans";
+const FACE: &str = "Noto Sans, DejaVu Sans, Sans";
 /// A text that takes longer is not written.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 /// The letters in which widths are measured.
@@ -182,36 +183,113 @@ fn light(luma: u8) -> u8 {
     u8::try_from(light / u32::from(WHITE - BLACK)).unwrap_or(u8::MAX)
 }
 
-/// How wide words are, measured once for each text: letters of all sizes have the same shape.
-pub(super) struct Widths<'a> {
-    pen: Option<&'a Pen>,
-    known: RefCell<BTreeMap<(String, bool), u32>>,
+/// Writes and measures for one picture, and starts a pen only when there is something new.
+pub(super) struct Writer<'a> {
+    width: u32,
+    pen: OnceCell<Option<Pen>>,
+    memory: &'a Memory,
 }
 
-impl<'a> Widths<'a> {
-    pub(super) fn new(pen: Option<&'a Pen>) -> Self {
+/// What was written and measured last, so that it need not be again.
+#[derive(Default)]
+pub(super) struct Memory {
+    stamps: RefCell<Known<(String, Font), Written>>,
+    /// Letters of all sizes have the same shape, so that one size is measured.
+    widths: RefCell<Known<(String, bool), Option<u32>>>,
+}
+
+/// None where it could not be written.
+type Written = Option<Arc<Stamp>>;
+
+/// Of the picture before this one, and of this one.
+struct Known<K, V> {
+    before: BTreeMap<K, V>,
+    now: BTreeMap<K, V>,
+}
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
         Self {
-            pen,
-            known: RefCell::default(),
+            before: BTreeMap::new(),
+            now: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord, V: Clone> Known<K, V> {
+    fn get(&mut self, key: K, make: impl FnOnce(&K) -> V) -> V {
+        if let Some(known) = self.now.get(&key) {
+            return known.clone();
+        }
+        let value = self.before.remove(&key).unwrap_or_else(|| make(&key));
+        self.now.insert(key, value.clone());
+        value
+    }
+
+    /// Forgets what the last picture did not need.
+    fn turn(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+}
+
+impl Memory {
+    /// A picture is done.
+    pub(super) fn turn(&self) {
+        self.stamps.borrow_mut().turn();
+        self.widths.borrow_mut().turn();
+    }
+
+    #[cfg(test)]
+    pub(super) fn texts(&self) -> usize {
+        self.stamps.borrow().before.len()
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// For texts of at most this width.
+    pub(super) fn new(width: u32, memory: &'a Memory) -> Self {
+        Self {
+            width,
+            pen: OnceCell::new(),
+            memory,
         }
     }
 
+    /// None where this machine cannot write.
+    fn pen(&self) -> Option<&Pen> {
+        let start = || {
+            Pen::new(self.width)
+                .inspect_err(|error| tracing::debug!(%error, "nothing can be written on the wall"))
+                .ok()
+        };
+        self.pen.get_or_init(start).as_ref()
+    }
+
+    pub(super) fn write(&self, words: &str, font: Font) -> Option<Arc<Stamp>> {
+        let mut stamps = self.memory.stamps.borrow_mut();
+        stamps.get((words.to_owned(), font), |_| {
+            self.pen()
+                .and_then(|pen| pen.write(words, font))
+                .map(Arc::new)
+        })
+    }
+
+    /// How wide words are, in pixels; guessed, where nothing can be written anyway.
     pub(super) fn measure(&self, words: &str, font: Font) -> u32 {
-        let mut known = self.known.borrow_mut();
-        let wide = known
-            .entry((words.to_owned(), font.bold))
-            .or_insert_with(|| {
-                let at = Font {
-                    pixels: MEASURED,
-                    ..font
-                };
-                let count = u32::try_from(words.chars().count()).unwrap_or(u32::MAX);
-                self.pen
-                    .and_then(|pen| pen.measure(words, at))
-                    .unwrap_or_else(|| count.saturating_mul(MEASURED * 3 / 5))
-            });
+        let mut widths = self.memory.widths.borrow_mut();
+        let wide = widths.get((words.to_owned(), font.bold), |_| {
+            let at = Font {
+                pixels: MEASURED,
+                ..font
+            };
+            self.pen().and_then(|pen| pen.measure(words, at))
+        });
+        let wide = wide.unwrap_or_else(|| {
+            let count = u32::try_from(words.chars().count()).unwrap_or(u32::MAX);
+            count.saturating_mul(MEASURED * 3 / 5)
+        });
         // Small letters may stand on whole pixels, so that a text of them is a little wider.
-        let wide = u64::from(*wide) * u64::from(font.pixels) * 105 / (u64::from(MEASURED) * 100);
+        let wide = u64::from(wide) * u64::from(font.pixels) * 105 / (u64::from(MEASURED) * 100);
         u32::try_from(wide).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
@@ -223,14 +301,14 @@ mod tests {
     #[test]
     fn letters_are_drawn_in_the_size_that_was_measured() {
         gst::init().unwrap();
-        let pen = Pen::new(1280).unwrap();
-        let widths = Widths::new(Some(&pen));
+        let memory = Memory::default();
+        let writer = Writer::new(1280, &memory);
         for pixels in [20, 48, 96] {
             for bold in [false, true] {
                 let font = Font { pixels, bold };
                 for words in ["Meeting room 2", "123 456", "<b>Ann & Bob</b>", "Ωμέγα"] {
-                    let measured = widths.measure(words, font);
-                    let stamp = pen.write(words, font).unwrap();
+                    let measured = writer.measure(words, font);
+                    let stamp = writer.write(words, font).unwrap();
                     let columns = usize::try_from(stamp.width).unwrap();
                     let last = stamp
                         .cover
@@ -253,6 +331,6 @@ mod tests {
             pixels: 48,
             bold: false,
         };
-        assert!(widths.measure(&"room".repeat(40), font) > 2 * 1280);
+        assert!(writer.measure(&"room".repeat(40), font) > 2 * 1280);
     }
 }

@@ -39,6 +39,7 @@ fn facts() -> Facts {
             part("Network ready", false),
         ],
         clock: Some((9, 41)),
+        call: Call::default(),
     }
 }
 
@@ -85,7 +86,7 @@ fn screens() {
     }
 }
 
-fn write_png(caps: &gst::Caps, picture: &gst::Buffer, path: &Path) {
+pub(in crate::media) fn write_png(caps: &gst::Caps, picture: &gst::Buffer, path: &Path) {
     let text = "appsrc name=in format=time ! videoconvert ! video/x-raw,format=RGB ! \
                 pngenc compression-level=9 ! appsink name=out sync=false";
     let pipeline = gst::parse::launch(text).unwrap();
@@ -104,9 +105,9 @@ fn write_png(caps: &gst::Caps, picture: &gst::Buffer, path: &Path) {
 #[test]
 fn only_what_is_new_is_written_again() {
     gst::init().unwrap();
-    let mut painter = Painter::new(&caps(640, 360)).unwrap();
+    let painter = Painter::new(&caps(640, 360)).unwrap();
     let first = painter.waiting(&facts()).unwrap();
-    let known = painter.stamps.len();
+    let known = painter.memory.texts();
     assert!(known > 6, "{known} texts");
     let again = painter.waiting(&facts()).unwrap();
     assert_eq!(
@@ -120,5 +121,5 @@ fn only_what_is_new_is_written_again() {
         *first.map_readable().unwrap(),
         *later.map_readable().unwrap()
     );
-    assert_eq!(painter.stamps.len(), known, "what is gone is forgotten");
+    assert_eq!(painter.memory.texts(), known, "what is gone is forgotten");
 }

@@ -1,106 +1,158 @@
-//! What is behind everybody: the waiting picture while nobody is there, the ground otherwise.
+//! What is behind everybody's pictures, and who is where.
 //!
 //! A thread of its own paints when there is something new to paint, and one element repeats what it
-//! painted. Nothing here waits for it: a member who comes covers the picture that is still there.
+//! painted. Nothing here waits for it: a member who comes is seen when it has a place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use gstreamer as gst;
-use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
-use super::MixError;
+use super::{MixError, Shared};
 use crate::media::board::Board;
-use crate::media::paint::Painter;
-use crate::scene::Facts;
+use crate::media::paint::{PaintError, Painter};
+use crate::scene::{Call, Facts, Tile};
 
 pub(super) struct Backdrop {
-    source: AppSrc,
-    repeat: gst::Element,
     board: Board,
     state: Arc<State>,
 }
 
 #[derive(Default)]
 struct State {
-    somebody: AtomicBool,
+    /// How often somebody came, went or got another name.
+    turn: AtomicU64,
     stop: AtomicBool,
 }
 
-/// What is to be seen; none of the facts is the plain ground.
-type Wanted = Option<Arc<Facts>>;
+/// What gives the pictures, the first of which is the ground, and what repeats the latest of them.
+pub(super) fn elements(
+    caps: &gst::Caps,
+    ground: gst::Buffer,
+) -> Result<(AppSrc, gst::Element), MixError> {
+    let source = AppSrc::builder()
+        .caps(caps)
+        .format(gst::Format::Time)
+        .build();
+    let repeat = gst::ElementFactory::make("imagefreeze")
+        .property("is-live", true)
+        .property("allow-replace", true)
+        .build()?;
+    push(&source, ground);
+    Ok((source, repeat))
+}
 
 impl Backdrop {
-    /// Pictures of these caps, the first of which is the ground.
-    pub(super) fn start(caps: &gst::Caps, board: Board) -> Result<Self, MixError> {
-        let source = AppSrc::builder()
-            .caps(caps)
-            .format(gst::Format::Time)
-            .build();
-        let repeat = gst::ElementFactory::make("imagefreeze")
-            .property("is-live", true)
-            .property("allow-replace", true)
-            .build()?;
-        let mut painter = Painter::new(caps)?;
-        push(&source, painter.ground()?);
+    /// Paints onto the source, and puts everybody in place.
+    pub(super) fn start(
+        painter: Painter,
+        source: AppSrc,
+        mix: Arc<Shared>,
+    ) -> Result<Self, MixError> {
+        let board = mix.settings.board.clone();
         let state = Arc::<State>::default();
-        let (to, facts, now) = (source.clone(), board.clone(), Arc::clone(&state));
+        let (facts, now) = (board.clone(), Arc::clone(&state));
         thread::Builder::new()
             .name("backdrop".to_owned())
-            .spawn(move || paint(&mut painter, &to, &facts, &now))?;
-        Ok(Self {
-            source,
-            repeat,
-            board,
-            state,
-        })
+            .spawn(move || {
+                let mut painting = Painting {
+                    painter,
+                    source,
+                    mix,
+                    shown: Shown::Ground,
+                };
+                painting.keep(&facts, &now);
+            })?;
+        Ok(Self { board, state })
     }
 
-    /// What gives the pictures, and what repeats the latest of them.
-    pub(super) fn elements(&self) -> [gst::Element; 2] {
-        [self.source.clone().upcast(), self.repeat.clone()]
+    /// Has it look again at who is there.
+    pub(super) fn look(&self) {
+        self.board.stir(|| {
+            self.state.turn.fetch_add(1, Relaxed);
+        });
     }
 
-    /// Whether anybody is in front of it.
-    pub(super) fn somebody(&self, is_there: bool) {
-        let now = &self.state.somebody;
-        if now.load(Ordering::Relaxed) != is_there {
-            self.board.stir(|| now.store(is_there, Ordering::Relaxed));
-        }
+    /// Paints no more.
+    pub(super) fn stop(&self) {
+        self.board.stir(|| self.state.stop.store(true, Relaxed));
     }
 }
 
 impl Drop for Backdrop {
     fn drop(&mut self) {
-        let stop = &self.state.stop;
-        self.board.stir(|| stop.store(true, Ordering::Relaxed));
+        self.stop();
     }
 }
 
-fn paint(painter: &mut Painter, source: &AppSrc, board: &Board, state: &State) {
-    let mut shown: Wanted = None;
-    loop {
-        let wanted = board.wait(|facts| {
-            if state.stop.load(Ordering::Relaxed) {
-                return Some(None);
+struct Painting {
+    painter: Painter,
+    source: AppSrc,
+    mix: Arc<Shared>,
+    shown: Shown,
+}
+
+/// What was painted last.
+#[derive(PartialEq)]
+enum Shown {
+    Ground,
+    Waiting(Arc<Facts>),
+    Call(Call),
+}
+
+impl Painting {
+    fn keep(&mut self, board: &Board, state: &State) {
+        let mut seen = None;
+        loop {
+            let next = board.wait(|facts| {
+                if state.stop.load(Relaxed) {
+                    return Some(None);
+                }
+                let now = Some((facts.cloned(), state.turn.load(Relaxed)));
+                (seen != now).then_some(now)
+            });
+            let Some((facts, turn)) = next else {
+                return;
+            };
+            if let Err(error) = self.show(facts.as_ref()) {
+                tracing::warn!(%error, "the wall cannot be painted");
             }
-            let facts = facts.filter(|_| !state.somebody.load(Ordering::Relaxed));
-            (shown.as_ref() != facts).then(|| Some(facts.cloned()))
-        });
-        let Some(wanted) = wanted else {
-            return;
-        };
-        let picture = match &wanted {
-            Some(facts) => painter.waiting(facts),
-            None => painter.ground(),
-        };
-        match picture {
-            Ok(picture) => push(source, picture),
-            Err(error) => tracing::warn!(%error, "the waiting picture cannot be painted"),
+            seen = Some((facts, turn));
         }
-        shown = wanted;
+    }
+
+    fn show(&mut self, facts: Option<&Arc<Facts>>) -> Result<(), PaintError> {
+        let call = self.mix.call(facts.map(AsRef::as_ref));
+        let wanted = match facts {
+            _ if !call.guests.is_empty() => Shown::Call(call),
+            Some(facts) => Shown::Waiting(Arc::clone(facts)),
+            None => Shown::Ground,
+        };
+        let is_new = wanted != self.shown;
+        match &wanted {
+            Shown::Call(call) => {
+                let lacks = |tile: &Tile| self.mix.lacks(tile);
+                let painted = self.painter.call(call, is_new, lacks)?;
+                if let Some(behind) = painted.behind {
+                    push(&self.source, behind);
+                }
+                // Although nobody has come or gone, a picture may have: in another generation.
+                self.mix.arrange(&painted.arranged.tiles, painted.names);
+            }
+            Shown::Waiting(_) | Shown::Ground if !is_new => {}
+            Shown::Waiting(facts) => {
+                self.mix.arrange(&[], Vec::new());
+                push(&self.source, self.painter.waiting(facts)?);
+            }
+            Shown::Ground => {
+                self.mix.arrange(&[], Vec::new());
+                push(&self.source, self.painter.ground()?);
+            }
+        }
+        self.shown = wanted;
+        Ok(())
     }
 }
 

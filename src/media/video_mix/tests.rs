@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,8 +8,11 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::{Settings, VideoMix};
-use crate::media::{Board, Timebase};
-use crate::scene::{Facts, Part, Way};
+use crate::media::{Board, MixNotice, Tell, Timebase};
+use crate::protocol::LinkId;
+use crate::scene::{Call, Facts, Guest, Layout, Part, Rect, Sight, Way};
+
+mod screens;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SIZE: (usize, usize) = (640, 360);
@@ -39,6 +43,10 @@ fn fixture() -> Fixture {
 }
 
 fn with_board(board: Board) -> Fixture {
+    with_tell(board, Arc::new(|_| {}))
+}
+
+fn with_tell(board: Board, tell: Tell) -> Fixture {
     gst::init().unwrap();
     let timebase = Timebase::new();
     let mix = VideoMix::start(
@@ -50,12 +58,12 @@ fn with_board(board: Board) -> Fixture {
             upstream: gst::ClockTime::from_mseconds(100),
             screen: Arc::new(|| None),
             board,
-            tell: Arc::new(|_| {}),
+            tell,
         },
     )
     .unwrap();
     let (give, pictures) = mpsc::channel();
-    let pad = mix.rate.static_pad("src").unwrap();
+    let pad = mix.shared.rate.static_pad("src").unwrap();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(buffer) = info.buffer() {
             let luma = buffer.map_readable().unwrap()[..SIZE.0 * SIZE.1].to_vec();
@@ -113,24 +121,33 @@ impl Fixture {
         let (width, height) = size;
         let mut bytes = vec![luma; width * height];
         bytes.resize(width * height * 3 / 2, 128);
-        let mut buffer = gst::Buffer::from_mut_slice(bytes);
-        let now = self.timebase.running_time();
-        {
-            let buffer = buffer.make_mut();
-            buffer.set_pts(now);
-            buffer.set_duration(gst::ClockTime::SECOND / 30);
-        }
-        let caps = gst::Caps::builder("video/x-raw")
-            .field("format", "I420")
-            .field("width", i32::try_from(width).unwrap())
-            .field("height", i32::try_from(height).unwrap())
-            .field("framerate", gst::Fraction::new(30, 1))
-            .field("interlace-mode", "progressive")
-            .field("colorimetry", "bt601")
-            .build();
-        let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).build();
-        source.push_sample(&sample).unwrap();
+        push_picture(&self.timebase, source, size, bytes);
     }
+}
+
+/// Pushes an I420 picture, as of now.
+fn push_picture(timebase: &Timebase, source: &AppSrc, size: (usize, usize), bytes: Vec<u8>) {
+    let (width, height) = size;
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    {
+        let buffer = buffer.make_mut();
+        buffer.set_pts(timebase.running_time());
+        buffer.set_duration(gst::ClockTime::SECOND / 30);
+    }
+    let caps = gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("width", i32::try_from(width).unwrap())
+        .field("height", i32::try_from(height).unwrap())
+        .field("framerate", gst::Fraction::new(30, 1))
+        .field("interlace-mode", "progressive")
+        .field("colorimetry", "bt601")
+        .build();
+    let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).build();
+    source.push_sample(&sample).unwrap();
+}
+
+fn link(number: u64) -> LinkId {
+    LinkId::from_random([u8::try_from(number).unwrap(); 16])
 }
 
 fn near(a: u8, b: u8) -> bool {
@@ -151,14 +168,18 @@ fn members_come_stall_and_go_and_the_rest_goes_on() {
     );
 
     // One has the whole picture.
-    let first = it.mix.add(1, "Anna").unwrap();
+    let first = it.mix.add(1, &link(1), "Anna").unwrap();
     it.until(
         "one alone",
         |_| it.push(&first, (320, 180), 200),
-        |picture| near(picture.at(20, 20), 200) && near(picture.at(620, 200), 200),
+        |picture| {
+            let corners = near(picture.at(30, 20), 200) && near(picture.at(610, 200), 200);
+            // The name lies over it, at the lower left.
+            corners && near(picture.at(17, 334), GROUND) && near(picture.at(610, 334), 200)
+        },
     );
-    // Two stand side by side: each 320x180, in the middle.
-    let second = it.mix.add(2, "Bob & <Co>").unwrap();
+    // Two stand side by side: each 302x168, in the middle.
+    let second = it.mix.add(2, &link(2), "Bob & <Co>").unwrap();
     let both = |_| {
         it.push(&first, (320, 180), 200);
         it.push(&second, (320, 180), 90);
@@ -178,7 +199,7 @@ fn members_come_stall_and_go_and_the_rest_goes_on() {
         |count| it.push(&first, (320, 180), 100 + u8::try_from(count % 100).unwrap()),
         |picture| {
             seen_by.lock().unwrap().push(picture.at(160, 150));
-            near(picture.at(340, 110), SURFACE)
+            near(picture.at(330, 110), SURFACE)
         },
     );
     let took = it.timebase.running_time() - began;
@@ -196,14 +217,14 @@ fn members_come_stall_and_go_and_the_rest_goes_on() {
         it.push(&second, (160, 120), 90);
     };
     it.until("another size", smaller, |picture| {
-        near(picture.at(480, 180), 90) && near(picture.at(340, 110), SURFACE)
+        near(picture.at(480, 180), 90) && near(picture.at(330, 110), SURFACE)
     });
     // Gone, the other has it all.
     it.mix.remove(2);
     it.until(
         "the first alone again",
         |_| it.push(&first, (320, 180), 200),
-        |picture| near(picture.at(20, 20), 200) && near(picture.at(620, 340), 200),
+        |picture| near(picture.at(30, 20), 200) && near(picture.at(610, 340), 200),
     );
     it.mix.remove(1);
     it.until(
@@ -223,12 +244,16 @@ fn members_come_stall_and_go_and_the_rest_goes_on() {
 #[test]
 fn many_come_and_go_under_way_and_nothing_is_left_behind() {
     let it = fixture();
-    let children = || it.mix.mixer.pipeline().children().len();
+    let children = || it.mix.shared.mixer.pipeline().children().len();
     let before = children();
-    let stays = it.mix.add(0, "stays").unwrap();
+    let stays = it.mix.add(0, &link(0), "stays").unwrap();
+    let feed = |_| it.push(&stays, (320, 180), 200);
+    it.until("the first with its name", feed, |picture| {
+        near(picture.at(30, 20), 200) && near(picture.at(17, 334), GROUND)
+    });
     let with_one = children();
     for round in 1..=12 {
-        let guest = it.mix.add(round, "guest").unwrap();
+        let guest = it.mix.add(round, &link(round), "guest").unwrap();
         for _ in 0..3 {
             it.push(&stays, (320, 180), 200);
             it.push(&guest, (320, 180), 90);
@@ -239,7 +264,7 @@ fn many_come_and_go_under_way_and_nothing_is_left_behind() {
     it.until(
         "only the one who stays",
         |_| it.push(&stays, (320, 180), 200),
-        |picture| near(picture.at(20, 20), 200) && children() == with_one,
+        |picture| near(picture.at(30, 20), 200) && children() == with_one,
     );
     it.mix.remove(0);
     it.until("nobody", |_| {}, |_| children() == before);
@@ -254,15 +279,16 @@ fn many_come_and_go_under_way_and_nothing_is_left_behind() {
 #[test]
 fn a_rename_that_comes_too_late_leaves_no_plate_behind() {
     let it = fixture();
-    let children = || it.mix.mixer.pipeline().children().len();
+    let children = || it.mix.shared.mixer.pipeline().children().len();
     let before = children();
-    let _source = it.mix.add(1, "one").unwrap();
+    let _source = it.mix.add(1, &link(1), "one").unwrap();
     it.next();
     // As the worker does with an input that failed, of which nobody else knows yet.
-    let failed = it.mix.mixer.inputs().remove(&1).unwrap();
+    let failed = it.mix.shared.mixer.inputs().remove(&1).unwrap();
     it.mix
+        .shared
         .mixer
-        .take_out(failed, it.mix.timebase.running_time());
+        .take_out(failed, it.mix.shared.timebase.running_time());
     it.mix.label(1, "uno");
     it.mix.remove(1);
     it.until("nobody", |_| {}, |_| children() == before);
@@ -283,6 +309,7 @@ fn facts(pin: &str) -> Facts {
             wrong: false,
         }],
         clock: None,
+        call: Call::default(),
     }
 }
 
@@ -339,8 +366,8 @@ fn who_scans_the_waiting_picture_joins_and_it_gives_way_to_who_comes() {
     it.until("the new way in", |_| {}, says("654321"));
 
     // Half of the picture is a member's; above it is the ground and no code.
-    let first = it.mix.add(1, "Anna").unwrap();
-    let second = it.mix.add(2, "Bob").unwrap();
+    let first = it.mix.add(1, &link(1), "Anna").unwrap();
+    let second = it.mix.add(2, &link(2), "Bob").unwrap();
     let both = |_| {
         it.push(&first, (320, 180), 200);
         it.push(&second, (320, 180), 90);
@@ -359,5 +386,119 @@ fn who_scans_the_waiting_picture_joins_and_it_gives_way_to_who_comes() {
     it.mix.remove(1);
     it.mix.remove(2);
     it.until("the way in again", |_| {}, says("111111"));
+    assert!(it.mix.close(PATIENCE));
+}
+
+fn guest(number: u64, sight: Sight) -> Guest {
+    Guest {
+        link: link(number),
+        name: format!("Guest {number}"),
+        hue: 3,
+        muted: false,
+        sight,
+        is_share: false,
+    }
+}
+
+fn with(guests: Vec<Guest>, layout: Layout) -> Facts {
+    let mut facts = facts("123456");
+    facts.call.guests = guests;
+    facts.call.layout = layout;
+    facts
+}
+
+/// Where the middle of a tile is.
+fn middle(place: &Rect) -> (usize, usize) {
+    let at = |from: u32, size: u32| usize::try_from(from + size / 2).unwrap();
+    (at(place.x, place.width), at(place.y, place.height))
+}
+
+#[test]
+fn who_shows_nothing_has_a_tile_that_says_why() {
+    const HUE: u8 = 89;
+    let board = Board::default();
+    let it = with_board(board.clone());
+    let seen = |picture: &Picture, number: u64| {
+        let places = it.mix.places();
+        let (x, y) = middle(places.get(&link(number))?);
+        // Above the letters.
+        Some(picture.at(x, y - 70))
+    };
+    let is = |number: u64, luma: u8| {
+        move |picture: &Picture| seen(picture, number).is_some_and(|seen| near(seen, luma))
+    };
+    let is = &is;
+    // It is there before anything of it comes.
+    board.show(with(vec![guest(1, Sight::Joining)], Layout::Grid));
+    it.until("who joins", |_| {}, is(1, HUE));
+    assert!(it.mix.heights().is_empty());
+    board.show(with(vec![guest(1, Sight::Picture)], Layout::Grid));
+    let first = it.mix.add(1, &link(1), "ahead of the facts").unwrap();
+    let feed = |_| it.push(&first, (320, 180), 200);
+    it.until("who is seen", feed, is(1, 200));
+    assert_eq!(it.mix.heights(), [(1, 342)].into());
+    // What comes all the same is not shown: browsers send black when a camera is off.
+    board.show(with(vec![guest(1, Sight::CameraOff)], Layout::Grid));
+    it.until("whose camera is off", feed, is(1, HUE));
+    board.show(with(vec![guest(1, Sight::Picture)], Layout::Grid));
+    it.until("whose camera is on", feed, is(1, 200));
+    // Another generation has the same tile, and what is left of the one before is not seen.
+    let both = with(
+        vec![guest(2, Sight::NoCamera), guest(1, Sight::Picture)],
+        Layout::Grid,
+    );
+    board.show(both);
+    let again = it.mix.add(7, &link(1), "again").unwrap();
+    let feed = |_| {
+        it.push(&first, (320, 180), 200);
+        it.push(&again, (320, 180), 120);
+    };
+    it.until("the newer generation", feed, is(1, 120));
+    it.mix.remove(1);
+    it.until(
+        "the newer alone",
+        |_| it.push(&again, (320, 180), 120),
+        is(1, 120),
+    );
+    let places = it.mix.places();
+    assert!(
+        places[&link(1)].x < places[&link(2)].x,
+        "in the order of coming"
+    );
+    assert!(it.mix.close(PATIENCE));
+}
+
+#[test]
+fn who_is_small_or_not_there_at_all_is_asked_for_that_much() {
+    let (tell, told) = mpsc::channel();
+    let board = Board::default();
+    let it = with_tell(
+        board.clone(),
+        Arc::new(move |notice| {
+            let _ = tell.send(notice);
+        }),
+    );
+    let guests: Vec<Guest> = (0..8).map(|number| guest(number, Sight::Picture)).collect();
+    let _sources: Vec<AppSrc> = (0..8)
+        .map(|number| it.mix.add(number, &link(number), "x").unwrap())
+        .collect();
+    let until = |what: &str, is: &dyn Fn(&BTreeMap<u64, u32>) -> bool| loop {
+        if is(&it.mix.heights()) {
+            return;
+        }
+        while told.recv_timeout(PATIENCE).expect(what) != MixNotice::Arranged {}
+    };
+    board.show(with(guests.clone(), Layout::Grid));
+    let alike =
+        |heights: &BTreeMap<u64, u32>| heights.len() == 8 && heights.values().all(|it| *it == 110);
+    until("all alike", &alike);
+    let mut large = with(guests, Layout::Speaker);
+    large.call.spoke = vec![link(6)];
+    board.show(large);
+    until("one large", &|heights| {
+        let hidden = heights.values().filter(|it| **it == 0).count();
+        let small = heights.values().filter(|it| (40..80).contains(*it)).count();
+        heights[&6] > 250 && hidden == 3 && small == 4
+    });
     assert!(it.mix.close(PATIENCE));
 }

@@ -11,6 +11,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const UPSTREAM: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 const SIZE: (u32, u32) = (320, 180);
 
+fn link(number: u8) -> LinkId {
+    LinkId::from_random([number; 16])
+}
+
 fn nothing_heard() -> Notices {
     Notices::new(tokio::sync::mpsc::channel(1).0)
 }
@@ -75,7 +79,7 @@ impl Fixture {
         });
         let wall = Wall::start(Some(pictures), Some(make_sound), &nothing_heard()).unwrap();
         let outlets = Outlets::default();
-        wall.add(1, "one", outlets.clone());
+        wall.add(1, &link(1), "one", outlets.clone());
         Self {
             timebase,
             wall,
@@ -162,7 +166,7 @@ impl Fixture {
 struct Kept(Arc<AudioMix>);
 
 impl Mix for Kept {
-    fn add(&self, key: u64, _: &str) -> Result<AppSrc, MixError> {
+    fn add(&self, key: u64, _: &LinkId, _: &str) -> Result<AppSrc, MixError> {
         self.0.add(key)
     }
     fn label(&self, _: u64, _: &str) {}
@@ -263,7 +267,7 @@ struct Fake {
 }
 
 impl Mix for Fake {
-    fn add(&self, key: u64, name: &str) -> Result<AppSrc, MixError> {
+    fn add(&self, key: u64, _: &LinkId, name: &str) -> Result<AppSrc, MixError> {
         if *self.full.lock().unwrap() {
             return Err(MixError::Closed);
         }
@@ -356,6 +360,7 @@ impl Kit {
 
     fn member(&mut self, key: u64, name: &str) -> Outlet {
         let member = self.members.entry(key).or_insert_with(|| Member {
+            link: link(u8::try_from(key).unwrap()),
             name: String::new(),
             outlets: Outlets::default(),
         });
@@ -450,7 +455,7 @@ fn where_there_is_no_screen_nobody_is_shown() {
     blind.tell_heights(Arc::new(move |key, height| {
         let _ = tell.send((key, height));
     }));
-    blind.add(7, "one", Outlets::default());
+    blind.add(7, &link(7), "one", Outlets::default());
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [(7, 0)]);
 }
 

@@ -1,0 +1,481 @@
+//! The picture of a call: where everybody is, and what is painted behind, beside and over their
+//! pictures.
+//!
+//! Pictures are not painted: they are laid over the [`Arranged::behind`], each in its place. So
+//! whoever sends none, or none any more, is seen as initials and a sentence without anything having
+//! to be changed. Names are laid over both, as small pictures of their own.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{
+    Align, Colour, Font, Measure, Rect, Scene, Shape,
+    colours::{ACCENT, GROUND, HUES, STOP, SURFACE, TEXT, TEXT_DIM, WARN},
+    grid::{even, gap, grid, stage},
+    text::{Limits, fit},
+};
+use crate::protocol::LinkId;
+
+/// The most that are shown in a grid.
+pub const MOST: usize = 16;
+/// The most that are shown beside one that is large.
+const MOST_BESIDE: usize = 5;
+
+/// Everybody in a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    /// In the order in which they are shown.
+    pub guests: Vec<Guest>,
+    /// How they are shown.
+    pub layout: Layout,
+    /// Who speaks, if anybody does.
+    pub speaking: Option<LinkId>,
+    /// Who spoke, the latest first. Whoever is not among them has not spoken yet.
+    pub spoke: Vec<LinkId>,
+}
+
+/// How those in a call are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// All alike.
+    #[default]
+    Grid,
+    /// Who spoke last is large, the others are beside.
+    Speaker,
+}
+
+impl Layout {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Grid, Self::Speaker];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Grid => "grid",
+            Self::Speaker => "speaker",
+        }
+    }
+}
+
+/// Somebody in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// By which link.
+    pub link: LinkId,
+    /// As people call it.
+    pub name: String,
+    /// Which of the eight colours its initials have.
+    pub hue: u8,
+    /// It sends no sound.
+    pub muted: bool,
+    /// What is to be seen of it.
+    pub sight: Sight,
+    /// It is somebody's screen, which is worth more room than a face.
+    pub is_share: bool,
+}
+
+/// What is to be seen of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// A picture, as soon as it comes.
+    Picture,
+    /// None, because the camera is off.
+    CameraOff,
+    /// None, because there is no camera.
+    NoCamera,
+    /// None for now, because the way here is too slow.
+    Paused,
+    /// None yet: the link is being made.
+    Joining,
+    /// None for now: the link is being made again.
+    Reconnecting,
+    /// None: there is no way through the network.
+    NoWay,
+    /// None: somebody may be between the two sides.
+    NotSafe,
+}
+
+impl Sight {
+    /// Whether what comes is shown.
+    #[must_use]
+    pub fn is_seen(self) -> bool {
+        matches!(self, Self::Picture | Self::Paused)
+    }
+
+    /// Whether there is a connection, so that what it says of itself holds.
+    fn is_there(self) -> bool {
+        matches!(
+            self,
+            Self::Picture | Self::Paused | Self::CameraOff | Self::NoCamera
+        )
+    }
+
+    /// Why there is no picture: in a sentence, in few words, and whether something is wrong.
+    fn words(self, name: &str) -> (String, &'static str, bool) {
+        match self {
+            Self::Picture => (
+                format!("Waiting for {name}’s picture"),
+                "No picture yet",
+                false,
+            ),
+            Self::CameraOff => ("Camera off".to_owned(), "Camera off", false),
+            Self::NoCamera => ("No camera".to_owned(), "No camera", false),
+            Self::Paused => (format!("{name}’s network is slow"), "Slow network", true),
+            Self::Joining => (format!("{name} is joining"), "Joining", false),
+            Self::Reconnecting => (format!("{name} is reconnecting"), "Reconnecting", true),
+            Self::NoWay => (
+                format!("No way through the network to {name}"),
+                "No connection",
+                true,
+            ),
+            Self::NotSafe => (
+                format!("Not connected: somebody may be between {name} and this room"),
+                "Not connected",
+                true,
+            ),
+        }
+    }
+}
+
+/// A call as it is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arranged {
+    /// What is behind the pictures.
+    pub behind: Scene,
+    /// Where each of those is who is shown. The others have no place.
+    pub tiles: Vec<Tile>,
+}
+
+/// Where somebody is in the picture. All figures are even.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tile {
+    /// By which link.
+    pub link: LinkId,
+    /// Where the picture is laid, as large as it fits without losing its shape.
+    pub place: Rect,
+    /// Whether it is laid there.
+    pub is_seen: bool,
+    /// Where the name is laid over it.
+    pub plate: (u32, u32),
+    /// The name, and what there is to know beside it.
+    pub name: Scene,
+}
+
+/// Which of the eight colours a member's initials have, here and on the page: FNV-1a of its id.
+#[must_use]
+pub fn hue(member: &str) -> u8 {
+    let hash = member.bytes().fold(0x811c_9dc5u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    u8::try_from(hash % 8).unwrap_or(0)
+}
+
+/// Arranges a call in a picture of at least 320 pixels each way.
+#[must_use]
+pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arranged {
+    let it = Drawing {
+        measure,
+        // As far from each other as on a screen that lies: it is the same screen.
+        least: width.min(height).div_ceil(36),
+        name: width.min(height).div_ceil(30),
+        gap: gap(width, height),
+    };
+    let mut shapes = Vec::new();
+    let mut tiles = Vec::new();
+    let Places { all, more } = places(call, width, height);
+    for (guest, place) in all {
+        if call.speaking.as_ref() == Some(&guest.link) {
+            shapes.push(it.border(place));
+        }
+        it.slate(guest, place, &mut shapes);
+        tiles.push(it.tile(guest, place));
+    }
+    if let Some((count, place)) = more {
+        it.more(count, place, &mut shapes);
+    }
+    Arranged {
+        behind: Scene {
+            width,
+            height,
+            ground: GROUND,
+            shapes,
+        },
+        tiles,
+    }
+}
+
+/// Who is where.
+struct Places<'c> {
+    all: Vec<(&'c Guest, Rect)>,
+    /// How many have no place, and where that is said.
+    more: Option<(usize, Rect)>,
+}
+
+/// Gives everybody a place, as far as there are any.
+fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
+    let share = call.guests.iter().find(|guest| guest.is_share);
+    let speaker = || {
+        let mut spoke = call.spoke.iter();
+        let known = |link| call.guests.iter().find(|guest| &guest.link == link);
+        spoke.find_map(known).or(call.guests.first())
+    };
+    let large = match call.layout {
+        Layout::Speaker => share.or_else(speaker),
+        Layout::Grid => share,
+    };
+    let large = large.filter(|_| call.guests.len() > 1);
+    let is_large = |guest: &Guest| large.is_some_and(|large| large.link == guest.link);
+    let others: Vec<&Guest> = call.guests.iter().filter(|it| !is_large(it)).collect();
+    let most = if large.is_some() { MOST_BESIDE } else { MOST };
+    let count = others.len().min(most);
+    let (first, mut places) = match large {
+        Some(_) => {
+            let (first, places) = stage(count, width, height);
+            (Some(first), places)
+        }
+        None => (None, grid(count, width, height)),
+    };
+    // The last place says how many have none.
+    let more = (others.len() > most).then(|| places.pop()).flatten();
+    let more = more.map(|place| (others.len() - places.len(), place));
+    let shown = foremost(call, others, places.len());
+    let mut all: Vec<_> = large.into_iter().zip(first).collect();
+    all.extend(shown.into_iter().zip(places));
+    Places { all, more }
+}
+
+/// So many of them, where they are: with too many, those who spoke go before those who did not.
+fn foremost<'c>(call: &Call, guests: Vec<&'c Guest>, most: usize) -> Vec<&'c Guest> {
+    let mut ranked: Vec<(usize, usize, &Guest)> = guests
+        .into_iter()
+        .enumerate()
+        .map(|(at, guest)| {
+            let spoke = call.spoke.iter().position(|link| *link == guest.link);
+            (spoke.unwrap_or(usize::MAX), at, guest)
+        })
+        .collect();
+    ranked.sort_by_key(|(spoke, at, _)| (*spoke, *at));
+    ranked.truncate(most);
+    ranked.sort_by_key(|(_, at, _)| *at);
+    ranked.into_iter().map(|(_, _, guest)| guest).collect()
+}
+
+struct Drawing<'a> {
+    measure: Measure<'a>,
+    /// The smallest letters.
+    least: u32,
+    /// Those of names.
+    name: u32,
+    gap: u32,
+}
+
+impl Drawing<'_> {
+    /// Around the tile of who speaks.
+    fn border(&self, place: Rect) -> Shape {
+        let thick = (self.gap / 3).max(1);
+        Shape::Panel {
+            place: Rect {
+                x: place.x - thick,
+                y: place.y - thick,
+                width: place.width + 2 * thick,
+                height: place.height + 2 * thick,
+            },
+            corner: 0,
+            colour: ACCENT,
+        }
+    }
+
+    /// What is seen of somebody without a picture.
+    fn slate(&self, guest: &Guest, place: Rect, shapes: &mut Vec<Shape>) {
+        shapes.push(Shape::Panel {
+            place,
+            corner: 0,
+            colour: SURFACE,
+        });
+        let (sentence, short, is_wrong) = guest.sight.words(&guest.name);
+        let limits = Limits {
+            largest: (place.height / 18).max(self.least),
+            least: self.least,
+            width: place.width.saturating_sub(4 * self.gap),
+            lines: 2,
+            bold: false,
+        };
+        let mut block = fit(&sentence, limits, self.measure);
+        if block.is_shortened || (block.lines.len() > 1 && place.height < self.least * 12) {
+            let one = Limits { lines: 1, ..limits };
+            block = fit(short, one, self.measure);
+        }
+        let row = line(block.font);
+        let lines = u32::try_from(block.lines.len()).unwrap_or(1);
+        // The name is below, over the tile.
+        let free = place.height.saturating_sub(self.plate_height() + self.gap);
+        let side =
+            even(place.height * 2 / 5).min(even(free.saturating_sub(self.gap + lines * row)));
+        let used = side + self.gap + lines * row;
+        let top = place.y + free.saturating_sub(used) / 2 + self.gap / 2;
+        let circle = Rect {
+            x: place.x + (place.width - side) / 2,
+            y: top,
+            width: side,
+            height: side,
+        };
+        let letters = Limits {
+            largest: side * 2 / 5,
+            least: self.least,
+            width: side * 9 / 10,
+            lines: 1,
+            bold: true,
+        };
+        let letters = fit(&initials(&guest.name), letters, self.measure);
+        // A disc that is too small for letters that can be read says nothing.
+        if side * 2 / 5 >= self.least && !letters.is_shortened {
+            shapes.push(Shape::Panel {
+                place: circle,
+                corner: side / 2,
+                colour: HUES[usize::from(guest.hue) % HUES.len()],
+            });
+            let words = letters.lines.concat();
+            shapes.push(text(circle, words, letters.font, TEXT, self.measure));
+        }
+        let colour = if is_wrong { WARN } else { TEXT_DIM };
+        let first = top + side + self.gap;
+        for (words, index) in block.lines.into_iter().zip(0..) {
+            let place = Rect {
+                x: place.x + 2 * self.gap,
+                y: first + index * row,
+                width: place.width - 4 * self.gap,
+                height: row,
+            };
+            shapes.push(text(place, words, block.font, colour, self.measure));
+        }
+    }
+
+    /// The name over a tile, at its lower left.
+    fn tile(&self, guest: &Guest, place: Rect) -> Tile {
+        let pad = self.gap;
+        let state = match guest.sight {
+            Sight::Paused => Some((["poor network", "slow"], WARN)),
+            _ if guest.is_share => None,
+            _ if guest.muted && guest.sight.is_there() => Some((["muted"; 2], STOP)),
+            _ => None,
+        };
+        let font = Font {
+            pixels: self.name,
+            bold: false,
+        };
+        let wide = |words: &str| (self.measure)(words, font);
+        let state = state.map(|([words, short], colour)| {
+            let fits = wide(words) * 2 <= place.width;
+            let words = if fits { words } else { short };
+            (words, colour, wide(words))
+        });
+        let beside = state.map_or(0, |(_, _, wide)| wide + pad);
+        let limits = Limits {
+            largest: font.pixels,
+            least: font.pixels,
+            width: place.width.saturating_sub(2 * pad + beside).max(1),
+            lines: 1,
+            bold: false,
+        };
+        let named = if guest.is_share {
+            format!("{}’s screen", guest.name)
+        } else {
+            guest.name.clone()
+        };
+        let name = fit(&named, limits, self.measure);
+        let name = name.lines.into_iter().next().unwrap_or_default();
+        let name_wide = wide(&name);
+        let needed = 2 * pad + name_wide + beside + 1;
+        // A sliver beside it would look like a mistake.
+        let is_whole = needed * 10 >= place.width * 9;
+        let width = if is_whole { place.width } else { even(needed) };
+        let height = self.plate_height();
+        let mut shapes = Vec::new();
+        let at = |x: u32, width: u32| Rect {
+            x,
+            y: 0,
+            width,
+            height,
+        };
+        let line = |place, words: String, colour| Shape::Text {
+            place,
+            words,
+            font,
+            colour,
+            align: Align::Left,
+        };
+        if !name.is_empty() {
+            let room = name_wide.min(width.saturating_sub(pad));
+            shapes.push(line(at(pad, room), name, TEXT));
+        }
+        if let Some((words, colour, wide)) = state {
+            let x = (pad + name_wide + pad).min(width.saturating_sub(pad + wide));
+            shapes.push(line(at(x, wide.min(width - x)), words.to_owned(), colour));
+        }
+        Tile {
+            link: guest.link.clone(),
+            place,
+            is_seen: guest.sight.is_seen(),
+            plate: (place.x, place.y + place.height - height),
+            name: Scene {
+                width,
+                height,
+                ground: GROUND,
+                shapes,
+            },
+        }
+    }
+
+    fn plate_height(&self) -> u32 {
+        even(self.name * 8 / 5)
+    }
+
+    /// How many have no place of their own.
+    fn more(&self, count: usize, place: Rect, shapes: &mut Vec<Shape>) {
+        shapes.push(Shape::Panel {
+            place,
+            corner: 0,
+            colour: SURFACE,
+        });
+        let font = Font {
+            pixels: (place.height / 5).max(self.least),
+            bold: true,
+        };
+        let words = format!("+{count}");
+        shapes.push(text(place, words, font, TEXT, self.measure));
+    }
+}
+
+/// Words in the middle of a place, which takes as much of it as they need.
+fn text(place: Rect, words: String, font: Font, colour: Colour, measure: Measure<'_>) -> Shape {
+    let width = measure(&words, font).min(place.width);
+    Shape::Text {
+        place: Rect {
+            x: place.x + (place.width - width) / 2,
+            width,
+            ..place
+        },
+        words,
+        font,
+        colour,
+        align: Align::Middle,
+    }
+}
+
+fn line(font: Font) -> u32 {
+    (font.pixels * 7).div_ceil(5)
+}
+
+/// One or two letters, as on the page: of the first word and of the last.
+fn initials(name: &str) -> String {
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let first = |word: &str| word.graphemes(true).next().unwrap_or("").to_uppercase();
+    match words.as_slice() {
+        [] => "?".to_owned(),
+        [only] => first(only),
+        [one, .., last] => first(one) + &first(last),
+    }
+}
+
+#[cfg(test)]
+mod tests;

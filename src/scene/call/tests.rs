@@ -1,0 +1,257 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::scene::tests::{is_sound_down_to, measure, texts};
+
+fn link(number: usize) -> LinkId {
+    LinkId::from_random([u8::try_from(number).unwrap(); 16])
+}
+
+fn guest(number: usize, name: &str, sight: Sight) -> Guest {
+    Guest {
+        link: link(number),
+        name: name.to_owned(),
+        hue: u8::try_from(number % 8).unwrap(),
+        muted: false,
+        sight,
+        is_share: false,
+    }
+}
+
+fn of(count: usize) -> Call {
+    let guests = (0..count).map(|number| guest(number, &format!("Guest {number}"), Sight::Picture));
+    Call {
+        guests: guests.collect(),
+        ..Call::default()
+    }
+}
+
+const SIZES: [(u32, u32); 6] = [
+    (1280, 720),
+    (1920, 1080),
+    (3840, 2160),
+    (1080, 1920),
+    (1024, 768),
+    (640, 360),
+];
+
+/// What is painted is sound, and so is what is laid over it.
+fn is_right(arranged: &Arranged) {
+    let shorter = arranged.behind.width.min(arranged.behind.height);
+    is_sound_down_to(&arranged.behind, shorter.div_ceil(36));
+    for tile in &arranged.tiles {
+        let name = &tile.name;
+        let place = tile.place;
+        for figure in [name.width, name.height, tile.plate.0, tile.plate.1] {
+            assert_eq!(figure % 2, 0, "{tile:?}");
+        }
+        assert!(tile.plate.0 == place.x && name.width <= place.width);
+        assert_eq!(tile.plate.1 + name.height, place.y + place.height);
+        for shape in &name.shapes {
+            let shape = shape.place();
+            assert!(shape.x + shape.width <= name.width && shape.height <= name.height);
+        }
+        for (words, font, place) in texts(name) {
+            assert!(font.pixels * 30 >= shorter);
+            assert!(measure(words, font) <= place.width, "{words} is cut off");
+        }
+    }
+}
+
+#[test]
+fn everybody_is_named_in_every_number_and_on_every_screen() {
+    for (width, height) in SIZES {
+        for count in 1..=MOST {
+            let arranged = call(&of(count), width, height, &measure);
+            is_right(&arranged);
+            let named: Vec<String> = arranged
+                .tiles
+                .iter()
+                .map(|tile| texts(&tile.name)[0].0.to_owned())
+                .collect();
+            let all: Vec<String> = (0..count).map(|number| format!("Guest {number}")).collect();
+            assert_eq!(named, all, "{width}x{height}");
+            assert!(arranged.tiles.iter().all(|tile| tile.is_seen));
+        }
+    }
+}
+
+#[test]
+fn why_there_is_no_picture_is_said_in_words() {
+    let sights = [
+        (Sight::CameraOff, "Camera off", false),
+        (Sight::NoCamera, "No camera", false),
+        (Sight::Joining, "Anna is joining", false),
+        (Sight::Reconnecting, "Anna is reconnecting", false),
+        (Sight::Paused, "Anna’s network is slow", true),
+        (Sight::NoWay, "No way through the network to Anna", false),
+        (Sight::Picture, "Waiting for Anna’s picture", true),
+    ];
+    for (sight, words, is_seen) in sights {
+        let one = Call {
+            guests: vec![guest(1, "Anna", sight)],
+            ..Call::default()
+        };
+        let arranged = call(&one, 1280, 720, &measure);
+        is_right(&arranged);
+        let said: Vec<&str> = texts(&arranged.behind).iter().map(|text| text.0).collect();
+        assert_eq!(said, ["A", words]);
+        assert_eq!(arranged.tiles[0].is_seen, is_seen);
+        // In a small tile it is said in fewer.
+        let mut many = of(MOST);
+        many.guests[3] = guest(3, "Anna-Lena von der Marwitz-Schulenburg", sight);
+        is_right(&call(&many, 1280, 720, &measure));
+    }
+}
+
+#[test]
+fn a_muted_one_and_a_slow_one_say_so_beside_the_name() {
+    let mut two = of(2);
+    two.guests[0].muted = true;
+    two.guests[1].sight = Sight::Paused;
+    let arranged = call(&two, 1280, 720, &measure);
+    let said = |at: usize| -> Vec<&str> {
+        let texts = texts(&arranged.tiles[at].name);
+        texts.iter().map(|text| text.0).collect()
+    };
+    assert_eq!(said(0), ["Guest 0", "muted"]);
+    assert_eq!(said(1), ["Guest 1", "poor network"]);
+    // However long the name is, that is not what gives way.
+    let mut many = of(MOST);
+    many.guests[2].name = "x".repeat(64);
+    many.guests[2].muted = true;
+    let arranged = call(&many, 1280, 720, &measure);
+    is_right(&arranged);
+    let texts = texts(&arranged.tiles[2].name);
+    assert!(texts[0].0.ends_with('…') && texts[1].0 == "muted");
+}
+
+#[test]
+fn who_speaks_has_a_border_that_touches_nobody_else() {
+    for (width, height) in SIZES {
+        for count in 1..=MOST {
+            let mut some = of(count);
+            some.speaking = Some(link(count - 1));
+            let arranged = call(&some, width, height, &measure);
+            let borders: Vec<Rect> = arranged
+                .behind
+                .shapes
+                .iter()
+                .filter_map(|shape| match shape {
+                    Shape::Panel { place, colour, .. } if *colour == ACCENT => Some(*place),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(borders.len(), 1);
+            let tile = arranged.tiles.last().unwrap().place;
+            assert!(borders[0].x < tile.x && borders[0].width > tile.width);
+            for other in &arranged.tiles[..count - 1] {
+                assert!(crate::scene::tests::apart(borders[0], other.place));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_one_who_spoke_last_is_large_and_a_shared_screen_more_so() {
+    let mut some = of(4);
+    some.layout = Layout::Speaker;
+    let large = |call: &Call| {
+        let arranged = super::call(call, 1920, 1080, &measure);
+        is_right(&arranged);
+        let largest = arranged.tiles.iter().max_by_key(|tile| tile.place.width);
+        largest.unwrap().link.clone()
+    };
+    assert_eq!(large(&some), link(0));
+    some.spoke = vec![link(9), link(2), link(1)];
+    assert_eq!(large(&some), link(2));
+    some.guests[3].is_share = true;
+    assert_eq!(large(&some), link(3));
+    some.layout = Layout::Grid;
+    assert_eq!(large(&some), link(3));
+    let names = super::call(&some, 1920, 1080, &measure);
+    assert_eq!(texts(&names.tiles[0].name)[0].0, "Guest 3’s screen");
+    some.guests[3].is_share = false;
+    let arranged = super::call(&some, 1920, 1080, &measure);
+    assert!(
+        arranged
+            .tiles
+            .iter()
+            .all(|it| it.place.width == arranged.tiles[0].place.width)
+    );
+}
+
+#[test]
+fn with_too_many_those_who_spoke_are_shown_and_the_others_counted() {
+    let mut many = of(20);
+    many.spoke = vec![link(19), link(17)];
+    let shown = |call: &Call| {
+        let arranged = super::call(call, 1920, 1080, &measure);
+        is_right(&arranged);
+        let said = texts(&arranged.behind);
+        let more = said.iter().find(|text| text.0.starts_with('+'));
+        let more = more.map(|text| text.0.to_owned());
+        let links: Vec<LinkId> = arranged.tiles.into_iter().map(|it| it.link).collect();
+        (links, more)
+    };
+    let (links, more) = shown(&many);
+    let expected: Vec<LinkId> = (0..13).chain([17, 19]).map(link).collect();
+    assert_eq!((links, more.as_deref()), (expected, Some("+5")));
+    many.layout = Layout::Speaker;
+    let (links, more) = shown(&many);
+    let expected: Vec<LinkId> = [19, 0, 1, 2, 17].map(link).to_vec();
+    assert_eq!((links, more.as_deref()), (expected, Some("+15")));
+}
+
+#[test]
+fn initials_are_those_of_the_page() {
+    for (name, letters) in [
+        ("Anna", "A"),
+        ("anna maria müller", "AM"),
+        ("  ", "?"),
+        ("李雷", "李"),
+        ("محمد علي", "مع"),
+        ("👩‍🔬 Lab", "👩‍🔬L"),
+        ("ßeta", "SS"),
+    ] {
+        assert_eq!(initials(name), letters, "{name}");
+    }
+}
+
+#[test]
+fn hues_are_those_of_the_page() {
+    // FNV-1a of nothing, and of known texts: what web/words.js has.
+    assert_eq!(hue(""), 5);
+    assert_eq!(hue("a"), 4);
+    assert_eq!(hue("foobar"), 0);
+}
+
+proptest! {
+    #[test]
+    fn whoever_is_there_and_whatever_they_are_called_nothing_is_cut_off(
+        names in proptest::collection::vec("[\\PC]{0,40}", 1..24),
+        sights in proptest::collection::vec(0usize..8, 24),
+        muted in proptest::collection::vec(any::<bool>(), 24),
+        share in proptest::option::of(0usize..24),
+        speaker in any::<bool>(),
+        size in 0usize..SIZES.len(),
+    ) {
+        const ALL: [Sight; 8] = [
+            Sight::Picture, Sight::CameraOff, Sight::NoCamera, Sight::Paused,
+            Sight::Joining, Sight::Reconnecting, Sight::NoWay, Sight::NotSafe,
+        ];
+        let guests = names.iter().enumerate().map(|(at, name)| Guest {
+            muted: muted[at],
+            is_share: share == Some(at),
+            ..guest(at, name, ALL[sights[at]])
+        });
+        let some = Call {
+            guests: guests.collect(),
+            layout: if speaker { Layout::Speaker } else { Layout::Grid },
+            speaking: Some(link(0)),
+            spoke: vec![link(0), link(5)],
+        };
+        let (width, height) = SIZES[size];
+        is_right(&call(&some, width, height, &measure));
+    }
+}

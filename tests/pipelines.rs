@@ -84,7 +84,7 @@ fn every_kind_has_the_files_that_are_promised() {
         ]
     );
     assert_eq!(names(Kind::Speaker), ["alsa", "file", "none"]);
-    assert_eq!(names(Kind::Screen), ["file", "none", "x11"]);
+    assert_eq!(names(Kind::Screen), ["file", "none", "wayland", "x11"]);
 }
 
 /// The files whose elements this machine has. Those of boards are for boards.
@@ -961,7 +961,7 @@ fn every_other_file_starts_where_its_device_is() {
     ] {
         for file in catalogue
             .of(kind)
-            .filter(|file| !["alsa", "x11"].contains(&file.name.as_str()))
+            .filter(|file| !["alsa", "wayland", "x11"].contains(&file.name.as_str()))
         {
             let location = dir.path().join(format!("{kind}-%03d"));
             let mut given = required(file);

@@ -55,11 +55,16 @@ pub fn survey(catalogue: &Catalogue) -> Survey {
         cameras: cameras(),
         sound: sound(Path::new("/proc/asound")),
         sound_server: sound_server(),
-        display: std::env::var("DISPLAY")
-            .ok()
-            .filter(|display| !display.is_empty()),
+        wayland: named("WAYLAND_DISPLAY"),
+        display: named("DISPLAY"),
         pipelines: catalogue.all().map(pipeline).collect(),
     }
+}
+
+/// What the environment says, where it says anything.
+fn named(variable: &str) -> Option<String> {
+    let said = std::env::var(variable).ok()?;
+    (!said.is_empty()).then_some(said)
 }
 
 /// What `auto` chose before; nothing where it cannot be read.

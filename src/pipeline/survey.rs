@@ -23,6 +23,8 @@ pub struct Survey {
     pub sound: Vec<Sound>,
     /// The sound server that holds the cards, where one runs for this user.
     pub sound_server: Option<String>,
+    /// The Wayland display that `WAYLAND_DISPLAY` names.
+    pub wayland: Option<String>,
     /// The X display that `DISPLAY` names.
     pub display: Option<String>,
     /// Every pipeline file, and whether its elements exist.

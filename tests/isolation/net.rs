@@ -12,6 +12,7 @@
 use std::{
     process::{Command, Stdio},
     sync::atomic::{AtomicU8, Ordering::Relaxed},
+    time::Duration,
 };
 
 use nix::{
@@ -67,6 +68,7 @@ pub fn prepare() {
     ip("addr add 192.0.2.1/24 dev home0");
     ip("link set home0 up");
     ip("link set home1 up");
+    until_it_runs("ip", "home0");
 }
 
 /// A cable to a process that is in a network of its own.
@@ -91,6 +93,8 @@ impl Line {
         line.there("link set lo up");
         line.there(&format!("addr add 198.51.100.{theirs}/30 dev eth0"));
         line.there("link set eth0 up");
+        until_it_runs("ip", &near);
+        until_it_runs(&line.inside(), "eth0");
         line
     }
 
@@ -105,19 +109,36 @@ impl Line {
     }
 
     fn there(&self, words: &str) {
-        let process = self.process;
-        run(&format!("nsenter --net=/proc/{process}/ns/net ip {words}"));
+        run(&format!("{} {words}", self.inside()));
     }
+
+    /// The command `ip` at the other end.
+    fn inside(&self) -> String {
+        format!("nsenter --net=/proc/{}/ns/net ip", self.process)
+    }
+}
+
+/// Waits until the kernel says that a cable carries something, which may take it a second: before
+/// that, libnice finds no address at it, and looks only once.
+fn until_it_runs(ip: &str, device: &str) {
+    for _ in 0..1000 {
+        if run(&format!("{ip} -o link show {device}")).contains("state UP") {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    panic!("{device} carries nothing");
 }
 
 fn ip(words: &str) {
     run(&format!("ip {words}"));
 }
 
-fn run(line: &str) {
+fn run(line: &str) -> String {
     let mut words = line.split(' ');
     let done = Command::new(words.next().unwrap()).args(words).output();
     let done = done.unwrap_or_else(|error| panic!("{line}: {error}"));
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{line}: {said}");
+    String::from_utf8_lossy(&done.stdout).into_owned()
 }

@@ -40,6 +40,10 @@ impl Net {
                 ip(&["-n", name, "link", "set", cable, "up"])?;
             }
         }
+        for number in 1..=receivers {
+            until_it_runs(&net.names[0], &format!("to{number}"))?;
+            until_it_runs(&net.names[number], "uplink")?;
+        }
         Ok(net)
     }
 
@@ -74,6 +78,7 @@ impl Net {
             }
             None => run("tc", &[&at[..], &["del", "dev", &device, "root"]].concat()),
         }
+        .map(drop)
     }
 }
 
@@ -85,17 +90,30 @@ impl Drop for Net {
     }
 }
 
-fn ip(words: &[&str]) -> Result<(), String> {
-    run("ip", words)
+/// Waits until the kernel says that a cable carries something, which may take it a second: before
+/// that, libnice finds no address at it, and looks only once.
+fn until_it_runs(name: &str, device: &str) -> Result<(), String> {
+    for _ in 0..1000 {
+        let words = ["-n", name, "-o", "link", "show", device];
+        if run("ip", &words)?.contains("state UP") {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Err(format!("{device} of {name} carries nothing"))
 }
 
-fn run(program: &str, words: &[&str]) -> Result<(), String> {
+fn ip(words: &[&str]) -> Result<(), String> {
+    run("ip", words).map(drop)
+}
+
+fn run(program: &str, words: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .args(words)
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = String::from_utf8_lossy(&output.stderr);
     Err(format!("{program} {}: {}", words.join(" "), text.trim()))

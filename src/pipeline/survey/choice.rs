@@ -277,15 +277,22 @@ fn is_screen(sound: &Sound) -> bool {
 }
 
 fn screen(survey: &Survey) -> Choice {
-    match (&survey.display, survey.usable(Kind::Screen, "x11")) {
-        (Some(display), Some(_)) => choice("x11", &[], format!("DISPLAY is {display}")),
-        (Some(display), None) => choice(
-            "none",
-            &[],
-            format!("DISPLAY is {display}, but the elements of `x11` are not installed"),
-        ),
-        (None, _) => choice("none", &[], "DISPLAY is not set".to_owned()),
+    let displays = [
+        ("wayland", "WAYLAND_DISPLAY", &survey.wayland),
+        ("x11", "DISPLAY", &survey.display),
+    ];
+    let mut missing = None;
+    for (pipeline, variable, display) in displays {
+        let Some(display) = display else { continue };
+        let why = format!("{variable} is {display}");
+        if survey.usable(Kind::Screen, pipeline).is_some() {
+            return choice(pipeline, &[], why);
+        }
+        let why = format!("{why}, but the elements of `{pipeline}` are not installed");
+        missing.get_or_insert(why);
     }
+    let neither = || "neither WAYLAND_DISPLAY nor DISPLAY is set".to_owned();
+    choice("none", &[], missing.unwrap_or_else(neither))
 }
 
 /// How much is known for an encoder, the best first.

@@ -35,6 +35,7 @@ fn machine() -> Survey {
             file(Kind::Encoder, "x264", Some(Codec::H264), Some(60)),
             file(Kind::Speaker, "alsa", None, None),
             file(Kind::Screen, "x11", None, None),
+            file(Kind::Screen, "wayland", None, None),
         ],
         ..Survey::default()
     }
@@ -87,7 +88,7 @@ fn with_nothing_there_is_a_slate_and_silence_and_each_says_why() {
             "camera: no-camera, no camera is connected",
             "microphone: silence, no microphone is connected",
             "speaker: none, no loudspeaker is connected",
-            "screen: none, DISPLAY is not set",
+            "screen: none, neither WAYLAND_DISPLAY nor DISPLAY is set",
             "vp8: vp8, not tried here yet, seen to work elsewhere; the only one that this machine has",
             "h264: x264, not tried here yet, seen to work elsewhere; before `openh264`",
         ]
@@ -241,15 +242,27 @@ fn microphone_and_speaker_stay_together() {
 }
 
 #[test]
-fn x11_only_where_a_display_is_named() {
+fn a_screen_only_where_a_display_is_named_and_wayland_before_x11() {
     let mut survey = machine();
+    let screen = |survey: &Survey| {
+        let screen = choose(survey, &Kept::default(), HD).screen;
+        (screen.pipeline, screen.why)
+    };
     survey.display = Some(":0".to_owned());
-    assert_eq!(choose(&survey, &Kept::default(), HD).screen.pipeline, "x11");
-    survey.pipelines.pop();
-    assert_eq!(
-        choose(&survey, &Kept::default(), HD).screen.pipeline,
-        "none"
-    );
+    let x11 = ("x11".to_owned(), "DISPLAY is :0".to_owned());
+    assert_eq!(screen(&survey), x11);
+    survey.wayland = Some("wayland-1".to_owned());
+    let wayland = "WAYLAND_DISPLAY is wayland-1".to_owned();
+    assert_eq!(screen(&survey), ("wayland".to_owned(), wayland.clone()));
+    // A compositor has X for those who cannot speak to it.
+    let without = |name: &str, survey: &mut Survey| {
+        survey.pipelines.retain(|it| it.name != name);
+    };
+    without("wayland", &mut survey);
+    assert_eq!(screen(&survey), x11);
+    without("x11", &mut survey);
+    let why = format!("{wayland}, but the elements of `wayland` are not installed");
+    assert_eq!(screen(&survey), ("none".to_owned(), why));
 }
 
 #[test]

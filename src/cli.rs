@@ -30,6 +30,9 @@ pub const EXIT_SOFTWARE: u8 = 70;
 /// The configuration is wrong (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIG: u8 = 78;
 
+/// What `roomd volume` calls everybody.
+const ALL: &str = "all";
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -69,6 +72,17 @@ pub enum Command {
         which: Switch,
         /// Open it, where it was closed.
         on: bool,
+        /// For programs.
+        json: bool,
+    },
+    /// Have members played louder or fainter on the speaker of the roomd that runs here.
+    Volume {
+        /// Where that roomd is.
+        flags: Flags,
+        /// The name or the id of a member; none for all who are there.
+        of: Option<String>,
+        /// From 0 to 100, where 100 is as they arrive.
+        percent: u8,
         /// For programs.
         json: bool,
     },
@@ -207,6 +221,17 @@ where
         Some(Word::Camera { find, to, json }) => {
             switch(find, Switch::Camera, to == Position::On, json)
         }
+        Some(Word::Volume {
+            of,
+            percent,
+            find,
+            json,
+        }) => Command::Volume {
+            flags: find.into(),
+            of: (of != ALL).then_some(of),
+            percent,
+            json,
+        },
         Some(Word::Pin { find, new }) => Command::Pin {
             flags: find.into(),
             new,
@@ -295,7 +320,8 @@ Examples:
   roomd init > roomd.toml      begin a file with all default values
   roomd devices                list cameras, sound cards, encoders and screens
   roomd pin                    show what people type to join
-  roomd mute                   close the microphone")]
+  roomd mute                   close the microphone
+  roomd volume Ann 60          play one member at 60 %")]
 struct Line {
     #[command(subcommand)]
     word: Option<Word>,
@@ -432,6 +458,27 @@ Examples:
         /// What it shall be
         #[arg(value_enum)]
         to: Position,
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a member played louder or fainter, as long as it stays
+    ///
+    /// 100 is as it arrives, 50 is -18 dB, which is about a third as loud to the ear, and 0 is silence.
+    /// Nobody but this room hears a difference.
+    #[command(after_help = "\
+Examples:
+  roomd volume Ann 60
+  roomd volume all 100")]
+    Volume {
+        /// The member's name, or its id, which `roomd status --json` shows; or `all` who are there
+        #[arg(value_name = "NAME")]
+        of: String,
+        /// From 0 to 100
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=100))]
+        percent: u8,
         #[command(flatten)]
         find: Find,
         /// Print JSON, for programs

@@ -11,6 +11,7 @@ pub mod hub;
 pub mod room;
 pub mod sdp;
 pub mod ladder;
+pub mod floor;
 pub mod scene;
 pub mod pipeline;
 pub mod config;

@@ -19,6 +19,7 @@ const DECIDES: &[(&str, &[&str])] = &[
     ("room", &["protocol"]),
     ("sdp", &[]),
     ("ladder", &[]),
+    ("floor", &[]),
     ("scene", &["protocol"]),
     ("pipeline", &[]),
     ("config", &["protocol", "pipeline", "ladder", "scene"]),
@@ -26,7 +27,10 @@ const DECIDES: &[(&str, &[&str])] = &[
 
 /// What touches the world, likewise. No edge knows another: they meet in `daemon`, through queues.
 const EDGES: &[(&str, &[&str])] = &[
-    ("media", &["protocol", "pipeline", "sdp", "ladder", "scene"]),
+    (
+        "media",
+        &["protocol", "pipeline", "sdp", "ladder", "floor", "scene"],
+    ),
     ("net", &["protocol"]),
     ("control", &["protocol"]),
     ("system", &[]),

@@ -112,6 +112,24 @@ fn what_can_be_switched_has_words_for_both_ways() {
 }
 
 #[test]
+fn a_volume_is_that_of_one_or_of_all() {
+    for (words, of, percent, json) in [
+        (&["Ann", "60"][..], Some("Ann"), 60, false),
+        (&["Ann B.", "0", "--json"], Some("Ann B."), 0, true),
+        (&["all", "100"], None, 100, false),
+    ] {
+        let command = Command::Volume {
+            flags: Flags::default(),
+            of: of.map(str::to_owned),
+            percent,
+            json,
+        };
+        let parsed = parse_from(["roomd", "volume"].iter().chain(words));
+        assert_eq!(parsed.ok(), Some(command), "{words:?}");
+    }
+}
+
+#[test]
 fn words_that_make_no_sense_are_refused() {
     for line in [
         "roomd dance",
@@ -121,6 +139,11 @@ fn words_that_make_no_sense_are_refused() {
         "roomd init --json",
         "roomd camera",
         "roomd camera dim",
+        "roomd volume 50",
+        "roomd volume Ann",
+        "roomd volume Ann 101",
+        "roomd volume Ann -3",
+        "roomd volume Ann loud",
         "roomd try-encoder",
         "roomd try-encoder x264.toml --set threads",
         "roomd try-encoder x264.toml --width 0",
@@ -135,7 +158,7 @@ fn words_that_make_no_sense_are_refused() {
 fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
-        "", "run", "serve", "check", "init", "devices", "status", "camera", "pin",
+        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());

@@ -15,7 +15,7 @@ use gstreamer::prelude::*;
 use roomd::{
     media::{
         Board, Choose, Command, Event, Media, Notice, OpenLink, Opened, Parts, Picture, Settings,
-        Stats, source,
+        Stats, Volume, source,
     },
     pipeline::{File, Kind},
     protocol::{Codec, Generation, IceServer, LinkId, MemberId, Pause, Reason},
@@ -606,6 +606,124 @@ fn loudest(file: &Path) -> u16 {
     each.map(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs())
         .max()
         .unwrap_or(0)
+}
+
+/// How loud the tone of a test source is: 0.8 of full scale, in dBFS.
+const TONE_DBFS: f32 = -4.95;
+
+/// Who speaks is known by its link, a moment later; who pauses keeps the floor.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_speaking_is_known_and_how_loud() {
+    let mut world = World::new(3).await;
+    let ann = world.link(0, 1, Codec::Vp8);
+    let bob = world.link(2, 0, Codec::Vp8);
+    world.own(0, false, false);
+    world.own(2, false, false);
+    let speakers = world.devices[0].media.speakers();
+    let is = |floor: &LinkId, now: &[&LinkId]| {
+        let known = speakers.borrow();
+        known.floor.as_ref() == Some(floor) && known.now.iter().eq(now.iter().copied())
+    };
+    world
+        .until("one speaks", |world| {
+            is(&ann, &[&ann]) && world.stats(1).microphone_level.is_some()
+        })
+        .await;
+    let near = |level: f32| (level - TONE_DBFS).abs() < 1.0;
+    let level = world.link_stats(0, &ann).unwrap().level.unwrap();
+    assert!(near(level.rms) && near(level.steady), "{level:?}");
+    assert!(level.peak > level.rms + 2.0, "{level:?}");
+    let own = world.stats(1).microphone_level.unwrap();
+    assert!(near(own.rms), "{own:?}");
+    let stats = world.stats(0);
+    assert_eq!(stats.microphone_level, None, "it is closed");
+    assert_eq!(stats.links[bob.as_str()].level, None);
+
+    world.own(1, false, false);
+    world
+        .until("nobody speaks", |world| {
+            let stats = world.link_stats(0, &ann).unwrap();
+            is(&ann, &[]) && stats.level.is_none() && world.stats(1).microphone_level.is_none()
+        })
+        .await;
+    world.own(2, true, false);
+    world.until("the other speaks", |_| is(&bob, &[&bob])).await;
+    assert_eq!(speakers.borrow().order, [bob.clone(), ann.clone()]);
+    world.close(&bob);
+    world
+        .until("nobody has the floor", |_| {
+            let known = speakers.borrow();
+            known.floor.is_none() && known.now.is_empty() && known.order == [ann.clone()]
+        })
+        .await;
+    world.stop();
+}
+
+/// A member is played as loud as it is to be, and on the way there nothing clicks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_is_heard_and_its_change_is_not() {
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        match change_volumes().await {
+            Ok(()) => return,
+            Err(Starved(faults)) => {
+                println!("this machine is too busy to judge: {faults}");
+                seen.push(faults);
+            }
+        }
+    }
+    panic!("too busy a machine, or a fault: {seen:#?}");
+}
+
+async fn change_volumes() -> Result<(), Starved> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::of(2, |number, events| {
+        let place = folder.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        Media::start(settings(number, &place), events).unwrap()
+    })
+    .await;
+    let link = world.link(0, 1, Codec::Vp8);
+    let file = folder.path().join("0").join("speaker");
+    // 0.8 of full scale; what Opus makes of it is not quite the same.
+    let full = 0.8 * 32_768.0;
+    let is_at = |gain: f64| {
+        let found = f64::from(loudest(&file));
+        (found - full * gain).abs() <= full * gain * 0.1 + 2.0
+    };
+    world.until("the tone", |_| is_at(1.0)).await;
+    let from = usize::try_from(std::fs::metadata(&file).unwrap().len()).unwrap();
+    let cores = RefCell::new(Cores::watch());
+    for (percent, gain) in [(50, 0.125), (100, 1.0), (0, 0.0), (80, 0.512)] {
+        let volume = Volume::percent(percent);
+        let link = link.clone();
+        assert!(
+            world.devices[0]
+                .media
+                .command(Command::Volume { link, volume })
+        );
+        world
+            .until("another volume", |_| {
+                cores.borrow_mut().look();
+                is_at(gain)
+            })
+            .await;
+    }
+    assert_eq!(world.link_stats(0, &link).unwrap().volume, 80);
+    // A click is where the second difference is far beyond what this tone has, which is 90.
+    let samples = std::fs::read(&file).unwrap();
+    let left = samples[from / 4 * 4..].chunks_exact(4);
+    let left: Vec<i32> = left
+        .map(|frame| i32::from(i16::from_le_bytes([frame[0], frame[1]])))
+        .collect();
+    let bends = left.windows(3).map(|it| (it[0] - 2 * it[1] + it[2]).abs());
+    let worst = bends.max().unwrap();
+    println!("the largest bend is {worst} of {} samples", left.len());
+    let verdict = cores
+        .into_inner()
+        .judge(&[(worst > 600).then(|| format!("a click of {worst}"))]);
+    world.stop();
+    verdict
 }
 
 /// webrtcbin says nothing of a TURN server that gives nothing; we do.

@@ -13,11 +13,12 @@ use super::{
     line::{Heard, Line, Server},
     own::Own,
     standing::{Ask, Standing},
+    volumes::Volumes,
     wall::{News, guests},
 };
 use crate::{
     cli::Switch,
-    media::{self, Board, Media},
+    media::{self, Board, Media, Volume},
     protocol::{Generation, LinkId, Reason, Wish},
     room::{Input, Open, Output, Room, State},
 };
@@ -42,6 +43,8 @@ pub(super) struct Device {
     lost: Option<String>,
     /// Microphone and camera, as they are wanted and as they are.
     own: Own,
+    /// How loud each member is played.
+    volumes: Volumes,
     /// Media has not been told yet what may be open.
     untold: bool,
     /// How the membership stands, in words, and whether it is one.
@@ -70,6 +73,7 @@ impl Device {
             news,
             lost: None,
             own,
+            volumes: Volumes::default(),
             untold: true,
             standing,
             board,
@@ -271,8 +275,13 @@ impl Device {
             Output::Open(open) => {
                 debug!(link = %open.link, generation = %open.generation, offerer = open.offerer, "opening");
                 let (link, generation) = (open.link.clone(), open.generation);
+                let volume = self.volumes.of(&open.peer);
                 let command = media::Command::Open(opening(open));
-                return self.command_or_fail(link, generation, command);
+                let failed = self.command_or_fail(link.clone(), generation, command);
+                if let Some(percent) = volume.filter(|_| failed.is_none()) {
+                    self.play(link, percent);
+                }
+                return failed;
             }
             Output::Remote {
                 link,
@@ -319,7 +328,8 @@ impl Device {
                 self.media.command(media::Command::Show { link, height });
             }
             Output::Asked { by, what } => return self.wished(by, what),
-            Output::Member(_) | Output::Gone(_) => {}
+            Output::Gone(member) => self.volumes.forget(&member),
+            Output::Member(_) => {}
             Output::Refused { code, text } => {
                 warn!(?code, "{text}");
             }
@@ -368,6 +378,14 @@ impl Device {
     async fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Status(answer) => self.answer(answer),
+            Ask::Volume {
+                of,
+                percent,
+                answer,
+            } => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.set_volume(of.as_deref(), percent));
+            }
             Ask::Switch { which, on, answer } => {
                 let kept = self.switch(which, on, None);
                 self.handle(Input::Media(self.own.told())).await;
@@ -396,6 +414,31 @@ impl Device {
         kept
     }
 
+    /// Has one member, or all, played louder or fainter.
+    fn set_volume(&mut self, of: Option<&str>, percent: u8) -> Value {
+        let status = self.room.status();
+        let members = status.members.iter();
+        let members = members.map(|it| (&it.member, it.name.as_str()));
+        let set = match self.volumes.set(of, percent, members) {
+            Ok(set) => set,
+            Err(error) => return json!({ "error": error }),
+        };
+        let links = status.links.into_iter();
+        for link in links.filter(|link| set.iter().any(|(member, _)| *member == link.peer)) {
+            self.play(link.link, percent);
+        }
+        let volumes = set.iter().map(|(member, name)| {
+            info!(%member, percent, "played so from here on");
+            json!({ "member": member, "name": name, "percent": percent })
+        });
+        json!({ "volumes": volumes.collect::<Vec<_>>() })
+    }
+
+    fn play(&self, link: LinkId, percent: u8) {
+        let volume = Volume::percent(percent);
+        self.media.command(media::Command::Volume { link, volume });
+    }
+
     /// The room answers at once, media within a second, for which nobody waits here.
     fn answer(&self, ask: oneshot::Sender<Value>) {
         let mut answer = json!({
@@ -404,6 +447,7 @@ impl Device {
             "microphone": self.own.status(Switch::Microphone),
             "camera": self.own.status(Switch::Camera),
             "screen": self.board.screen(),
+            "speaking": *self.media.speakers().borrow(),
             "troubles": self.news.borrow().values().flatten().collect::<Vec<_>>(),
         });
         let media = self.media.clone();

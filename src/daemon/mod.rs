@@ -30,6 +30,8 @@ mod standing;
 mod start;
 mod status;
 #[cfg(feature = "media")]
+mod volumes;
+#[cfg(feature = "media")]
 mod wall;
 
 use std::{path::Path, process::ExitCode};
@@ -70,6 +72,12 @@ pub fn execute(command: Command) -> ExitCode {
             on,
             json,
         } => switch(&flags, which, on, json),
+        Command::Volume {
+            flags,
+            of,
+            percent,
+            json,
+        } => volume(&flags, of.as_deref(), percent, json),
         Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
     }
 }
@@ -157,6 +165,18 @@ fn status(socket: &Path, json: bool) -> Result<String, String> {
 /// `roomd mute` and its like. Who wants to be alone does not first repair a file, so one that is
 /// broken is in nobody's way.
 fn switch(flags: &Flags, which: cli::Switch, on: bool, json: bool) -> ExitCode {
+    let ask = json!({ "do": "switch", "what": which.name(), "on": on });
+    tell(flags, &ask, json, |answer| status::switched(which, answer))
+}
+
+/// `roomd volume`, likewise.
+fn volume(flags: &Flags, of: Option<&str>, percent: u8, json: bool) -> ExitCode {
+    let ask = json!({ "do": "volume", "of": of, "percent": percent });
+    tell(flags, &ask, json, status::volumes)
+}
+
+/// Tells the roomd that runs here what to do, and says what has become of it.
+fn tell(flags: &Flags, ask: &Value, json: bool, words: impl FnOnce(&Value) -> String) -> ExitCode {
     let dir = match config::load(flags, Purpose::Server) {
         Ok(loaded) => loaded.config.runtime_dir,
         Err(problems) => {
@@ -167,14 +187,13 @@ fn switch(flags: &Flags, which: cli::Switch, on: bool, json: bool) -> ExitCode {
             dir
         }
     };
-    let ask = json!({ "do": "switch", "what": which.name(), "on": on });
-    let answer = control::ask(&status::socket(&dir), &ask);
+    let answer = control::ask(&status::socket(&dir), ask);
     end(answer
         .map(|answer| {
             if json {
                 format!("{answer:#}\n")
             } else {
-                status::switched(which, &answer)
+                words(&answer)
             }
         })
         .map_err(|error| error.to_string()))

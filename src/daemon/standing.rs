@@ -38,4 +38,13 @@ pub(super) enum Ask {
         /// Says what it is then.
         answer: oneshot::Sender<Value>,
     },
+    /// Members shall be played louder or fainter.
+    Volume {
+        /// By what name or id they are known; none for all who are there.
+        of: Option<String>,
+        /// From 0 to 100, where 100 is as they arrive.
+        percent: u8,
+        /// Says how loud they are then.
+        answer: oneshot::Sender<Value>,
+    },
 }

@@ -449,6 +449,7 @@ impl Running {
         match ask["do"].as_str() {
             Some("status") => self.status(config, answer),
             Some("switch") => self.switch(&ask, answer),
+            Some("volume") => self.volume(&ask, answer),
             // Whoever may talk to the socket may read the files that it is kept in.
             Some("pin") => {
                 let told = super::pin_and_token(config);
@@ -482,6 +483,32 @@ impl Running {
             return;
         };
         let _ = device.asks.try_send(Ask::Switch { which, on, answer });
+    }
+
+    /// Likewise.
+    fn volume(&self, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let error = "this roomd is a server alone, without a speaker";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let percent = ask["percent"].as_u64();
+        let percent = percent.and_then(|percent| u8::try_from(percent).ok());
+        let of = match &ask["of"] {
+            Value::Null => Some(None),
+            Value::String(name) => Some(Some(name.clone())),
+            _ => None,
+        };
+        let (Some(of), Some(percent)) = (of, percent.filter(|percent| *percent <= 100)) else {
+            let error = "`of` is a member's name or id, or missing, and `percent` is from 0 to 100";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let _ = device.asks.try_send(Ask::Volume {
+            of,
+            percent,
+            answer,
+        });
     }
 
     async fn new_pin(&mut self, config: &Config) -> Result<(), String> {

@@ -52,11 +52,7 @@ pub(super) fn text(status: &Value) -> String {
             .into_iter()
             .flatten()
         {
-            line(
-                &mut text,
-                &words(&link["name"]),
-                &self::link(link, &status["media"]),
-            );
+            line(&mut text, &words(&link["name"]), &self::link(link, status));
         }
         if has_none(&status["room"], "members") {
             line(&mut text, "Members", "nobody else is here");
@@ -98,6 +94,16 @@ pub(super) fn switched(which: Switch, answer: &Value) -> String {
     text
 }
 
+/// What `roomd volume` says: who is played how loud.
+pub(super) fn volumes(answer: &Value) -> String {
+    let each = answer["volumes"].as_array().into_iter().flatten();
+    each.fold(String::new(), |mut text, one| {
+        let name = words(&one["name"]);
+        let _ = writeln!(text, "{name} is played at {} %.", one["percent"]);
+        text
+    })
+}
+
 /// The microphone or the camera, in words.
 fn own(which: Switch, own: &Value) -> String {
     let (off, instead) = match which {
@@ -116,9 +122,9 @@ fn own(which: Switch, own: &Value) -> String {
 }
 
 /// One link: its state, and once it is up what goes each way.
-fn link(link: &Value, media: &Value) -> String {
+fn link(link: &Value, all: &Value) -> String {
     let mut text = words(&link["words"]);
-    let stats = &media["links"][link["link"].as_str().unwrap_or_default()];
+    let stats = &all["media"]["links"][link["link"].as_str().unwrap_or_default()];
     if stats["up"] == true {
         let _ = write!(
             text,
@@ -130,6 +136,13 @@ fn link(link: &Value, media: &Value) -> String {
         );
         if let Some(rtt) = stats["rtt_ms"].as_f64() {
             let _ = write!(text, ", round trip {rtt:.0} ms");
+        }
+        if let Some(percent) = stats["volume"].as_u64().filter(|percent| *percent != 100) {
+            let _ = write!(text, ", played at {percent} %");
+        }
+        let mut speaking = all["speaking"]["now"].as_array().into_iter().flatten();
+        if speaking.any(|speaks| *speaks == link["link"]) {
+            text.push_str(", speaking");
         }
     }
     text

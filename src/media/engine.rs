@@ -12,6 +12,7 @@ mod heights;
 mod links;
 mod orders;
 mod passthrough;
+mod speech;
 mod tiers;
 
 use std::{
@@ -26,6 +27,7 @@ use std::{
 };
 
 use gstreamer_app::{AppSink, AppSrc};
+use tokio::sync::watch;
 
 use super::{
     Command, Event, Notice, Passthrough, Picture, Timebase, bus,
@@ -49,6 +51,8 @@ use heights::Heights;
 use links::Link;
 use orders::{Order, Orders};
 use passthrough::Passing;
+pub use speech::Speakers;
+use speech::Speech;
 use tiers::Tiers;
 
 /// Messages of links and devices that wait for the engine. Each is handled in well under a
@@ -132,6 +136,7 @@ impl Mixes for () {
 /// A running engine.
 pub struct Media {
     orders: Orders,
+    speakers: watch::Receiver<Speakers>,
     done: Mutex<Receiver<()>>,
     certificate: Mutex<Option<JoinHandle<()>>>,
 }
@@ -278,14 +283,16 @@ impl Media {
         let orders = Orders::new(own.clone());
         let (ended, done) = sync_channel(1);
         let taken = orders.clone();
+        let (told, speakers) = watch::channel(Speakers::default());
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                Engine::new(parts, events, notices, own, taken).run(&inbox);
+                Engine::new(parts, events, notices, own, taken, told).run(&inbox);
                 let _ = ended.try_send(());
             })?;
         Ok(Self {
             orders,
+            speakers,
             done: Mutex::new(done),
             certificate: Mutex::new(certificate),
         })
@@ -312,6 +319,12 @@ impl Media {
             return None;
         }
         stats.recv_timeout(STATS).ok()
+    }
+
+    /// Who is speaking, and who has spoken, as it changes.
+    #[must_use]
+    pub fn speakers(&self) -> watch::Receiver<Speakers> {
+        self.speakers.clone()
     }
 
     /// Takes everything down. True when it was all down within `patience`.
@@ -401,6 +414,7 @@ struct Engine {
     passing: Option<Passing>,
     microphone: Feed,
     media: protocol::Media,
+    speech: Speech,
     closing: Closing,
     /// Threads of links that are being taken down, and what watches them.
     ending: BTreeMap<u64, u64>,
@@ -416,6 +430,7 @@ impl Engine {
         notices: Notices,
         own: SyncSender<Message>,
         orders: Orders,
+        told: watch::Sender<Speakers>,
     ) -> Self {
         let heights = Heights::default();
         parts.mixes.tell_heights(heights.teller(own.clone()));
@@ -441,6 +456,7 @@ impl Engine {
             stuck: BTreeMap::new(),
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
+            speech: Speech::new(told),
             ending: BTreeMap::new(),
             no_relay_until: None,
             stop: None,
@@ -497,6 +513,7 @@ impl Engine {
             self.closing.deadline(),
             self.tiers.deadline(),
             self.passing_deadline(),
+            self.speech.deadline(),
             self.stop,
         ]
         .into_iter()
@@ -637,6 +654,12 @@ impl Engine {
                     self.tell_shown(now, &key);
                 }
             }
+            Command::Volume { link, volume } => {
+                let links = self.links.iter().filter(|(key, _)| key.link == link);
+                for (_, link) in links {
+                    link.outlets.volume.set(volume);
+                }
+            }
             Command::Label { link, name } => {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;
@@ -655,6 +678,7 @@ impl Engine {
             self.force_keyframe(id);
         }
         self.closing.tick(now);
+        self.listen(now);
         self.tell_budgets(now);
         self.adapt(now);
         self.look_at_encoders(now);
@@ -716,6 +740,8 @@ impl Engine {
                 picture_height: arrivals.picture_height.load(Relaxed),
                 gap_ms: arrivals.gaps.longest(now),
                 sounds_in: arrivals.sounds.load(Relaxed),
+                level: link.heard.level(now),
+                volume: link.outlets.volume.get().to_percent(),
                 video_out: link.video_counts(),
                 audio_out: counts(&link.audio),
                 first_frame_ms: link.first_frame_ms(),
@@ -748,6 +774,7 @@ impl Engine {
             branches: branches.chain(self.passing_stats(now)).collect(),
             camera: matches!(self.camera.state, FeedState::Open(..)),
             microphone: matches!(self.microphone.state, FeedState::Open(..)),
+            microphone_level: self.microphone.heard.level(now),
             closing: self.closing.len(),
         }
     }

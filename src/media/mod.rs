@@ -20,6 +20,7 @@ mod fingerprint;
 mod gaps;
 mod ice;
 mod launch;
+mod loudness;
 mod mixer;
 mod notices;
 mod paint;
@@ -28,6 +29,7 @@ mod peer;
 mod receive;
 mod retry;
 mod sink;
+mod sound;
 pub mod source;
 mod station;
 mod stats;
@@ -36,15 +38,17 @@ mod timebase;
 mod transceiver;
 pub mod trial;
 pub mod video_mix;
+mod volume;
 mod wall;
 
 pub use board::{Board, local_time};
 pub use encoder::{
     BranchId, Change, Control, ControlError, EncoderError, Rate, Recipe, launch_encoder,
 };
-pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts, TellHeight};
+pub use engine::{Error, Media, Mixes, OpenSource, Opened, Parts, Speakers, TellHeight};
 pub use fanout::Counts;
 pub use launch::{LaunchError, debian_package, launch, missing_elements, set_property};
+pub use loudness::Level;
 pub use mixer::{MixError, MixNotice, Tell};
 pub use passthrough::Passthrough;
 pub use peer::Network;
@@ -52,6 +56,7 @@ pub use receive::{Outlet, Outlets};
 pub use station::{Choose, Picture, Settings};
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
+pub use volume::Volume;
 
 use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Pause, Reason};
 
@@ -104,6 +109,14 @@ pub enum Command {
     },
     /// How to encode from here on, of each codec the best first. What runs goes on.
     Encoders(Vec<Recipe>),
+    /// How loud the other side of a link is played here, in the generations that there are. A new
+    /// generation is played as it arrives.
+    Volume {
+        /// Which link.
+        link: LinkId,
+        /// How loud.
+        volume: Volume,
+    },
     /// The display name of a link's other side.
     Label {
         /// Which link.

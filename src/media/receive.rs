@@ -17,7 +17,10 @@ use super::{
     engine,
     fanout::{Gate, on_the_common_clock},
     gaps::Gaps,
+    loudness::Loudness,
     mixer,
+    sound::{Pausing, Sound},
+    volume,
 };
 
 /// The largest width and height that is decoded, in pixels: those of a 4K picture, either way up.
@@ -41,6 +44,8 @@ pub struct Arrivals {
     pub picture_height: AtomicU32,
     /// Pieces of sound decoded.
     pub sounds: AtomicU64,
+    /// How loud they were last.
+    pub loudness: Loudness,
     /// How long it took from picture to picture.
     pub gaps: Gaps,
 }
@@ -55,7 +60,7 @@ pub struct Outlet(Arc<Mutex<Lead>>);
 #[derive(Debug, Default)]
 struct Lead {
     source: Option<AppSrc>,
-    /// How many there were, so that whoever pushes sees that it is another.
+    /// How many there were, so that whoever looks sees that it is another.
     turn: u64,
 }
 
@@ -82,6 +87,8 @@ pub struct Outlets {
     pub pictures: Outlet,
     /// For 48 kHz mono S16LE.
     pub sound: Outlet,
+    /// How loud that is handed on.
+    pub volume: volume::Control,
 }
 
 /// The receiving half of one link.
@@ -152,20 +159,18 @@ impl Receiver {
                 .build()?;
             return chain(&pipeline, pad, &[fake]);
         };
-        let outlet = match which {
+        let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
+        let sink = match which {
             Which::Pictures => {
                 *lock(&self.video) = Some(pad.downgrade());
                 self.count_pictures(pad);
-                &self.outlets.pictures
+                picture_end(arrivals, gate, self.outlets.pictures.clone())
             }
-            Which::Sounds => &self.outlets.sound,
+            Which::Sounds(pausing) => {
+                let sound = Sound::new(self.outlets.volume.clone(), pausing);
+                sound_end(arrivals, gate, self.outlets.sound.clone(), sound)
+            }
         };
-        let sink = end(
-            which,
-            self.arrivals.clone(),
-            self.gate.clone(),
-            outlet.clone(),
-        );
         elements.push(sink.upcast());
         chain(&pipeline, pad, &elements)
     }
@@ -200,10 +205,10 @@ impl Receiver {
     }
 }
 
-#[derive(Clone, Copy)]
 enum Which {
     Pictures,
-    Sounds,
+    /// And whether they are about to pause.
+    Sounds(Pausing),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -242,7 +247,10 @@ fn decoder(encoding: &str) -> Result<Option<(Which, Vec<gst::Element>)>, glib::B
     Ok(Some(match encoding {
         "VP8" => (Which::Pictures, vp8()?),
         "H264" => (Which::Pictures, h264()?),
-        "OPUS" => (Which::Sounds, opus()?),
+        "OPUS" => {
+            let (pausing, elements) = opus()?;
+            (Which::Sounds(pausing), elements)
+        }
         _ => return Ok(None),
     }))
 }
@@ -287,7 +295,7 @@ fn h264() -> Result<Vec<gst::Element>, glib::BoolError> {
     .collect())
 }
 
-fn opus() -> Result<Vec<gst::Element>, glib::BoolError> {
+fn opus() -> Result<(Pausing, Vec<gst::Element>), glib::BoolError> {
     let decoder = gst::ElementFactory::make("opusdec")
         .property("plc", true)
         .property("use-inband-fec", true)
@@ -298,17 +306,49 @@ fn opus() -> Result<Vec<gst::Element>, glib::BoolError> {
         .field("rate", 48_000i32)
         .field("channels", 1i32)
         .build();
-    Ok(vec![
+    let pausing = Pausing::watch(&decoder);
+    let elements = vec![
         make("rtpopusdepay")?,
         decoder,
         make("audioconvert")?,
         make("audioresample")?,
         filter(caps)?,
-    ])
+    ];
+    Ok((pausing, elements))
 }
 
-/// Counts what was decoded and hands it on. The queue behind the outlet is bounded and leaks.
-fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> AppSink {
+/// Counts the pictures that were decoded and hands them on.
+fn picture_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> AppSink {
+    end(move |sample| {
+        if !gate.is_open() {
+            return;
+        }
+        let shape = sample.caps().and_then(|caps| caps.structure(0));
+        let height = shape.and_then(|shape| shape.get::<i32>("height").ok());
+        let height = height.and_then(|height| u32::try_from(height).ok());
+        arrivals.picture_height.store(height.unwrap_or(0), Relaxed);
+        arrivals.gaps.mark(engine::now());
+        arrivals.pictures.fetch_add(1, Relaxed);
+        hand_on(sample, &outlet, |picture| picture);
+    })
+}
+
+/// Counts and measures the sound that was decoded and hands it on.
+fn sound_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet, mut sound: Sound) -> AppSink {
+    end(move |sample| {
+        if !gate.is_open() {
+            return;
+        }
+        arrivals.sounds.fetch_add(1, Relaxed);
+        if let Some(piece) = sample.buffer() {
+            sound.measure(piece, &arrivals.loudness);
+        }
+        hand_on(sample, &outlet, |piece| sound.shape(piece));
+    })
+}
+
+/// The end of a chain.
+fn end(mut take: impl FnMut(&gst::Sample) + Send + 'static) -> AppSink {
     let sink = AppSink::builder()
         .sync(false)
         .async_(false)
@@ -316,44 +356,29 @@ fn end(which: Which, arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> App
         .drop(true)
         .enable_last_sample(false)
         .build();
-    let mut known: Option<(gst::Caps, u64)> = None;
     sink.set_callbacks(
         AppSinkCallbacks::builder()
             .new_sample(move |sink| {
-                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                if !gate.is_open() {
-                    return Ok(gst::FlowSuccess::Ok);
-                }
-                match which {
-                    Which::Pictures => {
-                        let shape = sample.caps().and_then(|caps| caps.structure(0));
-                        let height = shape.and_then(|shape| shape.get::<i32>("height").ok());
-                        let height = height.and_then(|height| u32::try_from(height).ok());
-                        arrivals.picture_height.store(height.unwrap_or(0), Relaxed);
-                        arrivals.gaps.mark(engine::now());
-                        arrivals.pictures.fetch_add(1, Relaxed)
-                    }
-                    Which::Sounds => arrivals.sounds.fetch_add(1, Relaxed),
-                };
-                let (Some((source, turn)), Some(buffer)) =
-                    (outlet.source(), on_the_common_clock(&sample))
-                else {
-                    return Ok(gst::FlowSuccess::Ok);
-                };
-                let now = sample.caps_owned().map(|caps| (caps, turn));
-                if known != now {
-                    source.set_caps(now.as_ref().map(|(caps, _)| caps));
-                    known = now;
-                }
-                // It is refused while the mix is being stopped, which is no fault of this link.
-                if mixer::has_room(&source) {
-                    let _ = source.push_buffer(buffer);
-                }
+                take(&sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
                 Ok(gst::FlowSuccess::Ok)
             })
             .build(),
     );
     sink
+}
+
+/// Hands on what was decoded, if there is where to. The queue behind the outlet is bounded.
+fn hand_on(sample: &gst::Sample, outlet: &Outlet, shape: impl FnOnce(gst::Buffer) -> gst::Buffer) {
+    let (Some((source, _)), Some(buffer)) = (outlet.source(), on_the_common_clock(sample)) else {
+        return;
+    };
+    let buffer = shape(buffer);
+    // Cheap where they are the same as before. Another stream of the same link may have set others.
+    source.set_caps(sample.caps_owned().as_ref());
+    // It is refused while the mix is being stopped, which is no fault of this link.
+    if mixer::has_room(&source) {
+        let _ = source.push_buffer(buffer);
+    }
 }
 
 fn chain(

@@ -6,7 +6,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use serde::Serialize;
 
-use super::fanout::Counts;
+use super::{fanout::Counts, loudness::Level};
 
 /// Everything at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -19,6 +19,8 @@ pub struct Stats {
     pub camera: bool,
     /// The microphone is open.
     pub microphone: bool,
+    /// How loud it is; none where nothing is heard of it.
+    pub microphone_level: Option<Level>,
     /// Links that are being taken down.
     pub closing: usize,
 }
@@ -45,6 +47,10 @@ pub struct LinkStats {
     pub gap_ms: Option<u64>,
     /// Pieces of sound decoded.
     pub sounds_in: u64,
+    /// How loud the last of them were, before its volume here counts; none where nothing is heard.
+    pub level: Option<Level>,
+    /// How loud they are played here, in percent.
+    pub volume: u8,
     /// Encoded pictures handed to the payloader.
     pub video_out: Counts,
     /// Encoded sound handed to the payloader.

@@ -1,11 +1,15 @@
 //! The camera and the microphone: open while an encoder needs them and we want to be seen and heard.
 
-use std::{sync::mpsc::SyncSender, time::Instant};
+use std::{
+    sync::{Arc, mpsc::SyncSender},
+    time::Instant,
+};
 
-use super::{Device, Engine, Message, OpenSource, Opened};
+use super::{Device, Engine, Message, OpenSource, Opened, speech::Heard};
 use crate::media::{
     Notice,
     fanout::{Content, Fanout, Gate},
+    loudness::{self, Loudness},
     retry::Retry,
     teardown::Closing,
 };
@@ -17,6 +21,9 @@ pub(super) struct Feed {
     pub(super) raw: Fanout,
     pub(super) state: FeedState,
     pub(super) retry: Retry,
+    /// How loud it is, where it is a microphone.
+    pub(super) loudness: Arc<Loudness>,
+    pub(super) heard: Heard,
 }
 
 pub(super) enum FeedState {
@@ -41,6 +48,8 @@ impl Feed {
             raw: Fanout::new(content, |_| {}),
             state: FeedState::Closed,
             retry: Retry::default(),
+            loudness: Arc::default(),
+            heard: Heard::default(),
         }
     }
 
@@ -111,6 +120,9 @@ impl Engine {
                 // Opened by what reconciles: it may have been switched off meanwhile.
                 let gate = Gate::default();
                 feed.raw.feed_from(&sink, &gate);
+                if device == Device::Microphone {
+                    loudness::measure(&sink, &gate, &feed.loudness);
+                }
                 feed.state = FeedState::Open(keep, gate);
                 if let Some(stream) = passthrough.filter(|_| device == Device::Camera) {
                     self.begin_passing(now, stream);

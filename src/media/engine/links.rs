@@ -10,6 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::{
     Engine, KeyframeWanted,
+    speech::Heard,
     tiers::{Sent, Shown},
 };
 use crate::{
@@ -46,6 +47,8 @@ pub(super) struct Link {
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) transport: Arc<Mutex<TransportStats>>,
     pub(super) outlets: Outlets,
+    /// How loud it was last.
+    pub(super) heard: Heard,
     /// At what height the other side shows us.
     pub(super) shown: Shown,
     /// The mixes know of it.
@@ -226,6 +229,7 @@ impl Engine {
                 arrivals,
                 transport,
                 outlets,
+                heard: Heard::default(),
                 shown: Shown::default(),
                 is_mixed: false,
                 sources: None,
@@ -415,6 +419,7 @@ impl Engine {
         // The thread reports its end by itself.
         drop(link.peer.close());
         self.limiter.forget_peer(key);
+        self.fall_silent(now, &key.link);
         self.step_off(now, key);
         self.place_branches(now);
     }

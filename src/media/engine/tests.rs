@@ -97,7 +97,14 @@ impl Fixture {
         let (sender, events) = mpsc::channel(64);
         let orders = Orders::new(own.clone());
         Self {
-            engine: Engine::new(parts, sender.clone(), Notices::new(sender), own, orders),
+            engine: Engine::new(
+                parts,
+                sender.clone(),
+                Notices::new(sender),
+                own,
+                orders,
+                tokio::sync::watch::Sender::default(),
+            ),
             inbox,
             events,
         }

@@ -411,6 +411,63 @@ async fn devices_and_encoders_follow_who_is_there() {
     world.stop();
 }
 
+/// Nothing is negotiated for it, and while nobody is to hear the room its microphone is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_without_sound_carries_pictures_alone_until_it_gets_some() {
+    let mut world = World::with(2, |parts| parts.linger = Duration::from_millis(500)).await;
+    let link = world.link(0, 1, Codec::Vp8);
+    let sound = |world: &World, on| {
+        let link = link.clone();
+        let media = &world.devices[0].media;
+        assert!(media.command(Command::Sound { link, on }));
+    };
+    sound(&world, false);
+    world
+        .until("pictures both ways", |world| {
+            [0, 1]
+                .iter()
+                .all(|device| world.frames(*device, &link) >= 60)
+        })
+        .await;
+    // The other side sends its sound, and goes on doing so.
+    let [here, there] = [0, 1].map(|device| world.link_stats(device, &link).unwrap());
+    assert!(there.audio_out.delivered >= 50, "{there:?}");
+    assert_eq!((here.sounds_in, here.audio_out.delivered), (0, 0));
+    assert_eq!(there.sounds_in, 0);
+    world
+        .until("the microphone is closed", |world| {
+            !world.stats(0).microphone
+        })
+        .await;
+
+    sound(&world, true);
+    world
+        .until("sound both ways", |world| {
+            let mut stats = [0, 1].iter().map(|device| world.link_stats(*device, &link));
+            stats.all(|stats| stats.is_some_and(|stats| stats.sounds_in >= 100))
+        })
+        .await;
+    assert!(world.stats(0).microphone);
+
+    sound(&world, false);
+    let pictures = world.frames(1, &link);
+    world
+        .until("what was on its way has come", |world| {
+            world.frames(1, &link) >= pictures + 30
+        })
+        .await;
+    let heard = [0, 1].map(|device| world.link_stats(device, &link).unwrap().sounds_in);
+    world
+        .until("pictures go on", |world| {
+            world.frames(1, &link) >= pictures + 60
+        })
+        .await;
+    let still = [0, 1].map(|device| world.link_stats(device, &link).unwrap().sounds_in);
+    assert_eq!(heard, still, "and no sound");
+    assert_eq!(world.failed(0, &link), None);
+    world.stop();
+}
+
 /// Ten joins, or two hundred with `ROOMD_SLOW_TESTS=1`; both ends of each link are in this process.
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_and_leaves_give_everything_back() {
@@ -1422,6 +1479,7 @@ impl World {
                 allowed: vec![Codec::Vp8, Codec::H264],
                 ice: self.ice.clone(),
                 relay_only: false,
+                sound: true,
             }));
         }
         link
@@ -1441,6 +1499,7 @@ impl World {
             allowed: vec![Codec::Opus, Codec::Vp8, Codec::H264],
             ice: Vec::new(),
             relay_only: false,
+            sound: true,
         }));
         link
     }

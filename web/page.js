@@ -30,6 +30,12 @@ const statsWanted = new URLSearchParams(location.search).has('stats');
 /** What `/about` says. @type {{ name: string | null, room: string | null, needsPin: boolean }} */
 const about = { name: null, room: null, needsPin: false };
 
+/**
+ * Whether this page sits in the room of a device, which speaks and hears for it; null for one that
+ * did not come by the code on the wall, and knows nothing of that.
+ */
+let here = readPlace();
+
 /** What the person wants to send, whatever can be. */
 const wish = { audio: true, video: true };
 /** @type {words.Words | null} what the door says, about joining */
@@ -118,7 +124,7 @@ async function start() {
   element('pin').value = fragment.pin || Session.rememberedPin(tab);
   element('room').value = fragment.room;
   renderDoor();
-  await Promise.all([askAbout(), devices.open()]);
+  await Promise.all([askAbout(), devices.open(here ? ['video'] : undefined)]);
 }
 
 async function askAbout() {
@@ -170,6 +176,8 @@ function build() {
   for (const id of ['door-mic', 'mic']) element(id).addEventListener('click', () => toggle('audio'));
   for (const id of ['door-cam', 'cam']) element(id).addEventListener('click', () => toggle('video'));
   element('leave').addEventListener('click', () => session.leave());
+  element('here').addEventListener('click', () => sit(true));
+  element('here-words').querySelector('button').addEventListener('click', () => sit(false));
   element('people').addEventListener('click', () => {
     renderPeople();
     element('people-dialog').showModal();
@@ -248,6 +256,7 @@ function act(what) {
     }
     case 'join': join(); break;
     case 'reload': location.reload(); break;
+    case 'elsewhere': sit(false); break;
     case 'secure': location.protocol = 'https:'; break;
     case 'sound':
       soundBlocked = false;
@@ -292,12 +301,38 @@ function join() {
   loudness.wake();
   dialledAt = performance.now();
   sendTracks();
-  session.join({ name: name || 'Guest', media: media(), ...(pin && { pin }), ...(room && { room }) });
+  session.join({ name: name || 'Guest', media: media(), here: here === true, ...(pin && { pin }), ...(room && { room }) });
   renderDoor();
+}
+
+/**
+ * In the room of a device nothing of ours sounds and the microphone is not even open, or both would
+ * howl; somewhere else both begin in the same moment, muted only by one's own choice.
+ * @param {boolean} now
+ */
+function sit(now) {
+  here = now;
+  tab.setItem('roomd.here', now ? '1' : '0');
+  talking = false;
+  session.setHere(now);
+  loudness.wake();
+  if (now) devices.close('audio');
+  else if (!devices.tracks.audio) void devices.open(['audio']);
+  if (inRoom()) {
+    say(now ? words.ofHere().text : wish.audio ? 'Microphone and speaker on.' : 'Speaker on. You are muted.');
+    moved();
+    // The button that was pressed is gone.
+    if (!document.activeElement?.checkVisibility?.()) element('mic').focus({ preventScroll: true });
+  }
+  devicesChanged();
 }
 
 /** @param {'audio' | 'video'} kind */
 function toggle(kind) {
+  if (kind === 'audio' && here) {
+    if (inRoom()) pop(words.ofMutedHere());
+    return;
+  }
   const on = !media()[kind];
   talking = false;
   if (on) {
@@ -319,6 +354,10 @@ function toggle(kind) {
 /** @param {boolean} on */
 function talk(on) {
   if (talking === on) return;
+  if (on && here) {
+    pop(words.ofMutedHere());
+    return;
+  }
   if (on && (wish.audio || !devices.tracks.audio)) return;
   talking = on;
   devicesChanged();
@@ -354,7 +393,9 @@ function happened(happening) {
     case 'changed': {
       const { before, person } = happening;
       const { name, media: now } = person.member;
-      if (before.media.audio !== now.audio) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
+      const sits = person.member.here ?? false;
+      if ((before.here ?? false) !== sits) say(words.ofPlace(name, sits));
+      else if (before.media.audio !== now.audio && !sits) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
       break;
     }
     case 'asked': {
@@ -445,6 +486,10 @@ function devicesChanged() {
     devices.close('video');
     return;
   }
+  if (audio && here) {
+    devices.close('audio');
+    return;
+  }
   const preview = element('preview');
   if (trackOf(preview) !== video) {
     preview.srcObject = video && new MediaStream([video]);
@@ -462,7 +507,7 @@ function devicesChanged() {
 /** What is sent: what is wanted and there is. */
 function media() {
   return {
-    audio: (wish.audio || talking) && devices.tracks.audio !== null,
+    audio: !here && (wish.audio || talking) && devices.tracks.audio !== null,
     video: wish.video && devices.tracks.video !== null,
   };
 }
@@ -486,7 +531,7 @@ function tick() {
   if (inRoom()) {
     renderRoom();
     const still = now - movedAt > QUIET_MS && session.people.length > 0;
-    const busy = document.querySelector('dialog[open], .bar :focus-visible, .banner:not([hidden])');
+    const busy = document.querySelector('dialog[open], .bar :focus-visible, .banner:not([hidden], [data-does="elsewhere"]), .banner :focus-visible');
     document.body.classList.toggle('quiet', still && !busy && !(matchMedia('(hover: none)').matches && innerHeight > innerWidth));
   } else {
     renderDoor();
@@ -499,7 +544,7 @@ function listen() {
   if (inRoom()) {
     for (const { key, link } of session.people) {
       const name = String(key);
-      loudness.follow(name, link?.connection?.tracks.audio ?? null);
+      loudness.follow(name, here ? null : (link?.connection?.tracks.audio ?? null));
       stage.speaking(name, voice(name, now), now);
     }
     const speaks = voice('self', now);
@@ -545,7 +590,8 @@ function renderDoor() {
   tell('door-words', said);
 
   const { video, audio } = devices.wants;
-  const matter = words.ofDevices(wish.video ? video : null, wish.audio ? audio : null);
+  tell('here-words', here ? words.ofHere() : null);
+  const matter = words.ofDevices(wish.video ? video : null, wish.audio && !here ? audio : null);
   tell('device-words', matter);
 
   const slate = element('preview-slate');
@@ -573,12 +619,13 @@ function shapePreview() {
 function renderSwitch(id, kind) {
   const on = media()[kind];
   const button = element(id);
-  button.classList.toggle('off', !on);
+  button.classList.toggle('off', !on && !(kind === 'audio' && here));
   button.querySelector('use').setAttribute('href', `#i-${kind === 'audio' ? 'mic' : 'cam'}${on ? '' : '-off'}`);
-  const text = kind === 'audio' ? (on ? 'Mute' : 'Unmute') : on ? 'Stop camera' : 'Start camera';
+  const text = kind === 'audio' ? (here ? 'Microphone off' : on ? 'Mute' : 'Unmute') : on ? 'Stop camera' : 'Start camera';
   const span = button.querySelector('span');
   if (span.textContent !== text) span.textContent = text;
   button.title = `${text} (${kind === 'audio' ? 'M' : 'V'})`;
+  if (kind === 'audio') button.setAttribute('aria-disabled', String(here === true));
 }
 
 function renderPickers() {
@@ -586,7 +633,7 @@ function renderPickers() {
     const what = /** @type {'audio' | 'video' | 'speaker'} */ (select.dataset.what);
     const choices = devices.choices[what];
     const field = /** @type {HTMLElement} */ (select.closest('.field'));
-    field.hidden = what === 'speaker' ? !devices.choosesSpeaker : false;
+    field.hidden = what === 'speaker' ? here === true || !devices.choosesSpeaker : what === 'audio' && here === true;
     const none = what === 'video' ? 'No camera' : what === 'audio' ? 'No microphone' : 'The system’s choice';
     const options = choices.length > 0 ? choices : [{ id: '', label: none }];
     select.disabled = choices.length < 1;
@@ -620,6 +667,7 @@ function renderRoom() {
   stage.render(everybody(), performance.now());
   renderSwitch('mic', 'audio');
   renderSwitch('cam', 'video');
+  element('here').hidden = here !== false;
   const count = String(session.people.length + 1);
   if (element('people-count').textContent !== count) {
     element('people-count').textContent = count;
@@ -649,13 +697,14 @@ function seenOf({ key, member, link }) {
     device: member.kind === 'device',
     // While our own signalling is lost nothing is tried either, and that is what there is to say.
     away: member.away || (session.state === 'reconnecting' && link?.state === 'broken'),
+    here: member.here ?? false,
     media: member.media,
     state: link?.state ?? 'none',
     why: link?.why ?? null,
     failures: link?.failures ?? 0,
     paused: link?.paused ?? null,
     since: link?.since ?? 0,
-    audio: link?.connection?.tracks.audio ?? null,
+    audio: here ? null : (link?.connection?.tracks.audio ?? null),
     video: link?.connection?.tracks.video ?? null,
     stats: statsWanted ? figures(link?.connection?.sample ?? null) : '',
   };
@@ -670,6 +719,7 @@ function seenSelf() {
     self: true,
     device: false,
     away: false,
+    here: here === true,
     media: media(),
     state: 'live',
     why: null,
@@ -698,8 +748,9 @@ function renderBanner() {
   let said = null;
   if (session.state === 'reconnecting') said = words.ofReconnecting(session.why, (now - (session.lostSince ?? now)) / 1_000);
   else if (soundBlocked) said = words.ofBlockedSound();
-  else if (devices.wants.audio && wish.audio && devices.wants.audio !== 'missing') said = words.ofDevices(null, devices.wants.audio);
+  else if (devices.wants.audio && wish.audio && !here && devices.wants.audio !== 'missing') said = words.ofDevices(null, devices.wants.audio);
   else if (devices.wants.video && wish.video && devices.wants.video !== 'missing') said = words.ofDevices(devices.wants.video, null);
+  else if (here) said = words.ofHere();
   else if (session.state === 'joined' && session.people.length === 0) said = words.ofAlone();
   tell('banner', said);
   tell('toast', toast?.words ?? null);
@@ -724,7 +775,7 @@ function renderPeople() {
   const list = element('people-list');
   const all = everybody();
   // Only when it is another list: a button that is replaced between press and release is not pressed.
-  const shown = JSON.stringify(all.map(({ member, name, media, state, away, key }) => [member, name, media, state === 'live', away, key]));
+  const shown = JSON.stringify(all.map(({ member, name, media, here: sits, state, away, key }) => [member, name, media, sits, state === 'live', away, key]));
   if (list.dataset.shown === shown) return;
   list.dataset.shown = shown;
   const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
@@ -829,8 +880,19 @@ function readFragment() {
   const told = new URLSearchParams(location.hash.slice(1));
   const pin = told.get('pin') ?? told.get('p') ?? '';
   const room = told.get('room') ?? new URLSearchParams(location.search).get('room') ?? '';
+  const came = location.hash.length > 1;
   if (location.hash) history.replaceState(null, '', location.pathname + location.search);
-  return { pin, room };
+  return { pin, room, came, here: told.has('here') };
+}
+
+/** A link that was followed says where one is; a page that was loaded anew remembers it. */
+function readPlace() {
+  if (fragment.came) {
+    if (fragment.here) tab.setItem('roomd.here', '1');
+    else tab.removeItem('roomd.here');
+  }
+  const known = tab.getItem('roomd.here');
+  return known === null ? null : known === '1';
 }
 
 /** This tab's id: the same after a reload, another in another tab. */

@@ -30,6 +30,7 @@
  * @property {'peer' | 'sender' | 'viewer'} role
  * @property {Media} media
  * @property {import('./codecs.js').Caps} caps
+ * @property {boolean} [here] it sits in the room of a device, which speaks and hears for it
  * @property {boolean} [away]
  *
  * @typedef {object} Person One of the others, for as long as the page shows it. A person outlives
@@ -62,6 +63,7 @@
  * @property {string} [token]
  * @property {string} name
  * @property {Media} media
+ * @property {boolean} [here] a device in this page's room speaks and hears for it
  */
 
 import { capabilities, chooseVideo } from './codecs.js';
@@ -195,6 +197,18 @@ export class Session {
   }
 
   /**
+   * Says whether a device in this page's room speaks and hears for it: then no sound passes on any
+   * of its links, either way.
+   * @param {boolean} here
+   */
+  setHere(here) {
+    if (!this.#wish || (this.#wish.here ?? false) === here) return;
+    this.#wish = { ...this.#wish, here };
+    if (this.self) this.self = { ...this.self, here };
+    this.#say({ t: 'me', here });
+  }
+
+  /**
    * Sends these tracks on every link, now and later. Null sends nothing.
    * @param {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} tracks
    */
@@ -258,13 +272,14 @@ export class Session {
       why: this.why,
       room: this.room,
       uplink: { paused: this.paused, ...(this.#uplink.most.kbps < Infinity && this.#uplink.most) },
-      self: this.self && { member: this.self.member, name: this.self.name, media: this.self.media },
+      self: this.self && { member: this.self.member, name: this.self.name, media: this.self.media, here: this.self.here ?? false },
       people: this.people.map(({ key, member, link }) => ({
         key,
         member: member.member,
         name: member.name,
         kind: member.kind,
         media: member.media,
+        here: member.here ?? false,
         away: member.away ?? false,
         link: link && {
           id: link.id,
@@ -450,6 +465,7 @@ export class Session {
     const join = { t: 'join', role: 'peer', media: wish.media };
     if (wish.room) join.room = wish.room;
     if (wish.pin) join.pin = wish.pin;
+    if (wish.here) join.here = true;
     this.#write(join);
   }
 
@@ -505,10 +521,11 @@ export class Session {
     const wish = this.#wish;
     const self = this.self;
     if (!wish || !self) return;
-    /** @type {{ name?: string, media?: Media }} */
+    /** @type {{ name?: string, media?: Media, here?: boolean }} */
     const me = {};
     if (wish.name && self.name !== wish.name) me.name = wish.name;
     if (self.media.audio !== wish.media.audio || self.media.video !== wish.media.video) me.media = wish.media;
+    if ((self.here ?? false) !== (wish.here ?? false)) me.here = wish.here ?? false;
     if (Object.keys(me).length === 0) return;
     this.self = { ...self, ...me };
     this.#say({ t: 'me', ...me });
@@ -598,6 +615,8 @@ export class Session {
     }
     const before = person.member;
     person.member = member;
+    // Whoever sits in a room does not need our sound, and who has left it does.
+    if ((before.here ?? false) !== (member.here ?? false)) void person.link?.connection?.replace();
     this.#tell({ type: 'changed', person, before });
   }
 
@@ -732,12 +751,16 @@ export class Session {
         return link !== undefined && !link.kept && this.#say(message);
       },
       ice: () => ({ iceServers: this.#ice, relayOnly: this.#relayOnly }),
-      tracks: () => this.#tracks,
+      tracks: () => (person()?.member.here ? { ...this.#tracks, audio: null } : this.#tracks),
       videoCodec: () => {
         const theirs = person()?.member.caps;
         return theirs ? chooseVideo(this.#caps, theirs) : null;
       },
-      theirMedia: () => person()?.member.media ?? { audio: false, video: false },
+      theirMedia: () => {
+        const theirs = person()?.member.media ?? { audio: false, video: false };
+        // Sound that is not sent to one who sits in the room is not missing.
+        return this.#wish?.here ? { ...theirs, audio: false } : theirs;
+      },
       visible: () => this.#visible,
       most: () => this.#uplink.most,
       changed: (what) => {

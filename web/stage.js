@@ -12,6 +12,7 @@
  * @property {boolean} self
  * @property {boolean} device
  * @property {boolean} away
+ * @property {boolean} here it sits in the room of a device, which speaks and hears for it
  * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
@@ -256,11 +257,12 @@ class Tile {
       this.#part('.name').textContent = seen.self ? `${seen.name} (you)` : seen.name;
     }
     this.#part('.mark.room').hidden = !seen.device;
-    this.#part('.mark.mic').hidden = seen.media.audio;
+    this.#part('.mark.here').hidden = !seen.here;
+    this.#part('.mark.mic').hidden = seen.media.audio || seen.here;
     this.#part('.mark.cam').hidden = seen.media.video;
 
     this.#follow(seen);
-    const muted = !seen.media.audio;
+    const muted = !seen.media.audio || seen.here;
     const paused = seen.media.video ? seen.paused : null;
     const trouble = seen.self
       ? (paused === null ? null : ofPause(muted))
@@ -431,7 +433,7 @@ class Tile {
   #label(trouble) {
     const seen = this.seen;
     if (!seen) return;
-    const state = ofPerson(seen.media, { device: seen.device, self: seen.self, away: seen.away });
+    const state = ofPerson(seen.media, { device: seen.device, self: seen.self, away: seen.away, here: seen.here });
     // Without its count, which would be read out every second.
     const words = trouble?.replace(/….*$/, '');
     const label = `${seen.name}, ${state}${words ? `. ${words}` : ''}. Large picture`;

@@ -169,6 +169,25 @@ export function ofReturn() {
   return { text: 'You’re back.', tone: 'plain' };
 }
 
+/** What one reads who sits in the room of a device. @returns {Words} */
+export function ofHere() {
+  return { text: 'You are in this room; the room hears for you', action: 'I am somewhere else', does: 'elsewhere', tone: 'plain' };
+}
+
+/** What one is told whose microphone stays off for that reason. @returns {Words} */
+export function ofMutedHere() {
+  return { text: 'Your microphone stays off, because the room hears for you.', tone: 'wait' };
+}
+
+/**
+ * What others hear of somebody who has come into the room of a device, or has left it.
+ * @param {string} name
+ * @param {boolean} here
+ */
+export function ofPlace(name, here) {
+  return here ? `${name} is in the room, which hears for them.` : `${name} is not in the room any more.`;
+}
+
 /** @returns {Words} */
 export function ofBlockedSound() {
   return { text: 'Your browser keeps the sound off until you say so.', action: 'Turn sound on', does: 'sound', tone: 'wait' };
@@ -253,13 +272,14 @@ export function ofReason(why) {
 /**
  * What a person's states are called, for the one who hears them.
  * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
- * @param {{ device?: boolean, self?: boolean, away?: boolean }} more
+ * @param {{ device?: boolean, self?: boolean, away?: boolean, here?: boolean }} more
  */
-export function ofPerson(media, { device = false, self = false, away = false } = {}) {
+export function ofPerson(media, { device = false, self = false, away = false, here = false } = {}) {
   const words = [];
   if (self) words.push('you');
   if (device) words.push('room device');
-  words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
+  if (here) words.push('in the room');
+  else words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
   words.push(media.no_camera ? 'no camera' : media.video ? 'camera on' : 'camera off');
   if (away) words.push('reconnecting');
   return words.join(', ');

@@ -66,6 +66,7 @@ pub fn link(peer: usize, offerer: bool) -> OpenLink {
         allowed: vec![Codec::Opus, Codec::H264],
         ice: Vec::new(),
         relay_only: false,
+        sound: true,
     }
 }
 

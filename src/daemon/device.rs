@@ -327,6 +327,9 @@ impl Device {
             Output::Shown { link, height } => {
                 self.media.command(media::Command::Show { link, height });
             }
+            Output::Sound { link, on } => {
+                self.media.command(media::Command::Sound { link, on });
+            }
             Output::Asked { by, what } => return self.wished(by, what),
             Output::Gone(member) => self.volumes.forget(&member),
             Output::Member(_) => {}
@@ -477,6 +480,7 @@ fn opening(open: Open) -> media::OpenLink {
         allowed,
         ice,
         relay_only,
+        sound,
     } = open;
     media::OpenLink {
         link,
@@ -488,5 +492,6 @@ fn opening(open: Open) -> media::OpenLink {
         allowed,
         ice,
         relay_only,
+        sound,
     }
 }

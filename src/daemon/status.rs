@@ -124,6 +124,11 @@ fn own(which: Switch, own: &Value) -> String {
 /// One link: its state, and once it is up what goes each way.
 fn link(link: &Value, all: &Value) -> String {
     let mut text = words(&link["words"]);
+    let mut members = all["room"]["members"].as_array().into_iter().flatten();
+    let peer = members.find(|member| member["member"] == link["peer"]);
+    if peer.is_some_and(|peer| peer["here"] == true) {
+        text.push_str("; in this room, so without sound");
+    }
     let stats = &all["media"]["links"][link["link"].as_str().unwrap_or_default()];
     if stats["up"] == true {
         let _ = write!(

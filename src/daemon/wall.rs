@@ -161,16 +161,14 @@ fn among_others<'a>(server: &Server, own: &'a RoomName) -> Option<&'a RoomName> 
     server.rooms.iter().any(|room| room != own).then_some(own)
 }
 
-/// What is needed travels in the fragment, which never leaves the browser.
+/// What is needed travels in the fragment, which never leaves the browser. Who reads it off the wall
+/// sits in front of the loudspeaker, so the link says `here`; the one that a page copies does not.
 fn to(address: &str, room: Option<&RoomName>, pin: Option<&str>) -> Way {
     let room_said = room.map(|room| format!("room={room}"));
     let pin_said = pin.map(|pin| format!("pin={pin}"));
-    let said: Vec<String> = room_said.into_iter().chain(pin_said).collect();
-    let link = if said.is_empty() {
-        address.to_owned()
-    } else {
-        format!("{address}#{}", said.join("&"))
-    };
+    let said = room_said.into_iter().chain(pin_said);
+    let said: Vec<String> = said.chain(["here".to_owned()]).collect();
+    let link = format!("{address}#{}", said.join("&"));
     Way {
         address: address.trim_end_matches('/').to_owned(),
         link,
@@ -233,13 +231,16 @@ mod tests {
         let room: RoomName = "lobby".parse().unwrap();
         let way = to("https://192.0.2.7:8443/", None, Some("123456"));
         assert_eq!(way.address, "https://192.0.2.7:8443");
-        assert_eq!(way.link, "https://192.0.2.7:8443/#pin=123456");
+        assert_eq!(way.link, "https://192.0.2.7:8443/#pin=123456&here");
         assert!(way.beside.is_empty());
         let way = to("https://meet.example.org/", Some(&room), Some("1234"));
-        assert_eq!(way.link, "https://meet.example.org/#room=lobby&pin=1234");
+        assert_eq!(
+            way.link,
+            "https://meet.example.org/#room=lobby&pin=1234&here"
+        );
         assert_eq!(way.beside, ["Room lobby"]);
         let way = to("https://meet.example.org/", None, None);
-        assert_eq!(way.link, "https://meet.example.org/");
+        assert_eq!(way.link, "https://meet.example.org/#here");
     }
 
     #[test]

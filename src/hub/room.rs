@@ -26,6 +26,8 @@ pub(super) struct Seat {
     pub(super) room: RoomName,
     pub(super) role: Role,
     media: Media,
+    /// The room of a device speaks and hears for it.
+    here: bool,
     standing: Standing,
 }
 
@@ -86,6 +88,7 @@ impl Hub {
             room: name.clone(),
             role: join.role,
             media: join.media,
+            here: join.here,
             standing,
         };
         self.seat(now, member, name, seat);
@@ -113,9 +116,11 @@ impl Hub {
             session.name = name;
             changed = true;
         }
-        if let (Some(media), Some(seat)) = (me.media, &mut session.seat) {
-            changed |= seat.media != media;
-            seat.media = media;
+        if let Some(seat) = &mut session.seat {
+            let media = me.media.unwrap_or(seat.media);
+            let here = me.here.unwrap_or(seat.here);
+            changed |= (seat.media, seat.here) != (media, here);
+            (seat.media, seat.here) = (media, here);
         }
         if changed {
             self.tell_changed(member);
@@ -382,6 +387,7 @@ impl Hub {
             role: seat.role,
             media: seat.media,
             caps: session.caps.clone(),
+            here: seat.here,
             away: session.conn.is_none(),
         })
     }

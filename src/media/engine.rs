@@ -660,6 +660,7 @@ impl Engine {
                     link.outlets.volume.set(volume);
                 }
             }
+            Command::Sound { link, on } => self.sound(now, &link, on),
             Command::Label { link, name } => {
                 for known in self.links.iter_mut().filter(|(key, _)| key.link == link) {
                     let known = known.1;

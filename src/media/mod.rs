@@ -107,6 +107,13 @@ pub enum Command {
         /// In pixels; 0: not at all.
         height: u32,
     },
+    /// Whether sound passes on a link from here on, either way, in every generation that is open.
+    Sound {
+        /// Which link.
+        link: LinkId,
+        /// Whether it does.
+        on: bool,
+    },
     /// How to encode from here on, of each codec the best first. What runs goes on.
     Encoders(Vec<Recipe>),
     /// How loud the other side of a link is played here, in the generations that there are. A new
@@ -147,6 +154,9 @@ pub struct OpenLink {
     pub ice: Vec<IceServer>,
     /// Use relay candidates only.
     pub relay_only: bool,
+    /// Whether sound passes on it. Where it does not, none is sent, and what comes is neither
+    /// decoded nor played; its place in the descriptions is the same.
+    pub sound: bool,
 }
 
 /// What the engine reports.

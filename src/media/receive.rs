@@ -62,6 +62,8 @@ struct Lead {
     source: Option<AppSrc>,
     /// How many there were, so that whoever looks sees that it is another.
     turn: u64,
+    /// Nothing is to come out, wherever it leads.
+    shut: bool,
 }
 
 impl Outlet {
@@ -76,7 +78,17 @@ impl Outlet {
     #[must_use]
     pub fn source(&self) -> Option<(AppSrc, u64)> {
         let lead = lock(&self.0);
-        lead.source.clone().map(|source| (source, lead.turn))
+        let source = lead.source.clone().filter(|_| !lead.shut);
+        source.map(|source| (source, lead.turn))
+    }
+
+    /// Lets nothing out any more, wherever it leads, or again.
+    pub fn shut(&self, shut: bool) {
+        lock(&self.0).shut = shut;
+    }
+
+    fn is_shut(&self) -> bool {
+        lock(&self.0).shut
     }
 }
 
@@ -167,6 +179,18 @@ impl Receiver {
                 picture_end(arrivals, gate, self.outlets.pictures.clone())
             }
             Which::Sounds(pausing) => {
+                let outlet = self.outlets.sound.clone();
+                // What nobody is to hear is not decoded either.
+                pad.add_probe(
+                    gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+                    move |_, _| {
+                        if outlet.is_shut() {
+                            gst::PadProbeReturn::Drop
+                        } else {
+                            gst::PadProbeReturn::Ok
+                        }
+                    },
+                );
                 let sound = Sound::new(self.outlets.volume.clone(), pausing);
                 sound_end(arrivals, gate, self.outlets.sound.clone(), sound)
             }

@@ -257,6 +257,10 @@ pub struct Join {
     /// What it sends at first.
     #[serde(default)]
     pub media: Media,
+    /// It sits in the room of a device, which speaks and hears for it: it sends no sound and is
+    /// sent none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
 }
 
 impl fmt::Debug for Join {
@@ -266,6 +270,7 @@ impl fmt::Debug for Join {
             .field("pin", &self.pin.as_ref().map(|_| "[private]"))
             .field("role", &self.role)
             .field("media", &self.media)
+            .field("here", &self.here)
             .finish()
     }
 }
@@ -279,6 +284,9 @@ pub struct Me {
     /// What is sent from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Media>,
+    /// Whether the room of a device speaks and hears for it from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<bool>,
 }
 
 /// `offer`, in both directions.
@@ -501,6 +509,9 @@ pub struct RoomMember {
     pub media: Media,
     /// What it can encode and decode.
     pub caps: Caps,
+    /// It sits in the room of a device, which speaks and hears for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub here: bool,
     /// Its signalling is lost and it may come back; its media may well go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
@@ -537,7 +548,7 @@ pub struct Member {
 pub enum MemberEvent {
     /// It is new.
     Joined,
-    /// Its name, its media, its codecs or its presence changed.
+    /// Its name, its media, its place, its codecs or its presence changed.
     Changed,
     /// It is gone.
     Left,

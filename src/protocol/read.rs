@@ -145,6 +145,7 @@ impl Fields {
             media: self
                 .maybe("media", "an object with `audio` and `video`")?
                 .unwrap_or_default(),
+            here: self.maybe("here", YES_OR_NO)?.unwrap_or_default(),
         })
     }
 
@@ -152,6 +153,7 @@ impl Fields {
         Ok(Me {
             name: self.name(TEXT)?,
             media: self.maybe("media", "an object with `audio` and `video`")?,
+            here: self.maybe("here", YES_OR_NO)?,
         })
     }
 

@@ -186,6 +186,13 @@ pub enum Output {
         /// In pixels; 0: not at all.
         height: u32,
     },
+    /// Sound passes on a link from here on, either way, or no longer. Each opening says how it is.
+    Sound {
+        /// Which link.
+        link: LinkId,
+        /// Whether it does.
+        on: bool,
+    },
     /// Another member asks us to send less.
     Asked {
         /// The display name of the one who asks.
@@ -227,6 +234,9 @@ pub struct Open {
     pub ice: Vec<IceServer>,
     /// Use relay candidates only.
     pub relay_only: bool,
+    /// Whether sound passes on it. None does, either way, where the other side sits in the room of a
+    /// device, which speaks and hears for it.
+    pub sound: bool,
 }
 
 /// Says what is wanted, and nothing of PINs, secrets and descriptions.
@@ -248,9 +258,13 @@ impl fmt::Debug for Output {
                 };
                 write!(f, "open {link} g{generation} {part} to {peer}")?;
                 match open.video {
-                    Some(codec) => write!(f, " {codec:?}"),
-                    None => write!(f, " {:?}", open.allowed),
+                    Some(codec) => write!(f, " {codec:?}")?,
+                    None => write!(f, " {:?}", open.allowed)?,
                 }
+                if !open.sound {
+                    f.write_str(" without sound")?;
+                }
+                Ok(())
             }
             Self::Remote {
                 link, generation, ..
@@ -271,6 +285,8 @@ impl fmt::Debug for Output {
             } => write!(f, "close {link} g{generation} {why:?}"),
             Self::Label { link, name } => write!(f, "label {link} {name}"),
             Self::Shown { link, height } => write!(f, "shown {link} {height}"),
+            Self::Sound { link, on: true } => write!(f, "sound {link}"),
+            Self::Sound { link, on: false } => write!(f, "no sound {link}"),
             Self::Asked { by, what } => write!(f, "asked {what:?} by {by}"),
             Self::Member(member) => write!(f, "member {} {}", member.member, member.name),
             Self::Gone(member) => write!(f, "gone {member}"),

@@ -63,6 +63,8 @@ pub(super) struct Link {
     pub(super) offerer: bool,
     /// The two have a video codec in common.
     pub(super) has_video: bool,
+    /// Sound passes on it: the other side does not sit in the room of a device.
+    sound: bool,
     /// The present server does not know this link yet, and may still adopt it.
     pub(super) held: bool,
     /// The height at which the other side shows us.
@@ -137,6 +139,7 @@ pub(super) struct Beginning<'a> {
     pub(super) codecs: Result<Vec<Codec>, &'static str>,
     pub(super) ice: &'a [IceServer],
     pub(super) relay_only: bool,
+    pub(super) sound: bool,
 }
 
 impl Link {
@@ -157,6 +160,7 @@ impl Link {
             name,
             offerer: beginning.offerer,
             has_video: false,
+            sound: beginning.sound,
             held: false,
             shown: None,
             paused: None,
@@ -215,6 +219,7 @@ impl Link {
             }
         };
         self.has_video = !allowed.is_empty();
+        self.sound = beginning.sound;
         outputs.push_back(Output::Open(Open {
             link: self.id.clone(),
             generation: beginning.generation,
@@ -225,12 +230,22 @@ impl Link {
             allowed,
             relay_only: beginning.relay_only || self.relay_by_now(beginning.ice),
             ice: beginning.ice.to_vec(),
+            sound: self.sound,
         }));
         // Nothing is paused before it was tried.
         self.pause(None);
         if let Some(height) = self.shown {
             let link = self.id.clone();
             outputs.push_back(Output::Shown { link, height });
+        }
+    }
+
+    /// The other side speaks for itself from here on, or the room that it sits in does.
+    pub(super) fn sound(&mut self, on: bool, outputs: &mut VecDeque<Output>) {
+        if self.sound != on {
+            self.sound = on;
+            let link = self.id.clone();
+            outputs.push_back(Output::Sound { link, on });
         }
     }
 

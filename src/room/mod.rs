@@ -432,7 +432,11 @@ impl Room {
 
     fn tell_me(&mut self, name: Option<String>, media: Option<Media>) {
         if self.session.joined() && (name.is_some() || media.is_some()) {
-            let me = Client::Me(Me { name, media });
+            let me = Client::Me(Me {
+                name,
+                media,
+                here: None,
+            });
             self.outputs.push_back(Output::Send(me));
         }
     }
@@ -474,6 +478,7 @@ impl Room {
                 link.picture_due(now);
             }
             label(id, link, &member.name, &mut self.outputs);
+            link.sound(!member.here, &mut self.outputs);
         }
         self.outputs.push_back(Output::Member(member.clone()));
         self.members.insert(member.member.clone(), member);
@@ -534,6 +539,7 @@ impl Room {
         link.peer = peer.clone();
         if let Some(member) = self.members.get(peer) {
             label(id, link, &member.name, &mut self.outputs);
+            link.sound(!member.here, &mut self.outputs);
         }
     }
 
@@ -555,6 +561,7 @@ impl Room {
             codecs,
             ice: &self.ice,
             relay_only: self.relay_only,
+            sound: peer.is_none_or(|peer| !peer.here),
         };
         match self.links.get_mut(&begin.link) {
             Some(link) => {
@@ -712,6 +719,7 @@ fn member_status(member: &RoomMember) -> MemberStatus {
         kind: member.kind,
         role: member.role,
         media: member.media,
+        here: member.here,
         away: member.away,
     }
 }

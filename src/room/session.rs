@@ -209,6 +209,7 @@ impl Session {
             pin: settings.pin.clone(),
             role: Role::Peer,
             media: settings.media,
+            here: false,
         })));
     }
 

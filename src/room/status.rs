@@ -62,6 +62,8 @@ pub struct MemberStatus {
     pub role: Role,
     /// What it sends at present.
     pub media: Media,
+    /// It sits in the room of a device, which speaks and hears for it.
+    pub here: bool,
     /// Its signalling is lost and may come back.
     pub away: bool,
 }

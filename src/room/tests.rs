@@ -744,6 +744,65 @@ fn a_restarted_server_adopts_what_lives() {
 }
 
 #[test]
+fn no_sound_passes_to_or_from_one_who_sits_in_the_room() {
+    let mut node = Node::joined(&[EVA, TOM]);
+    node.connect(L1, EVA, 1);
+    node.connect(L2, TOM, 1);
+    assert_eq!(
+        node.change(EVA, |eva| eva.here = true),
+        ["no sound link-eva", "member member-eva eva"],
+        "and Tom's goes on"
+    );
+    let muted = node.change(EVA, |eva| eva.media.audio = false);
+    assert_eq!(muted, ["member member-eva eva"], "once");
+    assert!(node.room.status().members.iter().any(|member| member.here));
+    assert_eq!(
+        node.begin(L1, EVA, 2, true),
+        [
+            "close link-eva g1 Other",
+            "open link-eva g2 offering to member-eva Vp8 without sound"
+        ],
+        "not for a moment, in any generation"
+    );
+    assert_eq!(
+        node.change(EVA, |eva| eva.here = false),
+        ["sound link-eva", "member member-eva eva"]
+    );
+    assert!(node.open(L1, EVA, 3).sound);
+}
+
+#[test]
+fn who_sits_in_the_room_does_so_over_a_restart_of_the_server() {
+    let mut node = Node::joined(&[EVA]);
+    node.change(EVA, |eva| eva.here = true);
+    node.connect(L1, EVA, 1);
+    node.drop_socket();
+    node.until("dial");
+    node.hear(Input::Connected);
+    node.welcome(false, 20_000);
+    let mut eva = member("member-eva2");
+    eva.here = true;
+    let links = [(L1, "member-eva2", 1, true)];
+    assert_eq!(
+        node.snapshot_of(vec![member("member-me"), eva], &links),
+        [
+            "member member-eva2 eva2",
+            "gone member-eva",
+            "label link-eva eva2"
+        ],
+        "there was no sound and there is none"
+    );
+    // One who has moved while there was no server.
+    node.drop_socket();
+    node.until("dial");
+    node.hear(Input::Connected);
+    node.welcome(false, 20_000);
+    let links = [(L1, "member-eva3", 1, true)];
+    let log = node.snapshot(&["member-eva3"], &links);
+    assert_eq!(log.last().unwrap(), "sound link-eva");
+}
+
+#[test]
 fn a_kept_link_that_nobody_else_claims_ends_when_the_time_is_over() {
     let mut node = Node::joined(&[EVA]);
     node.connect(L1, EVA, 1);
@@ -1499,6 +1558,7 @@ fn member(who: &str) -> RoomMember {
             send: vec![Codec::H264, Codec::Vp8],
             recv: vec![Codec::H264, Codec::Vp8],
         },
+        here: false,
         away: false,
     }
 }

@@ -181,6 +181,7 @@ export class FakeServer {
         } else {
           member.joined = true;
           member.media = message.media;
+          member.here = message.here ?? false;
           this.#enter(member);
         }
         break;
@@ -188,6 +189,7 @@ export class FakeServer {
       case 'me':
         if (message.name) member.name = message.name;
         if (message.media) member.media = message.media;
+        if (message.here !== undefined) member.here = message.here;
         this.#broadcast({ t: 'member', ev: 'changed', member: tell(member), owner: this.#owner }, member);
         break;
       case 'offer': case 'answer': case 'candidate': case 'show': {
@@ -278,6 +280,6 @@ export class FakeServer {
   }
 }
 
-function tell({ id: member, name, kind, role, media, caps, away }) {
-  return { member, name, kind, role, media, caps, ...(away && { away }) };
+function tell({ id: member, name, kind, role, media, caps, here, away }) {
+  return { member, name, kind, role, media, caps, ...(here && { here }), ...(away && { away }) };
 }

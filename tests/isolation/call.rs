@@ -646,6 +646,7 @@ fn open(media: &Media, codec: Codec, link: &LinkId, offerer: bool) {
         allowed: vec![Codec::Opus, codec],
         ice: Vec::new(),
         relay_only: false,
+        sound: true,
     }));
 }
 

@@ -93,6 +93,7 @@ impl Party {
             allowed: vec![Codec::Opus, self.codec],
             ice: Vec::new(),
             relay_only: false,
+            sound: true,
         }));
     }
 

@@ -184,6 +184,7 @@ async fn device(codec: Codec, mut words: mpsc::Receiver<Word>) {
         allowed: vec![Codec::Opus, codec],
         ice: Vec::new(),
         relay_only: false,
+        sound: true,
     }));
     say(&Word::Ready);
     let mut look = tokio::time::interval(Duration::from_millis(200));

@@ -493,6 +493,57 @@ test('one member asks another for silence on their link, and hears who asks', as
   assert.deepEqual(asked(), [['anna', 'camera_off']]);
 });
 
+test('a page in the room of a device says so when it joins, whenever it changes, and after a return', async () => {
+  const scene = new Scene();
+  const page = session(scene);
+  page.join({ ...wish, media: { audio: false, video: true }, here: true });
+  scene.socket.open();
+  const self = (more) => member('me', { name: 'Ada', media: { audio: false, video: true }, ...more });
+  await scene.hear(welcome(), room([member('atrium', { kind: 'device' }), self({ here: true })]));
+  assert.equal(scene.last('join').here, true);
+  assert.equal(page.snapshot().self.here, true);
+  scene.look();
+  page.setHere(true);
+  page.setHere(false);
+  assert.deepEqual(scene.look(), ['→ me {"here":false}']);
+  assert.equal(page.self.here, false);
+  // It was changed while nobody could hear it.
+  scene.socket.lose();
+  page.setHere(true);
+  await scene.clock.advance(1_000);
+  scene.socket.open();
+  await scene.hear(welcome({ resumed: true }), room([member('atrium', { kind: 'device' }), self()]));
+  assert.deepEqual(scene.look().filter((line) => line.startsWith('→ me')), ['→ me {"here":true}']);
+});
+
+test('a page in the room misses no sound, and somewhere else it does', async () => {
+  const { scene, page, anna } = await live();
+  await scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: { ...anna, media: { audio: true, video: false } } });
+  page.setHere(true);
+  await scene.clock.advance(60_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  page.setHere(false);
+  await scene.clock.advance(5_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), []);
+  await scene.clock.advance(3_000);
+  assert.deepEqual(scene.look().filter((line) => line.includes('again')), ['→ again l1/1 silent']);
+});
+
+test('who sits in the room is sent no sound, and no description is touched', async () => {
+  const { scene, anna } = await live();
+  const sent = () => scene.pc.transceivers.map(({ sender }) => sender.track?.name ?? null);
+  assert.deepEqual(sent(), ['audio', 'video']);
+  const changed = (here) => scene.hear({ t: 'member', ev: 'changed', owner: 'anna', member: { ...anna, here } });
+  await changed(true);
+  assert.deepEqual(sent(), [null, 'video']);
+  await scene.hear({ t: 'link', ev: 'begin', link: 'l1', peer: 'anna', gen: 2, offerer: true });
+  assert.deepEqual(sent(), [null, 'video'], 'in a later generation neither');
+  await scene.hear({ t: 'answer', link: 'l1', gen: 2, from: 'anna', sdp: 'theirs' });
+  await changed(false);
+  assert.deepEqual(sent(), ['audio', 'video']);
+  assert.deepEqual(scene.look().filter((line) => /pc3|again/.test(line)), []);
+});
+
 test('a device that is muted is not silent to a page that is hidden', async () => {
   const { scene, page, anna } = await live();
   page.show(page.people[0].key, 360);

@@ -27,7 +27,7 @@ function everySentence() {
   }
   said.push(words.ofPause(false), words.ofPause(true));
   for (const why of ['left', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
-  said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofOldBrowser());
+  said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofMutedHere(), words.ofOldBrowser());
   return said.filter(Boolean);
 }
 
@@ -108,6 +108,12 @@ test('a room may be asked for silence, and never for sound', () => {
   assert.deepEqual(asks({ audio: false, video: false }), []);
   assert.match(words.ofAsked('Ann', 'mute').text, /^Ann asks you/);
   assert.equal(words.ofAsked('Ann', 'unmute'), null);
+});
+
+test('who sits in the room reads so, and is silent for no other reason to the others', () => {
+  assert.deepEqual(words.ofHere(), { text: 'You are in this room; the room hears for you', action: 'I am somewhere else', does: 'elsewhere', tone: 'plain' });
+  assert.equal(words.ofPerson({ audio: false, video: true }, { here: true }), 'in the room, camera on');
+  assert.equal(words.ofPerson({ audio: false, video: false }, { self: true, here: true }), 'you, in the room, camera off');
 });
 
 test('what a person is, in words', () => {

@@ -15,7 +15,8 @@ use crate::{
     hub::{ConnId, Hub, Input, Now, Origin, Output, Rooms, Settings},
     protocol::{
         Again, Candidate, Client, Generation, Join, Keep, LinkEvent, LinkId, Me, Media,
-        MemberEvent, MemberId, Offer, Pause, Reason, Resume, Role, RoomName, Sending, Server, Show,
+        MemberEvent, MemberId, Offer, Pause, Reason, Resume, Role, RoomMember, RoomName, Sending,
+        Server, Show,
     },
 };
 
@@ -37,6 +38,7 @@ enum Step {
         pin: Pin,
         room: usize,
         role: Role,
+        here: bool,
     },
     Leave {
         who: usize,
@@ -44,6 +46,7 @@ enum Step {
     Me {
         who: usize,
         audio: bool,
+        here: Option<bool>,
     },
     Lose {
         who: usize,
@@ -111,10 +114,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (who(), any::<bool>(), any::<bool>())
             .prop_map(|(who, resume, keep)| Step::Connect { who, resume, keep }),
-        8 => (who(), pin, prop_oneof![6 => Just(0_usize), 1 => Just(1)], role)
-            .prop_map(|(who, pin, room, role)| Step::Join { who, pin, room, role }),
+        8 => (who(), pin, prop_oneof![6 => Just(0_usize), 1 => Just(1)], role, any::<bool>())
+            .prop_map(|(who, pin, room, role, here)| Step::Join { who, pin, room, role, here }),
         1 => who().prop_map(|who| Step::Leave { who }),
-        1 => (who(), any::<bool>()).prop_map(|(who, audio)| Step::Me { who, audio }),
+        1 => (who(), any::<bool>(), any::<Option<bool>>())
+            .prop_map(|(who, audio, here)| Step::Me { who, audio, here }),
         2 => who().prop_map(|who| Step::Lose { who }),
         16 => who().prop_map(|who| Step::Proceed { who }),
         6 => (who(), link(), any::<bool>(), gen_off(), who())
@@ -169,6 +173,8 @@ struct Watch {
     people: [Person; PEOPLE],
     /// Which room each member is in, or was in last.
     rooms: BTreeMap<MemberId, RoomName>,
+    /// Who sits in the room of a device, by its own word.
+    here: BTreeMap<MemberId, bool>,
     /// Who offers and who answers, for every link since the last restart.
     sides: BTreeMap<LinkId, (MemberId, MemberId)>,
     /// Every link anybody ever heard of.
@@ -214,6 +220,7 @@ impl Watch {
             restarts: 0,
             people: Default::default(),
             rooms: BTreeMap::new(),
+            here: BTreeMap::new(),
             sides: BTreeMap::new(),
             links: Vec::new(),
             passed: BTreeSet::new(),
@@ -230,6 +237,7 @@ impl Watch {
                 pin,
                 room,
                 role,
+                here,
             } => {
                 let pin = match pin {
                     Pin::None => None,
@@ -241,6 +249,7 @@ impl Watch {
                     room,
                     pin,
                     role,
+                    here,
                     ..enter()
                 };
                 self.say(who, &Client::Join(join));
@@ -253,12 +262,17 @@ impl Watch {
                     person.links.clear();
                 }
             }
-            Step::Me { who, audio } => {
+            Step::Me { who, audio, here } => {
                 let media = Some(Media {
                     audio,
                     ..Media::default()
                 });
-                self.say(who, &Client::Me(Me { name: None, media }));
+                let me = Me {
+                    name: None,
+                    media,
+                    here,
+                };
+                self.say(who, &Client::Me(me));
             }
             Step::Lose { who } => {
                 if let Some(conn) = self.people[who].conn.take() {
@@ -501,6 +515,7 @@ impl Watch {
     }
 
     fn put(&mut self, input: Input, said: Option<(usize, &Client)>) {
+        self.place(said);
         let said = Said {
             by: said.and_then(|(who, _)| self.people[who].member.clone()),
             message: said.map(|(_, message)| message),
@@ -531,6 +546,25 @@ impl Watch {
             assert!(room.members > 0, "an empty room");
             assert!(room.links <= room.members * (room.members - 1) / 2);
         }
+    }
+
+    /// Remembers whether somebody sits in the room of a device, as it says in joining and later.
+    fn place(&mut self, said: Option<(usize, &Client)>) {
+        let Some((who, message)) = said else { return };
+        let person = &self.people[who];
+        let here = match message {
+            Client::Join(join) if !person.joined => Some(join.here),
+            Client::Me(me) if person.joined => me.here,
+            _ => None,
+        };
+        if let (Some(here), Some(member)) = (here, &person.member) {
+            self.here.insert(member.clone(), here);
+        }
+    }
+
+    /// Nobody is shown in another place than it says.
+    fn judge_place(&self, member: &RoomMember) {
+        assert_eq!(Some(&member.here), self.here.get(&member.member));
     }
 
     fn person(&mut self, conn: ConnId) -> Option<&mut Person> {
@@ -585,6 +619,7 @@ impl Watch {
             Server::Room(it) => {
                 assert!(it.members.iter().any(|m| m.member == it.owner));
                 for member in &it.members {
+                    self.judge_place(member);
                     if let Some(theirs) = self.rooms.get(&member.member) {
                         assert_eq!(Some(theirs), room.as_ref(), "of another room");
                     }
@@ -615,6 +650,7 @@ impl Watch {
                     room.as_ref(),
                     "of another room"
                 );
+                self.judge_place(&it.member);
                 if it.ev == MemberEvent::Left {
                     assert_ne!(it.owner, it.member.member, "owned by one who left");
                 }

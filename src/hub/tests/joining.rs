@@ -184,8 +184,8 @@ fn what_a_member_says_of_itself_reaches_the_others() {
         ..Media::default()
     };
     let me = Client::Me(Me {
-        name: None,
         media: Some(muted),
+        ..Me::default()
     });
     play.say("ann", me.clone());
     let Some(Server::Member(it)) = play.heard("bob").last() else {
@@ -201,6 +201,65 @@ fn what_a_member_says_of_itself_reaches_the_others() {
         play.take().is_empty(),
         "nothing changed, so nothing is said"
     );
+}
+
+#[test]
+fn who_sits_in_the_room_of_a_device_is_known_to_do_so() {
+    let mut play = Play::meeting(settings(), &["atrium"]);
+    play.open("ann");
+    play.say("ann", hello("ann", Kind::Browser));
+    let join = Client::Join(Join {
+        here: true,
+        ..enter()
+    });
+    play.say("ann", join);
+    play.negotiate_all();
+    let told = |play: &Play, name: &str| match play.heard(name).iter().rev().find_map(|it| match it
+    {
+        Server::Member(it) => Some(it.member.clone()),
+        _ => None,
+    }) {
+        Some(member) => member.here,
+        None => panic!("{name} heard of no member"),
+    };
+    let snapshot = |play: &Play, name: &str| -> Vec<bool> {
+        let rooms = play.heard(name).iter().rev();
+        let mut rooms = rooms.filter_map(|it| match it {
+            Server::Room(it) => Some(it.members.iter().map(|member| member.here).collect()),
+            _ => None,
+        });
+        rooms.next().unwrap()
+    };
+    assert!(told(&play, "atrium"));
+    assert_eq!(snapshot(&play, "ann"), [false, true]);
+
+    // It stays so in a resumed session, and for who comes later, whatever else is said.
+    let muted = Media {
+        audio: false,
+        ..Media::default()
+    };
+    let me = |media, here| {
+        Client::Me(Me {
+            media,
+            here,
+            ..Me::default()
+        })
+    };
+    play.say("ann", me(Some(muted), None));
+    play.lose("ann");
+    assert!(told(&play, "atrium"), "away and here");
+    play.resume("ann");
+    assert_eq!(snapshot(&play, "ann"), [false, true]);
+    play.join("bob");
+    assert_eq!(snapshot(&play, "bob"), [false, true, false]);
+
+    play.negotiate_all();
+    play.take();
+    play.say("ann", me(None, Some(false)));
+    assert_eq!(play.take(), ["atrium: ann changed", "bob: ann changed"]);
+    assert!(!told(&play, "bob"));
+    play.say("ann", me(None, Some(false)));
+    assert!(play.take().is_empty(), "no news");
 }
 
 #[test]

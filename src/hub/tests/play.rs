@@ -504,6 +504,7 @@ pub(super) fn enter() -> Join {
         pin: None,
         role: Role::Peer,
         media: Media::default(),
+        here: false,
     }
 }
 
@@ -538,7 +539,7 @@ pub(super) fn describe(link: LinkId, generation: Generation, sdp: &str) -> Offer
 pub(super) fn rename(name: &str) -> Client {
     Client::Me(Me {
         name: Some(name.into()),
-        media: None,
+        ..Me::default()
     })
 }
 

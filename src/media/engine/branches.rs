@@ -100,8 +100,9 @@ impl Slot {
 
 impl Engine {
     /// Which branches somebody is on, or is to be put on.
-    fn needed(&self) -> BTreeSet<BranchId> {
-        let sound = (!self.links.is_empty()).then_some(BranchId::SOUND);
+    pub(super) fn needed(&self) -> BTreeSet<BranchId> {
+        let heard = self.links.values().any(|link| link.sound);
+        let sound = heard.then_some(BranchId::SOUND);
         let pictures = self.links.values().flat_map(|link| {
             let fed = link.video.iter().filter(|feed| !feed.passed);
             let placed = link.branch().filter(|_| link.needs_encoder());

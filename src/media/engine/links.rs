@@ -25,7 +25,7 @@ use crate::{
         receive::{Arrivals, Outlets},
         stats::TransportStats,
     },
-    protocol::{self, Pause},
+    protocol::{self, LinkId, Pause},
     sdp::Codec,
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Link {
     pub(super) outlets: Outlets,
     /// How loud it was last.
     pub(super) heard: Heard,
+    /// Sound passes, either way.
+    pub(super) sound: bool,
     /// At what height the other side shows us.
     pub(super) shown: Shown,
     /// The mixes know of it.
@@ -173,6 +175,7 @@ impl Engine {
         let transport = Arc::new(Mutex::new(TransportStats::default()));
         let path = Arc::new(Path::default());
         let outlets = Outlets::default();
+        outlets.sound.shut(!open.sound);
         let offer = open.video.and_then(codec_of).filter(|_| open.offerer);
         if open.offerer && offer.is_none() {
             self.fail(&key, protocol::Reason::Media, "no video codec was chosen");
@@ -230,6 +233,7 @@ impl Engine {
                 transport,
                 outlets,
                 heard: Heard::default(),
+                sound: open.sound,
                 shown: Shown::default(),
                 is_mixed: false,
                 sources: None,
@@ -333,7 +337,9 @@ impl Engine {
             slot.and_then(|slot| slot.branch.as_ref())
                 .map(Branch::output)
         };
-        if link.audio.is_none() {
+        if !link.sound {
+            link.audio = None;
+        } else if link.audio.is_none() {
             link.audio =
                 output(BranchId::SOUND).map(|o| o.subscribe(link.serial, &audio, &link.gate));
         }
@@ -387,6 +393,18 @@ impl Engine {
         }
         if ask {
             self.keyframe_of(now, branch, key);
+        }
+    }
+
+    /// Lets sound pass on every generation of a link, either way, or no longer.
+    pub(super) fn sound(&mut self, now: Instant, of: &LinkId, on: bool) {
+        let keys = self.links.keys().filter(|key| key.link == *of);
+        for key in keys.cloned().collect::<Vec<_>>() {
+            if let Some(link) = self.links.get_mut(&key) {
+                link.sound = on;
+                link.outlets.sound.shut(!on);
+            }
+            self.subscribe(now, &key);
         }
     }
 

@@ -39,6 +39,7 @@ fn open() -> Command {
         allowed: vec![protocol::Codec::Vp8],
         ice: Vec::new(),
         relay_only: false,
+        sound: true,
     })
 }
 
@@ -456,6 +457,36 @@ fn read(pipe: &std::path::Path) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let _ = std::fs::read(pipe);
     })
+}
+
+#[test]
+fn sound_is_encoded_while_somebody_is_to_hear_it() {
+    let mut parts = parts();
+    parts.encoders = vec![Recipe {
+        codec: Codec::Opus,
+        file: None,
+    }];
+    let mut it = Fixture::new(parts);
+    let Command::Open(open) = open() else {
+        unreachable!()
+    };
+    it.command(Command::Open(OpenLink {
+        sound: false,
+        ..open
+    }));
+    assert!(!it.engine.needed().contains(&BranchId::SOUND));
+    let sound = |on| Command::Sound { link: link(), on };
+    it.command(sound(true));
+    it.engine.tick(now());
+    assert!(it.engine.needed().contains(&BranchId::SOUND));
+    it.until("sound is encoded", |engine| {
+        engine.branches[&BranchId::SOUND].branch.is_some()
+    });
+    it.command(sound(false));
+    it.until("and no longer", |engine| {
+        !engine.branches.contains_key(&BranchId::SOUND)
+    });
+    it.stop();
 }
 
 #[test]

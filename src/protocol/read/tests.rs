@@ -77,6 +77,16 @@ fn what_is_wrong_is_said_by_name() {
             "`name` must be a text without control characters",
         ),
         (
+            r#"{"t":"join","here":"yes"}"#,
+            ErrorCode::BadField,
+            "`here` must be true or false",
+        ),
+        (
+            r#"{"t":"me","here":1}"#,
+            ErrorCode::BadField,
+            "`here` must be true or false",
+        ),
+        (
             r#"{"t":"show","link":"link-one-two","height":"tall"}"#,
             ErrorCode::BadField,
             "`height` must be a height in pixels",
@@ -318,6 +328,7 @@ fn any_message() -> impl Strategy<Value = Client> {
                         no_camera: audio,
                         ..Media::default()
                     },
+                    here: audio,
                 })
             }),
         (

@@ -86,6 +86,15 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+    /// Save what the wall of the roomd that runs here shows.
+    Snapshot {
+        /// Where that roomd is.
+        flags: Flags,
+        /// Where to; `-` for standard output.
+        file: PathBuf,
+        /// Replace what is there.
+        force: bool,
+    },
     /// Show the room's PIN.
     Pin {
         /// Where it is kept.
@@ -231,6 +240,11 @@ where
             of: (of != ALL).then_some(of),
             percent,
             json,
+        },
+        Some(Word::Snapshot { file, force, find }) => Command::Snapshot {
+            flags: find.into(),
+            file,
+            force,
         },
         Some(Word::Pin { find, new }) => Command::Pin {
             flags: find.into(),
@@ -484,6 +498,21 @@ Examples:
         /// Print JSON, for programs
         #[arg(long)]
         json: bool,
+    },
+    /// Save what the screen shows as a PNG file
+    #[command(after_help = "\
+Examples:
+  roomd snapshot wall.png
+  roomd snapshot --force /tmp/wall.png
+  roomd snapshot - > wall.png")]
+    Snapshot {
+        /// The file, which must not be there; `-` for standard output
+        file: PathBuf,
+        /// Put it in the place of a file that is there
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        find: Find,
     },
     /// Show what people type to join, and the administrator's token
     #[command(after_help = "\

@@ -80,6 +80,17 @@ fn words_become_commands() {
             },
         ),
         (
+            "roomd snapshot --force - --state-dir /s".to_owned(),
+            Command::Snapshot {
+                flags: Flags {
+                    state_dir: Some("/s".into()),
+                    ..Flags::default()
+                },
+                file: "-".into(),
+                force: true,
+            },
+        ),
+        (
             "roomd pin --new".to_owned(),
             Command::Pin {
                 flags: Flags::default(),
@@ -144,6 +155,7 @@ fn words_that_make_no_sense_are_refused() {
         "roomd volume Ann 101",
         "roomd volume Ann -3",
         "roomd volume Ann loud",
+        "roomd snapshot",
         "roomd try-encoder",
         "roomd try-encoder x264.toml --set threads",
         "roomd try-encoder x264.toml --width 0",
@@ -158,7 +170,7 @@ fn words_that_make_no_sense_are_refused() {
 fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
-        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "pin",
+        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "snapshot", "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());
@@ -254,6 +266,22 @@ fn effective_is_a_configuration() {
     let two = roomd(&with_pipelines(&["check", "two.toml"]), dir.path());
     assert_eq!(text(&two.stderr), "");
     assert!(two.status.success());
+}
+
+#[test]
+fn nothing_is_saved_where_no_roomd_runs() {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let snapshot = roomd(&["snapshot", "wall.png", "--state-dir", state], dir.path());
+    assert_eq!(snapshot.status.code(), Some(1));
+    let said = text(&snapshot.stderr);
+    assert!(said.contains("no roomd is running here"), "{said}");
+    assert!(!dir.path().join("wall.png").exists());
+    fs::write(dir.path().join("wall.png"), "mine").unwrap();
+    let snapshot = roomd(&["snapshot", "wall.png", "--state-dir", state], dir.path());
+    let said = text(&snapshot.stderr);
+    assert!(said.contains("wall.png is there already"), "{said}");
+    assert_eq!(fs::read(dir.path().join("wall.png")).unwrap(), b"mine");
 }
 
 /// Whoever may not read a file is told so, and which one.

@@ -9,8 +9,9 @@ use std::{
 
 use serde_json::Value;
 
-/// The longest answer in bytes: a status of a large room is some 20 kB.
-const LONGEST_ANSWER: u64 = 4 << 20;
+/// The longest answer in bytes: a status of a large room is some 20 kB, and a picture of 4K that is
+/// nothing but noise, as text, some 33 MB.
+const LONGEST_ANSWER: u64 = 64 << 20;
 
 /// Longer than the daemon takes to find out that it cannot answer.
 const PATIENCE: Duration = Duration::from_secs(10);

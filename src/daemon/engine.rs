@@ -103,6 +103,7 @@ pub(super) struct Plan {
     screen: Choice,
     encoders: Arc<Encoders>,
     there: BTreeMap<Notice, There>,
+    has_screen: bool,
 }
 
 impl Plan {
@@ -121,7 +122,10 @@ impl Plan {
             ..
         } = choices;
         let part = |part, auto: Choice| taken(part, Some(auto.clone())).unwrap_or(auto);
+        let screen = part(&config.screen, screen);
+        let screen_file = loaded.pipelines.get(Kind::Screen, &screen.pipeline);
         Self {
+            has_screen: screen_file.is_some_and(|file| !file.leads_nowhere()),
             there: BTreeMap::from([
                 (Notice::Camera, there(&config.camera, &camera, NO_CAMERA)),
                 (
@@ -133,7 +137,7 @@ impl Plan {
             camera: part(&config.camera, camera),
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),
-            screen: part(&config.screen, screen),
+            screen,
             encoders: Arc::new(Encoders::of(loaded, survey)),
         }
     }
@@ -165,6 +169,11 @@ impl Plan {
     /// opened.
     pub(super) fn there(&self) -> &BTreeMap<Notice, There> {
         &self.there
+    }
+
+    /// Whether there is a screen, or may be one.
+    pub(super) fn has_screen(&self) -> bool {
+        self.has_screen
     }
 
     /// What the device can encode and decode.

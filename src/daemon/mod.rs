@@ -26,6 +26,7 @@ mod own;
 mod server;
 mod settings;
 mod site;
+mod snapshot;
 mod standing;
 mod start;
 mod status;
@@ -34,7 +35,10 @@ mod volumes;
 #[cfg(feature = "media")]
 mod wall;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 
@@ -78,6 +82,10 @@ pub fn execute(command: Command) -> ExitCode {
             percent,
             json,
         } => volume(&flags, of.as_deref(), percent, json),
+        Command::Snapshot { flags, file, force } => match runtime_dir(&flags) {
+            Ok(dir) => end(snapshot::take(&status::socket(&dir), &file, force)),
+            Err(code) => code,
+        },
         Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
     }
 }
@@ -162,8 +170,19 @@ fn status(socket: &Path, json: bool) -> Result<String, String> {
     })
 }
 
-/// `roomd mute` and its like. Who wants to be alone does not first repair a file, so one that is
-/// broken is in nobody's way.
+/// Where the roomd that runs here can be asked. Who wants to be alone does not first repair a file,
+/// so one that is broken is in nobody's way.
+fn runtime_dir(flags: &Flags) -> Result<PathBuf, ExitCode> {
+    match config::load(flags, Purpose::Server) {
+        Ok(loaded) => Ok(loaded.config.runtime_dir),
+        Err(problems) => Surroundings::here().runtime_dir(flags).ok_or_else(|| {
+            config::print(&problems);
+            ExitCode::from(cli::EXIT_CONFIG)
+        }),
+    }
+}
+
+/// `roomd mute` and its like.
 fn switch(flags: &Flags, which: cli::Switch, on: bool, json: bool) -> ExitCode {
     let ask = json!({ "do": "switch", "what": which.name(), "on": on });
     tell(flags, &ask, json, |answer| status::switched(which, answer))
@@ -177,15 +196,9 @@ fn volume(flags: &Flags, of: Option<&str>, percent: u8, json: bool) -> ExitCode 
 
 /// Tells the roomd that runs here what to do, and says what has become of it.
 fn tell(flags: &Flags, ask: &Value, json: bool, words: impl FnOnce(&Value) -> String) -> ExitCode {
-    let dir = match config::load(flags, Purpose::Server) {
-        Ok(loaded) => loaded.config.runtime_dir,
-        Err(problems) => {
-            let Some(dir) = Surroundings::here().runtime_dir(flags) else {
-                config::print(&problems);
-                return ExitCode::from(cli::EXIT_CONFIG);
-            };
-            dir
-        }
+    let dir = match runtime_dir(flags) {
+        Ok(dir) => dir,
+        Err(code) => return code,
     };
     let answer = control::ask(&status::socket(&dir), ask);
     end(answer

@@ -46,6 +46,8 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 #[cfg(feature = "media")]
 const TRY_WITHIN: Duration = Duration::from_secs(10);
 
+const NO_SCREEN_OF_A_SERVER: &str = "this roomd is a server alone, without a screen";
+
 /// Why roomd does not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
@@ -168,6 +170,9 @@ struct Device {
     found: Vec<(String, String)>,
     #[cfg(feature = "media")]
     wall: super::wall::Wall,
+    /// Where its pictures are had, where there is a screen.
+    #[cfg(feature = "media")]
+    shown: Option<crate::media::Board>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -316,6 +321,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         asks,
         standing,
         found: plan.found(),
+        shown: plan.has_screen().then(|| board.clone()),
         wall: wall::Wall::new(board, config.wall.layout, plan.there().clone(), news),
         stop,
         task,
@@ -450,6 +456,7 @@ impl Running {
             Some("status") => self.status(config, answer),
             Some("switch") => self.switch(&ask, answer),
             Some("volume") => self.volume(&ask, answer),
+            Some("snapshot") => self.snapshot(answer),
             // Whoever may talk to the socket may read the files that it is kept in.
             Some("pin") => {
                 let told = super::pin_and_token(config);
@@ -509,6 +516,33 @@ impl Running {
             percent,
             answer,
         });
+    }
+
+    /// What the wall shows, which takes some tenths of a second.
+    #[cfg(feature = "media")]
+    fn snapshot(&self, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let _ = answer.send(json!({ "error": NO_SCREEN_OF_A_SERVER }));
+            return;
+        };
+        let Some(board) = device.shown.clone() else {
+            let error = "this device has no screen; see [screen] in its configuration";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        tokio::task::spawn_blocking(move || {
+            let taken = crate::media::snapshot(&board);
+            let _ = answer.send(match taken {
+                Ok(png) => super::snapshot::answer(&png),
+                Err(error) => json!({ "error": error.to_string() }),
+            });
+        });
+    }
+
+    #[cfg(not(feature = "media"))]
+    #[expect(clippy::unused_self, reason = "without media there is no screen")]
+    fn snapshot(&self, answer: oneshot::Sender<Value>) {
+        let _ = answer.send(json!({ "error": NO_SCREEN_OF_A_SERVER }));
     }
 
     async fn new_pin(&mut self, config: &Config) -> Result<(), String> {

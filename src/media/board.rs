@@ -1,11 +1,11 @@
-//! What is to be shown on the wall, and where the wall shows whom.
+//! What is to be shown on the wall, what it shows at present, and where it shows whom.
 //!
 //! Invariant: only the latest counts. Whoever has news replaces what nobody has painted yet, and
 //! waits for nobody.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::video_mix::Screen;
+use super::{tap::Tap, video_mix::Screen};
 use crate::scene::Facts;
 
 /// Hour and minute here. Whether they are right is for others to know.
@@ -15,8 +15,8 @@ pub fn local_time() -> Option<(u8, u8)> {
     Some((now.hour().try_into().ok()?, now.minute().try_into().ok()?))
 }
 
-/// Where facts are left for the wall, whichever mix it has at present, and where that one says what
-/// it makes of them.
+/// Where facts are left for the wall, whichever mix it has at present, where that one says what it
+/// makes of them, and where its pictures are had.
 #[derive(Clone, Default)]
 pub struct Board(Arc<Shared>);
 
@@ -25,6 +25,7 @@ struct Shared {
     facts: Mutex<Option<Arc<Facts>>>,
     changed: Condvar,
     screen: Mutex<Option<Screen>>,
+    shown: Tap,
 }
 
 impl Board {
@@ -51,6 +52,11 @@ impl Board {
     pub(super) fn compose(&self, screen: Screen) {
         let known = &self.0.screen;
         *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(screen);
+    }
+
+    /// What the wall shows.
+    pub(super) fn shown(&self) -> &Tap {
+        &self.0.shown
     }
 
     /// Has those who wait look again, after `change`, which they do not miss.

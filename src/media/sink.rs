@@ -14,6 +14,7 @@ use gstreamer_app::AppSrc;
 use super::Timebase;
 use super::launch::launch;
 use super::source::{Device, Notice, Pick};
+use super::tap::Tap;
 
 /// What waits for a device that is late, beyond what waits for its time; the oldest goes first.
 /// A mixer that waited for one who has left gives as much as its latency at once.
@@ -40,11 +41,21 @@ pub(super) enum Medium {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Feed {
     open: Arc<Mutex<Option<AppSrc>>>,
+    tap: Tap,
 }
 
 impl Feed {
+    /// One whose samples can also be had elsewhere, whether the device is there or not.
+    pub(super) fn tapped(tap: &Tap) -> Self {
+        Self {
+            open: Arc::default(),
+            tap: tap.clone(),
+        }
+    }
+
     /// Hands on a picture or a piece of sound, with its running time as timestamp. Never waits.
     pub(super) fn push(&self, sample: &gst::Sample) {
+        self.tap.push(sample);
         let open = self.lock().clone();
         if let Some(source) = open {
             // It is refused while the device is being closed.

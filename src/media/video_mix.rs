@@ -137,7 +137,7 @@ impl VideoMix {
         let rate = gst::ElementFactory::make("capsfilter")
             .property("caps", caps(&settings, IDLE_FRAMERATE)?)
             .build()?;
-        let feed = Feed::default();
+        let feed = Feed::tapped(settings.board.shown());
         let idle = caps(&settings, IDLE_FRAMERATE)?;
         let painter = Painter::new(&idle)?;
         let (picture, repeat) = backdrop::elements(&idle, painter.ground()?)?;

@@ -84,13 +84,16 @@ settings = { location = ${JSON.stringify(device.samples)} }
     return `${this.url}#pin=${await this.roomd.pin()}`;
   }
 
-  /** What a command prints that is for this device. @param {string[]} words */
+  /** What a command prints that is for this device. @param {...(string | { encoding: BufferEncoding })} words */
   async command(...words) {
+    const { encoding = 'utf8' } = words.find((word) => typeof word === 'object') ?? {};
+    words = words.filter((word) => typeof word === 'string');
     const child = spawn(ROOMD, [...words, '--state-dir', this.roomd.state], {
       env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
     });
     let text = '';
     let trouble = '';
+    child.stdout.setEncoding(encoding);
     child.stdout.on('data', (data) => (text += data));
     child.stderr.on('data', (data) => (trouble += data));
     const code = await new Promise((resolve) => child.once('close', resolve));
@@ -139,9 +142,7 @@ settings = { location = ${JSON.stringify(device.samples)} }
   async shown(page) {
     const newest = (await readdir(this.pictures)).filter((name) => name.endsWith('.jpg')).sort().at(-1);
     if (!newest) return [];
-    const picture = (await readFile(join(this.pictures, newest))).toString('base64');
-    const { tiles } = (await this.status()).screen;
-    return page.evaluate(`(${readTiles})(${JSON.stringify(picture)}, ${JSON.stringify(tiles)}, ${readCode})`);
+    return codesIn(page, await readFile(join(this.pictures, newest)), (await this.status()).screen.tiles);
   }
 
   /** Waits until its screen has the picture of each of these members, in any order, and all move. */
@@ -190,10 +191,19 @@ settings = { location = ${JSON.stringify(device.samples)} }
   }
 }
 
-/** In a page: reads each place of a JPEG. */
+/**
+ * The same in any picture of its screen. @param {import('puppeteer-core').Page} page
+ * @param {Buffer} picture as JPEG or PNG
+ * @param {{ x: number, y: number, width: number, height: number }[]} tiles as its status has them
+ */
+export function codesIn(page, picture, tiles) {
+  return page.evaluate(`(${readTiles})(${JSON.stringify(picture.toString('base64'))}, ${JSON.stringify(tiles)}, ${readCode})`);
+}
+
+/** In a page: reads each place of a picture. */
 async function readTiles(picture, places, read) {
   const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
-  const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/jpeg' }));
+  const bitmap = await createImageBitmap(new Blob([bytes]));
   return places.map(({ x, y, width, height }) => {
     const tile = Object.assign(document.createElement('canvas'), { width, height });
     tile.getContext('2d').drawImage(bitmap, x, y, width, height, 0, 0, width, height);

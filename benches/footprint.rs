@@ -15,6 +15,7 @@
 )]
 
 #[path = "footprint/receivers.rs"]
+#[expect(dead_code, reason = "receive.rs needs more of it")]
 mod receivers;
 #[path = "../tests/support/media.rs"]
 #[expect(dead_code, reason = "media_loopback.rs needs more of it")]
@@ -94,7 +95,7 @@ impl Options {
         let mut options = Self {
             peers: vec![1, 2, 4, 8],
             seconds: 10,
-            ways: vec![Way::SendOnly, Way::TwoWay],
+            ways: vec![Way::SendOnly, Way::Both],
         };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(word) = words.next() {
@@ -146,7 +147,11 @@ fn measure(options: &Options) {
         let mut open = 0;
         for peers in &options.peers {
             while open < *peers {
-                media.command(media::Command::Open(receivers::link(open, true)));
+                media.command(media::Command::Open(receivers::link(
+                    open,
+                    true,
+                    way.codec(),
+                )));
                 open += 1;
                 let connected = receivers.connect(&media, &mut events);
                 tokio::time::timeout(PATIENCE, connected).await.unwrap();

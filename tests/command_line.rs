@@ -170,7 +170,8 @@ fn words_that_make_no_sense_are_refused() {
 fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
-        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "snapshot", "pin",
+        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "snapshot",
+        "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());

@@ -1,5 +1,7 @@
 //! The other ends, all in one process: this binary started once more. Descriptions and candidates
 //! go over its standard input and output, one JSON text in each line.
+//!
+//! `benches/receive.rs` has it offer and send, too.
 
 use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
@@ -21,40 +23,56 @@ use super::{
     support::{ladder, parts, source_of, tier},
 };
 
-/// Whether the receivers send as well.
+/// What the other ends do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// They have neither camera nor microphone.
     SendOnly,
     /// They send sound and a small picture, which the sender decodes.
-    TwoWay,
+    Both,
+    /// They offer, and send sound and pictures of 640x360 in this codec.
+    Film(Codec),
 }
 
 impl Way {
     pub fn name(self) -> &'static str {
         match self {
             Self::SendOnly => "send-only",
-            Self::TwoWay => "two-way",
+            Self::Both => "two-way",
+            Self::Film(Codec::Vp8) => "film-vp8",
+            Self::Film(_) => "film-h264",
+        }
+    }
+
+    /// In which codec pictures are sent.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::SendOnly | Self::Both => Codec::H264,
+            Self::Film(codec) => codec,
         }
     }
 
     pub fn parse(name: &str) -> Self {
-        [Self::SendOnly, Self::TwoWay]
+        let films = [Codec::Vp8, Codec::H264].map(Self::Film);
+        [Self::SendOnly, Self::Both]
             .into_iter()
+            .chain(films)
             .find(|way| way.name() == name)
-            .unwrap_or_else(|| panic!("{name}: there are send-only and two-way"))
+            .unwrap_or_else(|| panic!("{name}: there is no such way"))
     }
 }
 
 /// What the two processes say to each other, about which peer.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Word {
+    /// It is to offer.
+    Open(usize),
     Description(usize, String),
     Candidate(usize, Option<String>),
 }
 
 /// The link of a peer, which offers or answers.
-pub fn link(peer: usize, offerer: bool) -> OpenLink {
+pub fn link(peer: usize, offerer: bool, codec: Codec) -> OpenLink {
     let bits = [u8::try_from(peer).unwrap(); 16];
     OpenLink {
         link: LinkId::from_random(bits),
@@ -62,19 +80,22 @@ pub fn link(peer: usize, offerer: bool) -> OpenLink {
         peer: MemberId::from_random(bits),
         name: format!("Peer {peer}"),
         offerer,
-        video: offerer.then_some(Codec::H264),
-        allowed: vec![Codec::Opus, Codec::H264],
+        video: offerer.then_some(codec),
+        allowed: vec![Codec::Opus, codec],
         ice: Vec::new(),
         relay_only: false,
         sound: true,
     }
 }
 
+/// The name of a peer's link.
+pub fn id(peer: usize) -> LinkId {
+    LinkId::from_random([u8::try_from(peer).unwrap(); 16])
+}
+
 /// What an event has to say to the other end.
 fn word(event: Event) -> Option<Word> {
-    let number = |link: &LinkId| {
-        (0..=usize::from(u8::MAX)).find(|peer| *link == self::link(*peer, true).link)
-    };
+    let number = |link: &LinkId| (0..=usize::from(u8::MAX)).find(|peer| *link == id(*peer));
     match event {
         Event::Local { link, sdp, .. } => Some(Word::Description(number(&link)?, sdp)),
         Event::Candidate {
@@ -86,16 +107,17 @@ fn word(event: Event) -> Option<Word> {
 }
 
 /// Hands on what the other end said.
-fn hear(media: &Media, word: Word) {
+fn hear(media: &Media, codec: Codec, word: Word) {
     let generation = Generation::FIRST;
     media.command(match word {
+        Word::Open(peer) => Command::Open(link(peer, true, codec)),
         Word::Description(peer, sdp) => Command::Remote {
-            link: link(peer, true).link,
+            link: id(peer),
             generation,
             sdp,
         },
         Word::Candidate(peer, candidate) => Command::Candidate {
-            link: link(peer, true).link,
+            link: id(peer),
             generation,
             candidate,
             mline: 0,
@@ -106,6 +128,7 @@ fn hear(media: &Media, word: Word) {
 /// The process with the receivers, as the sender holds it. It ends with this.
 pub struct Process {
     _child: Child,
+    codec: Codec,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -122,10 +145,21 @@ impl Process {
             .spawn()
             .unwrap();
         Self {
+            codec: way.codec(),
             input: child.stdin.take().unwrap(),
             lines: BufReader::new(child.stdout.take().unwrap()).lines(),
             _child: child,
         }
+    }
+
+    /// Has the other end offer.
+    pub async fn offer(&mut self, peer: usize) {
+        self.say(&Word::Open(peer)).await;
+    }
+
+    async fn say(&mut self, word: &Word) {
+        let line = serde_json::to_string(word).unwrap() + "\n";
+        self.input.write_all(line.as_bytes()).await.unwrap();
     }
 
     /// Carries what is said until a link is up.
@@ -149,7 +183,7 @@ impl Process {
         tokio::select! {
             line = self.lines.next_line() => {
                 let line = line.unwrap().expect("the receivers are gone");
-                hear(media, serde_json::from_str(&line).unwrap());
+                hear(media, self.codec, serde_json::from_str(&line).unwrap());
             }
             event = events.recv() => {
                 let event = event.unwrap();
@@ -157,8 +191,7 @@ impl Process {
                     return true;
                 }
                 if let Some(word) = word(event) {
-                    let line = serde_json::to_string(&word).unwrap() + "\n";
-                    self.input.write_all(line.as_bytes()).await.unwrap();
+                    self.say(&word).await;
                 }
             }
         }
@@ -176,7 +209,7 @@ pub fn run(way: Way) {
             parts.camera = None;
             parts.microphone = None;
         }
-        Way::TwoWay => {
+        Way::Both => {
             parts.camera = Some(source_of(
                 &parts.timebase,
                 "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=160,height=90,framerate=10/1 ! appsink name=out",
@@ -187,6 +220,21 @@ pub fn run(way: Way) {
                 framerate: 10,
             };
             parts.ladder = ladder(vec![tier(90, 10, 60)]);
+        }
+        Way::Film(_) => {
+            // All of it moves, so that it takes what it may.
+            parts.camera = Some(source_of(
+                &parts.timebase,
+                "videotestsrc is-live=true pattern=zone-plate kx2=20 ky2=20 kt=3 ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! appsink name=out",
+            ));
+            parts.sent = Picture {
+                width: 640,
+                height: 360,
+                framerate: 30,
+            };
+            let mut only = tier(360, 30, 800);
+            only.least_kbps = 800;
+            parts.ladder = ladder(vec![only]);
         }
     }
     let (to, mut events) = mpsc::channel(1024);
@@ -201,10 +249,10 @@ pub fn run(way: Way) {
     let mut known = BTreeSet::new();
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let word = serde_json::from_str(&line).unwrap();
-        let (Word::Description(peer, _) | Word::Candidate(peer, _)) = &word;
-        if known.insert(*peer) {
-            media.command(Command::Open(link(*peer, false)));
+        let (Word::Open(peer) | Word::Description(peer, _) | Word::Candidate(peer, _)) = &word;
+        if known.insert(*peer) && !matches!(word, Word::Open(_)) {
+            media.command(Command::Open(link(*peer, false, way.codec())));
         }
-        hear(&media, word);
+        hear(&media, way.codec(), word);
     }
 }

@@ -302,6 +302,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             },
         );
     });
+    let speakers = media.speakers();
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
     let (heard, news) = watch::channel(wall::News::new());
@@ -322,7 +323,13 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         standing,
         found: plan.found(),
         shown: plan.has_screen().then(|| board.clone()),
-        wall: wall::Wall::new(board, config.wall.layout, plan.there().clone(), news),
+        wall: wall::Wall::new(
+            board,
+            config.wall.layout,
+            plan.there().clone(),
+            news,
+            speakers,
+        ),
         stop,
         task,
     })
@@ -375,12 +382,17 @@ impl Running {
 
     /// Completes when the membership has changed. A server alone has none.
     async fn changed(&mut self) {
-        if let Some(device) = &mut self.device
-            && device.standing.changed().await.is_ok()
-        {
-            return;
+        let Some(device) = &mut self.device else {
+            return std::future::pending().await;
+        };
+        #[cfg(feature = "media")]
+        let stirred = device.wall.stirred();
+        #[cfg(not(feature = "media"))]
+        let stirred = std::future::pending();
+        tokio::select! {
+            Ok(()) = device.standing.changed() => {}
+            () = stirred => {}
         }
-        std::future::pending::<()>().await;
     }
 
     /// Is notified whenever a meeting has ended in the device's own room. A server alone has no

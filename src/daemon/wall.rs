@@ -8,7 +8,7 @@ use super::{announce, own::There, site::Site, standing::Standing};
 use crate::{
     cli::Switch,
     config::{Config, Private, Server, Signalling},
-    media::{self, Board, Notice},
+    media::{self, Board, Notice, Speakers},
     net,
     protocol::{Generation, Media, RoomName},
     room::{LinkState, LinkStatus, Status},
@@ -28,6 +28,7 @@ pub(super) struct Wall {
     layout: Layout,
     found: BTreeMap<Notice, There>,
     news: watch::Receiver<News>,
+    speakers: watch::Receiver<Speakers>,
 }
 
 impl Wall {
@@ -37,12 +38,21 @@ impl Wall {
         layout: Layout,
         found: BTreeMap<Notice, There>,
         news: watch::Receiver<News>,
+        speakers: watch::Receiver<Speakers>,
     ) -> Self {
         Self {
             board,
             layout,
             found,
             news,
+            speakers,
+        }
+    }
+
+    /// Waits until there is something to show that nobody else tells of: somebody speaks.
+    pub(super) async fn stirred(&mut self) {
+        if self.speakers.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -50,6 +60,7 @@ impl Wall {
     pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
         let way = way(config, site);
         let news = self.news.borrow();
+        let speakers = self.speakers.borrow();
         let network = match &config.signalling {
             Signalling::Own(_) if way.is_none() => {
                 wrong("No network: plug in the cable or join a Wi-Fi")
@@ -88,7 +99,8 @@ impl Wall {
             call: Call {
                 guests: standing.guests.clone(),
                 layout: self.layout,
-                ..Call::default()
+                speaking: speakers.now.clone(),
+                spoke: speakers.order.clone(),
             },
         });
     }
@@ -104,6 +116,7 @@ pub(super) fn guests(status: &Status) -> Vec<Guest> {
             name: link.name.clone(),
             hue: scene::hue(link.peer.as_str()),
             muted: !media.audio,
+            here: member.is_some_and(|it| it.here),
             sight: sight(link, media),
             is_share: false,
         }

@@ -308,6 +308,7 @@ impl Shared {
                     name: tile.name.clone(),
                     hue: 0,
                     muted: false,
+                    here: false,
                     sight: Sight::Picture,
                     is_share: false,
                 });

@@ -27,9 +27,9 @@ pub struct Call {
     pub guests: Vec<Guest>,
     /// How they are shown.
     pub layout: Layout,
-    /// Who speaks, if anybody does.
-    pub speaking: Option<LinkId>,
-    /// Who spoke, the latest first. Whoever is not among them has not spoken yet.
+    /// Who is speaking.
+    pub speaking: Vec<LinkId>,
+    /// Who spoke, the latest first; those who are not among them may not have spoken yet.
     pub spoke: Vec<LinkId>,
 }
 
@@ -68,6 +68,8 @@ pub struct Guest {
     pub hue: u8,
     /// It sends no sound.
     pub muted: bool,
+    /// It sits in this room, so no sound passes between it and the room.
+    pub here: bool,
     /// What is to be seen of it.
     pub sight: Sight,
     /// It is somebody's screen, which is worth more room than a face.
@@ -184,7 +186,7 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
     let mut tiles = Vec::new();
     let Places { all, more } = places(call, width, height);
     for (guest, place) in all {
-        if call.speaking.as_ref() == Some(&guest.link) {
+        if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
         }
         it.slate(guest, place, &mut shapes);
@@ -356,6 +358,7 @@ impl Drawing<'_> {
         let state = match guest.sight {
             Sight::Paused => Some((["poor network", "slow"], WARN)),
             _ if guest.is_share => None,
+            _ if guest.here && guest.sight.is_there() => Some((["in this room", "here"], TEXT_DIM)),
             _ if guest.muted && guest.sight.is_there() => Some((["muted"; 2], STOP)),
             _ => None,
         };

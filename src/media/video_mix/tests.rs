@@ -395,6 +395,7 @@ fn guest(number: u64, sight: Sight) -> Guest {
         name: format!("Guest {number}"),
         hue: 3,
         muted: false,
+        here: false,
         sight,
         is_share: false,
     }

@@ -13,6 +13,7 @@ fn guest(number: usize, name: &str, sight: Sight) -> Guest {
         name: name.to_owned(),
         hue: u8::try_from(number % 8).unwrap(),
         muted: false,
+        here: false,
         sight,
         is_share: false,
     }
@@ -116,6 +117,13 @@ fn a_muted_one_and_a_slow_one_say_so_beside_the_name() {
     };
     assert_eq!(said(0), ["Guest 0", "muted"]);
     assert_eq!(said(1), ["Guest 1", "poor network"]);
+    two.guests[0].here = true;
+    let arranged = call(&two, 1280, 720, &measure);
+    let words = texts(&arranged.tiles[0].name)[1].0;
+    assert_eq!(
+        words, "in this room",
+        "and not muted: the room hears for it"
+    );
     // However long the name is, that is not what gives way.
     let mut many = of(MOST);
     many.guests[2].name = "x".repeat(64);
@@ -131,7 +139,7 @@ fn who_speaks_has_a_border_that_touches_nobody_else() {
     for (width, height) in SIZES {
         for count in 1..=MOST {
             let mut some = of(count);
-            some.speaking = Some(link(count - 1));
+            some.speaking = vec![link(count - 1)];
             let arranged = call(&some, width, height, &measure);
             let borders: Vec<Rect> = arranged
                 .behind
@@ -248,7 +256,7 @@ proptest! {
         let some = Call {
             guests: guests.collect(),
             layout: if speaker { Layout::Speaker } else { Layout::Grid },
-            speaking: Some(link(0)),
+            speaking: vec![link(0), link(3)],
             spoke: vec![link(0), link(5)],
         };
         let (width, height) = SIZES[size];

@@ -37,6 +37,7 @@ fn guests(count: usize) -> Vec<Guest> {
             name: (*name).to_owned(),
             hue: u8::try_from(number * 5 % 8).unwrap(),
             muted: number % 4 == 2,
+            here: number == 9,
             sight: Sight::Picture,
             is_share: false,
         })
@@ -49,7 +50,7 @@ fn shots() -> Vec<Shot> {
             guests: guests(count),
             ..Call::default()
         };
-        call.speaking = (count > 1).then(|| link(1));
+        call.speaking = if count > 1 { vec![link(1)] } else { Vec::new() };
         change(&mut call);
         Shot { name, size, call }
     };

@@ -1,10 +1,10 @@
 //! Gathers what the wall shows: who is there, how to come in, and how the device is.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use tokio::sync::watch;
 
-use super::{announce, own::There, site::Site, standing::Standing};
+use super::{announce, clock, own::There, site::Site, standing::Standing};
 use crate::{
     cli::Switch,
     config::{Config, Private, Server, Signalling},
@@ -29,6 +29,7 @@ pub(super) struct Wall {
     found: BTreeMap<Notice, There>,
     news: watch::Receiver<News>,
     speakers: watch::Receiver<Speakers>,
+    since: Instant,
 }
 
 impl Wall {
@@ -46,7 +47,14 @@ impl Wall {
             found,
             news,
             speakers,
+            since: clock::now().at,
         }
+    }
+
+    /// For how long there has been something to show.
+    fn minutes(&self) -> u32 {
+        let minutes = (clock::now().at - self.since).as_secs() / 60;
+        u32::try_from(minutes).unwrap_or(u32::MAX)
     }
 
     /// Waits until there is something to show that nobody else tells of: somebody speaks.
@@ -96,6 +104,7 @@ impl Wall {
                 .exists()
                 .then(media::local_time)
                 .flatten(),
+            minutes: self.minutes(),
             call: Call {
                 guests: standing.guests.clone(),
                 layout: self.layout,

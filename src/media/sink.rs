@@ -3,7 +3,11 @@
 //! It has a pipeline of its own: when the device fails, nothing but this pipeline ends, and a
 //! worker opens it again in pauses. Who feeds it never waits and never hears of it.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+    mpsc,
+};
 use std::thread;
 use std::time::Duration;
 
@@ -37,27 +41,58 @@ pub(super) enum Medium {
     Audio,
 }
 
+/// What has changed is pushed for so long, so that it is seen even where some of it comes too late.
+const CHANGING: gst::ClockTime = gst::ClockTime::from_seconds(3);
+
 /// The door into a sink. What is pushed while the device is away is lost, as it must be.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Feed {
-    open: Arc<Mutex<Option<AppSrc>>>,
+    door: Arc<Mutex<Door>>,
     tap: Tap,
+    /// Up to which timestamp, in nanoseconds, what is pushed differs from what was pushed before.
+    changes_until: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Door {
+    open: Option<AppSrc>,
+    /// The timestamp of the first that passed since it is open.
+    since: Option<gst::ClockTime>,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self::tapped(&Tap::default())
+    }
 }
 
 impl Feed {
     /// One whose samples can also be had elsewhere, whether the device is there or not.
     pub(super) fn tapped(tap: &Tap) -> Self {
         Self {
-            open: Arc::default(),
+            door: Arc::default(),
             tap: tap.clone(),
+            changes_until: Arc::new(AtomicU64::new(u64::MAX)),
         }
+    }
+
+    /// From here on everything is another picture than the one before.
+    pub(super) fn changes(&self) {
+        self.changes_until.store(u64::MAX, Relaxed);
+    }
+
+    /// What is new has been there since `now`; after it the same comes again and again, which a
+    /// screen need not be given.
+    pub(super) fn is_still(&self, now: gst::ClockTime) {
+        let until = now + CHANGING;
+        self.changes_until.store(until.nseconds(), Relaxed);
     }
 
     /// Hands on a picture or a piece of sound, with its running time as timestamp. Never waits.
     pub(super) fn push(&self, sample: &gst::Sample) {
         self.tap.push(sample);
-        let open = self.lock().clone();
-        if let Some(source) = open {
+        let at = sample.buffer().and_then(gst::BufferRef::pts);
+        if let Some(source) = self.lock().wants(at, self.changes_until.load(Relaxed)) {
             // It is refused while the device is being closed.
             // GStreamer 1.22's own leaking reads a buffer that it has given up.
             if source.current_level_time() < source.max_time() {
@@ -67,11 +102,27 @@ impl Feed {
     }
 
     fn set(&self, source: Option<AppSrc>) {
-        *self.lock() = source;
+        *self.lock() = Door {
+            open: source,
+            since: None,
+        };
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AppSrc>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Door {
+    /// Where to push what has this timestamp, if it is worth it.
+    fn wants(&mut self, at: Option<gst::ClockTime>, changes_until: u64) -> Option<AppSrc> {
+        let source = self.open.clone()?;
+        let Some(at) = at else {
+            return Some(source);
+        };
+        let since = *self.since.get_or_insert(at);
+        let is_news = at.nseconds() <= changes_until || at <= since + CHANGING;
+        is_news.then_some(source)
     }
 }
 
@@ -306,5 +357,33 @@ fn stop(pipeline: gst::Pipeline) {
     });
     if spawned.is_err() || waits.recv_timeout(CLOSE_WITHIN).is_err() {
         tracing::warn!("a device takes long to close and is left to itself");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_is_given_what_is_new_and_one_that_opens_what_there_is() {
+        gst::init().unwrap();
+        let feed = Feed::default();
+        let wants = |at: u64| {
+            let at = gst::ClockTime::from_seconds(at);
+            let until = feed.changes_until.load(Relaxed);
+            feed.lock().wants(Some(at), until).is_some()
+        };
+        assert!(!wants(0), "no screen");
+        feed.set(Some(AppSrc::builder().build()));
+        assert!(wants(10) && wants(100), "all of it moves");
+        feed.is_still(gst::ClockTime::from_seconds(100));
+        assert!(wants(101) && wants(103) && !wants(104) && !wants(1000));
+        feed.is_still(gst::ClockTime::from_seconds(2000));
+        assert!(wants(2003) && !wants(2004), "another picture");
+        // It was away, and has nothing on it.
+        feed.set(Some(AppSrc::builder().build()));
+        assert!(wants(3000) && wants(3003) && !wants(3004));
+        feed.changes();
+        assert!(wants(4000));
     }
 }

@@ -99,6 +99,7 @@ struct Shared {
     settings: Settings,
     timebase: Timebase,
     mixer: Mixer,
+    feed: Feed,
     rate: gst::Element,
     tiles: Mutex<Tiles>,
 }
@@ -164,7 +165,7 @@ impl VideoMix {
             timebase,
             Medium::Video,
             play_latency(settings.upstream),
-            feed,
+            feed.clone(),
             Box::new(move || screen()),
             move |notice| tell(MixNotice::Device(notice)),
         )?;
@@ -172,9 +173,11 @@ impl VideoMix {
             settings,
             timebase: timebase.clone(),
             mixer,
+            feed,
             rate,
             tiles: Mutex::default(),
         });
+        shared.repainted();
         let backdrop = Backdrop::start(painter, picture, Arc::clone(&shared))?;
         Ok(Self {
             shared,
@@ -285,8 +288,10 @@ impl Shared {
     /// Not while an input that matters settles what it gives: it would be told that nothing fits.
     fn draw(&self, somebody: bool) {
         let framerate = if somebody {
+            self.feed.changes();
             self.settings.framerate
         } else {
+            self.feed.is_still(self.timebase.running_time());
             IDLE_FRAMERATE
         };
         if let Ok(caps) = caps(&self.settings, framerate)
@@ -416,6 +421,13 @@ impl Shared {
         let tiles = self.lock();
         let name = tiles.names.get(&tile.link);
         name.is_none_or(|name| name.scene != tile.name)
+    }
+
+    /// Something else was painted.
+    fn repainted(&self) {
+        if self.lock().shown.is_empty() {
+            self.feed.is_still(self.timebase.running_time());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tiles> {

@@ -31,6 +31,9 @@ pub struct Facts {
     pub parts: Vec<Part>,
     /// Hour and minute, where they are known to be right.
     pub clock: Option<(u8, u8)>,
+    /// For how many minutes there has been a picture: with each the waiting one moves by a little,
+    /// so that it does not burn in.
+    pub minutes: u32,
     /// Who is there.
     pub call: Call,
 }
@@ -191,6 +194,16 @@ impl Shape {
     }
 }
 
+impl Shape {
+    fn place_mut(&mut self) -> &mut Rect {
+        match self {
+            Self::Panel { place, .. } | Self::Code { place, .. } | Self::Text { place, .. } => {
+                place
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Facts")
@@ -198,6 +211,7 @@ impl fmt::Debug for Facts {
             .field("way", &self.way)
             .field("parts", &self.parts)
             .field("clock", &self.clock)
+            .field("minutes", &self.minutes)
             .field("call", &self.call)
             .finish()
     }

@@ -32,6 +32,7 @@ fn facts(room: &str, address: &str, pin: Option<&str>) -> Facts {
             part("Network ready", false),
         ],
         clock: Some((9, 41)),
+        minutes: 0,
         call: Call::default(),
     }
 }
@@ -187,6 +188,25 @@ fn what_is_wrong_is_told_apart_and_comes_before_what_is_well() {
 }
 
 #[test]
+fn each_minute_it_is_a_little_elsewhere_so_that_nothing_burns_in() {
+    let mut facts = facts("Atrium", "https://192.0.2.17", Some("314159"));
+    let mut seen = std::collections::BTreeSet::new();
+    let mut last = None;
+    for minutes in 0..18 {
+        facts.minutes = minutes;
+        let (place, _) = code_of(&waiting(&facts, 1920, 1080, &measure));
+        assert_ne!(last.replace((place.x, place.y)), Some((place.x, place.y)));
+        seen.insert((place.x, place.y));
+    }
+    assert_eq!(seen.len(), 9);
+    let moved = |of: fn(&(u32, u32)) -> u32| {
+        let all = seen.iter().map(of);
+        all.clone().max().unwrap() - all.min().unwrap()
+    };
+    assert_eq!((moved(|it| it.0), moved(|it| it.1)), (12, 12));
+}
+
+#[test]
 fn nothing_that_opens_the_room_is_in_debug() {
     let facts = facts("Atrium", "https://192.0.2.17", Some("314159"));
     let scene = waiting(&facts, 1280, 720, &measure);
@@ -211,6 +231,7 @@ proptest! {
         wrong in proptest::collection::vec("[A-Za-z :]{1,90}", 0..5),
         clock in proptest::bool::ANY,
         reachable in proptest::bool::weighted(0.9),
+        minutes in 0u32..100,
     ) {
         // A band that nobody hangs on a wall has no room for a code.
         prop_assume!(width * 3 >= height && height * 4 >= width);
@@ -227,6 +248,7 @@ proptest! {
         if !clock {
             facts.clock = None;
         }
+        facts.minutes = minutes;
         is_sound(&waiting(&facts, width, height, &measure));
     }
 }

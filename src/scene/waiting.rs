@@ -46,12 +46,37 @@ pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> 
         Some(way) => it.upright(facts, way, body, height),
         None => it.name(it.title(facts, body, true), body, false),
     }
+    let (right, down) = moved(facts.minutes, it.step);
+    for shape in &mut it.shapes {
+        let place = shape.place_mut();
+        // The margin is wider than that.
+        place.x = place.x.saturating_add_signed(right);
+        place.y = place.y.saturating_add_signed(down);
+    }
     Scene {
         width,
         height,
         ground: GROUND,
         shapes: it.shapes,
     }
+}
+
+/// By how much everything is moved to the right and down in a minute: nine places in turn, half a
+/// step apart.
+fn moved(minute: u32, step: u32) -> (i32, i32) {
+    let by = i32::try_from(step.div_ceil(2)).unwrap_or(0);
+    let (column, row) = [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (0, 1),
+        (-1, 1),
+        (-1, 0),
+        (-1, -1),
+        (0, -1),
+        (1, -1),
+    ][to_usize(minute % 9)];
+    (column * by, row * by)
 }
 
 struct Drawing<'a> {
@@ -117,7 +142,7 @@ impl Drawing<'_> {
         let row = line(font);
         let count = u32::try_from(rows.len()).unwrap_or(0);
         let top = (inside.y + inside.height).saturating_sub(count * row);
-        for (y, texts) in (top..).step_by(to_usize(row)).zip(rows) {
+        for (y, texts) in (top..).step_by(to_usize(row.max(1))).zip(rows) {
             for (x, width, words, colour) in texts {
                 let place = Rect {
                     x: inside.x + x,
@@ -464,5 +489,5 @@ fn in_threes(pin: &str) -> String {
 }
 
 fn to_usize(figure: u32) -> usize {
-    usize::try_from(figure).unwrap_or(1).max(1)
+    usize::try_from(figure).unwrap_or(usize::MAX)
 }

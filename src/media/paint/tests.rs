@@ -39,6 +39,7 @@ fn facts() -> Facts {
             part("Network ready", false),
         ],
         clock: Some((9, 41)),
+        minutes: 0,
         call: Call::default(),
     }
 }

@@ -152,6 +152,9 @@ impl Painting {
             }
         }
         self.shown = wanted;
+        if is_new {
+            self.mix.repainted();
+        }
         Ok(())
     }
 }

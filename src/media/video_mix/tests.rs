@@ -309,6 +309,7 @@ fn facts(pin: &str) -> Facts {
             wrong: false,
         }],
         clock: None,
+        minutes: 0,
         call: Call::default(),
     }
 }

@@ -235,6 +235,8 @@ fn hues_are_those_of_the_page() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
     #[test]
     fn whoever_is_there_and_whatever_they_are_called_nothing_is_cut_off(
         names in proptest::collection::vec("[\\PC]{0,40}", 1..24),

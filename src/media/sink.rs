@@ -263,7 +263,13 @@ impl Worker {
             .build();
         // Buffers arrive when they are made, which is before they are due.
         source.set_latency(gst::ClockTime::ZERO, gst::ClockTime::NONE);
+        // Its thread converts and shows or plays; the name tells it from others.
+        let name = match self.medium {
+            Medium::Video => "show",
+            Medium::Audio => "play",
+        };
         let queue = gst::ElementFactory::make("queue")
+            .name(name)
             .property("max-size-buffers", 0u32)
             .property("max-size-bytes", 0u32)
             .property("max-size-time", (self.latency + QUEUED).nseconds())

@@ -15,6 +15,7 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
+use gstreamer_video as gst_video;
 use serde::Serialize;
 
 use super::Timebase;
@@ -204,7 +205,7 @@ impl VideoMix {
             mixer::queue(upstream)?,
         ];
         let connected = it.mixer.connect(elements, |pad| {
-            pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
+            keep_shape(pad);
             pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
             pad.set_property("zorder", PICTURES);
             // Until it has a place.
@@ -450,6 +451,33 @@ fn on_screen(tile: &crate::scene::Tile) -> ScreenTile {
         height,
         seen: tile.is_seen,
     }
+}
+
+/// Whatever is sent keeps its shape. What has that of a tile but for the rounding fills it: a seam
+/// of a pixel would be seen, and the difference is not.
+fn keep_shape(pad: &gst::Pad) {
+    pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+        if let Some(event) = info.event()
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Ok(info) = gst_video::VideoInfo::from_caps(caps.caps())
+        {
+            let shape = info.par()
+                * gst::Fraction::new(
+                    i32::try_from(info.width()).unwrap_or(i32::MAX),
+                    i32::try_from(info.height()).unwrap_or(i32::MAX),
+                );
+            let (wide, high) = (i64::from(shape.numer()) * 9, i64::from(shape.denom()) * 16);
+            let is_of_a_tile = (wide - high).abs() * 50 <= high;
+            let policy = if is_of_a_tile {
+                "none"
+            } else {
+                "keep-aspect-ratio"
+            };
+            pad.set_property_from_str("sizing-policy", policy);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn put(pad: &gst::Pad, place: Rect) {

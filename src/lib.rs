@@ -13,6 +13,7 @@ pub mod sdp;
 pub mod ladder;
 pub mod floor;
 pub mod scene;
+pub mod echo;
 pub mod pipeline;
 pub mod config;
 

@@ -21,6 +21,7 @@ const DECIDES: &[(&str, &[&str])] = &[
     ("ladder", &[]),
     ("floor", &[]),
     ("scene", &["protocol"]),
+    ("echo", &[]),
     ("pipeline", &[]),
     ("config", &["protocol", "pipeline", "ladder", "scene"]),
 ];
@@ -29,7 +30,9 @@ const DECIDES: &[(&str, &[&str])] = &[
 const EDGES: &[(&str, &[&str])] = &[
     (
         "media",
-        &["protocol", "pipeline", "sdp", "ladder", "floor", "scene"],
+        &[
+            "protocol", "pipeline", "sdp", "ladder", "floor", "scene", "echo",
+        ],
     ),
     ("net", &["protocol"]),
     ("control", &["protocol"]),

@@ -253,6 +253,7 @@ fn mix(timebase: &Timebase, end: usize, file: &Path) -> AudioMix {
     let speaker = speaker(end, file);
     let settings = audio_mix::Settings {
         upstream: gst::ClockTime::from_mseconds(160),
+        path: None,
         speaker: Arc::new(move || Some(speaker.clone())),
         tell: Arc::new(|_| {}),
     };

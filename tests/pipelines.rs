@@ -713,6 +713,7 @@ fn sound(timebase: &Timebase, speaker: Device) -> (AudioMix, mpsc::Receiver<MixN
     let mix = AudioMix::new(
         timebase,
         audio_mix::Settings {
+            path: None,
             // Far more than in a room: this machine may be busy with something else.
             upstream: gst::ClockTime::SECOND,
             speaker: Arc::new(move || Some(speaker.clone())),

@@ -1,5 +1,6 @@
 //! The rules across keys, and the files that a configuration names. Collects every problem.
 
+mod audio;
 mod files;
 mod ice;
 mod parts;
@@ -15,8 +16,8 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Audio, Config, Flags, Kbps, Loaded, LogLevel, Origin, Origins, PIPELINES, Problem, Purpose,
-    Room, Surroundings, Text, Wall,
+    Config, Flags, Loaded, LogLevel, Origin, Origins, PIPELINES, Problem, Purpose, Room,
+    Surroundings, Text, Wall,
     file::{self, File},
     private,
     read::Source,
@@ -127,9 +128,7 @@ impl Judge<'_> {
                 height: self.take("wall.height", &file.wall.height, 1080),
                 layout: self.take("wall.layout", &file.wall.layout, Layout::Grid),
             },
-            audio: Audio {
-                kbps: Kbps(self.take("audio.kbps", &file.audio.kbps, 32)),
-            },
+            audio: self.audio(&file.audio),
             log: match self.flags.log_level {
                 Some(level) => {
                     self.origins.set("log.level", Origin::Flag("--log-level"));

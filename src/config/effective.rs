@@ -238,7 +238,13 @@ fn lines(config: &Config) -> Vec<Line> {
     lines.shown("[wall]", "wall.width", wall.width.to_string());
     lines.shown("[wall]", "wall.height", wall.height.to_string());
     lines.shown("[wall]", "wall.layout", text(wall.layout.word()));
-    lines.shown("[audio]", "audio.kbps", config.audio.kbps.0.to_string());
+    let audio = &config.audio;
+    lines.shown("[audio]", "audio.kbps", audio.kbps.0.to_string());
+    let cancel = text(audio.echo_cancel.word());
+    lines.shown("[audio]", "audio.echo-cancel", cancel);
+    let (noise, gain) = (audio.noise_suppression, audio.gain_control);
+    lines.shown("[audio]", "audio.noise-suppression", noise.to_string());
+    lines.shown("[audio]", "audio.gain-control", gain.to_string());
     lines.shown("[log]", "log.level", text(config.log.name()));
     lines.0
 }

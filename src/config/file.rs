@@ -11,7 +11,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    LogLevel, Offerer, Private, Problem,
+    EchoCancel, LogLevel, Offerer, Private, Problem,
     address::{self, IceUrl, Ports, SignallingUrl},
     table::{At, Cell, Findings, Given, Table, kind},
     tiers::{Tier, tier},
@@ -102,7 +102,10 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("video.encoders.vp8", &["pipeline", "settings"]),
     ("video.encoders.h264", &["pipeline", "settings"]),
     ("wall", &["width", "height", "layout"]),
-    ("audio", &["kbps"]),
+    (
+        "audio",
+        &["kbps", "echo-cancel", "noise-suppression", "gain-control"],
+    ),
     ("log", &["level"]),
 ];
 
@@ -224,6 +227,9 @@ pub(super) struct Wall {
 #[derive(Debug, Default)]
 pub(super) struct Audio {
     pub(super) kbps: Given<u32>,
+    pub(super) echo_cancel: Given<EchoCancel>,
+    pub(super) noise_suppression: Given<bool>,
+    pub(super) gain_control: Given<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -602,6 +608,12 @@ impl Audio {
         };
         Self {
             kbps: table.read("kbps", |cell| cell.number(Unit::Kbps, &(6..=510), 32)),
+            echo_cancel: table.read("echo-cancel", |cell| {
+                let words = EchoCancel::ALL.map(|it| (it.word(), it));
+                cell.one_of("one of \"auto\", \"on\" and \"off\"", &words)
+            }),
+            noise_suppression: table.read("noise-suppression", boolean),
+            gain_control: table.read("gain-control", boolean),
         }
     }
 }

@@ -288,6 +288,39 @@ pub struct Video {
 pub struct Audio {
     /// How much the encoder yields.
     pub kbps: Kbps,
+    /// Whether the loudspeaker is taken out of what the microphone hears.
+    pub echo_cancel: EchoCancel,
+    /// Whether steady noise is made fainter. Never without cancelling.
+    pub noise_suppression: bool,
+    /// Whether who speaks softly is made louder. Never without cancelling.
+    pub gain_control: bool,
+}
+
+/// Whether the loudspeaker is taken out of what the microphone hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EchoCancel {
+    /// Where the device does not do it itself.
+    #[default]
+    Auto,
+    /// Whatever the device does.
+    On,
+    /// Never.
+    Off,
+}
+
+impl EchoCancel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
+
+    /// The word for it in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// A bitrate in kbit/s.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     encoders::{self, Encoders},
@@ -11,10 +11,12 @@ use super::{
     start::StartError,
 };
 use crate::{
-    config::{self, Config, Loaded, Part, Problem},
+    config::{self, Config, EchoCancel, Loaded, Part, Problem},
+    echo::speakerphone,
     ladder,
     media::{
         self, Board, Choose, Event, Media, Network, Notice, Picture, Recipe, Settings, device,
+        echo::{Cancel, Processing},
         source::Device,
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
@@ -241,6 +243,7 @@ impl Plan {
             screen: output(Kind::Screen, &self.screen),
             board,
             speaker: output(Kind::Speaker, &self.speaker),
+            cancel: self.cancel(config),
             sent: Picture {
                 width: config.video.width,
                 height: config.video.height,
@@ -264,6 +267,25 @@ impl Plan {
         Ok(Media::start(settings, events)?)
     }
 
+    /// What is done to the sound of a microphone, given what it is and where the sound goes.
+    fn cancel(&self, config: &Config) -> Option<Cancel> {
+        let audio = &config.audio;
+        let always = match audio.echo_cancel {
+            EchoCancel::Off => return None,
+            EchoCancel::On => true,
+            EchoCancel::Auto => false,
+        };
+        let processing = Processing {
+            noise_suppression: audio.noise_suppression,
+            gain_control: audio.gain_control,
+        };
+        let speaker = self.speaker.settings.get("device").cloned();
+        Some(Arc::new(move |microphone| {
+            let needless = !always && needs_no_canceller(microphone, speaker.as_deref());
+            (!needless).then_some(processing)
+        }))
+    }
+
     /// For each codec every encoder that may be used, the one to begin with first.
     fn recipes(&self) -> Vec<Recipe> {
         let audio = Recipe {
@@ -273,6 +295,27 @@ impl Plan {
         let video = self.encoders.all_recipes().into_iter();
         video.chain([audio]).collect()
     }
+}
+
+/// Whether no echo is to be expected of what a microphone gives.
+fn needs_no_canceller(microphone: &Device, speaker: Option<&str>) -> bool {
+    if microphone.file.hears_nothing() {
+        return true;
+    }
+    let card = |device: Option<&str>| device.and_then(device::card);
+    let from = card(microphone.settings.get("device").map(String::as_str));
+    let (Some(from), Some(to)) = (from, card(speaker)) else {
+        return false;
+    };
+    let Some(phone) = speakerphone::cancels_between(&from, &to) else {
+        return false;
+    };
+    info!(
+        card = from.name,
+        family = phone.family,
+        "the speakerphone cancels its own echo, so that roomd does not; see audio.echo-cancel"
+    );
+    true
 }
 
 /// Whether a part of the configuration comes to a device, or to what stands in for it.

@@ -12,6 +12,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::Timebase;
+use super::echo::EchoPath;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
@@ -36,6 +37,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 pub struct Settings {
     /// How long after its timestamp a member's sound may come: the jitter buffer and the decoder.
     pub upstream: gst::ClockTime,
+    /// Where it goes beside: to who takes it out of what the microphone hears.
+    pub path: Option<EchoPath>,
     /// Which speaker, asked before each attempt to open it.
     pub speaker: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
     /// Who is told what happens.
@@ -187,6 +190,10 @@ impl Shared {
         ];
         pipeline.add_many(&all)?;
         gst::Element::link_many(&all)?;
+        let end = all.last().and_then(|exit| exit.static_pad("sink"));
+        if let (Some(path), Some(end)) = (&self.settings.path, end) {
+            path.watch_mix(&end);
+        }
 
         let tell = Arc::clone(&self.settings.tell);
         let emptied = Weak::clone(weak);
@@ -343,6 +350,7 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         let settings = Settings {
             upstream: gst::ClockTime::from_mseconds(100),
+            path: None,
             speaker: Arc::new(|| None),
             tell: Arc::new(move |notice| {
                 let _ = tell.send(notice);

@@ -16,6 +16,7 @@ use gstreamer::prelude::*;
 
 use super::launch::{debian_package, missing_elements};
 use crate::{
+    echo::speakerphone::Card,
     pipeline::{
         Camera, Catalogue, File, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey,
     },
@@ -324,6 +325,24 @@ fn rates(structure: &gst::StructureRef) -> Vec<Rate> {
 fn sound(dir: &Path) -> Vec<Sound> {
     let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
     alsa::sound(&read("cards"), &read("pcm"))
+}
+
+/// The sound card that an ALSA device names; none where its name leaves it open, or it is not there.
+#[must_use]
+pub fn card(device: &str) -> Option<Card> {
+    card_in(Path::new("/proc/asound"), device)
+}
+
+fn card_in(dir: &Path, device: &str) -> Option<Card> {
+    let id = alsa::card_id(device)?;
+    let read = |file: &Path| fs::read_to_string(dir.join(file)).unwrap_or_default();
+    // The directory of a card has its name, and that of its number leads there.
+    let folder = match id.parse::<u32>() {
+        Ok(number) => format!("card{number}"),
+        Err(_) => id.to_owned(),
+    };
+    let usb = read(&Path::new(&folder).join("usbid"));
+    alsa::card(&read(Path::new("cards")), id, &usb)
 }
 
 /// The sound server of the user we run as. It has the cards open, so ALSA's default, which leads

@@ -13,6 +13,7 @@ mod board;
 mod bus;
 mod congestion;
 pub mod device;
+pub mod echo;
 mod encoder;
 mod engine;
 mod fanout;

@@ -20,6 +20,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+use super::echo::{Canceller, Cancelling, Processing};
 use super::launch::{LaunchError, launch};
 use super::{Passthrough, Timebase};
 use crate::pipeline::File;
@@ -132,9 +133,24 @@ impl Source {
         stand_in: Device,
         notify: impl Fn(Notice) + Send + 'static,
     ) -> Result<Self, SourceError> {
+        Self::open_cancelling(timebase, shape, pick, stand_in, None, notify)
+    }
+
+    /// The same for a microphone that hears the loudspeaker.
+    pub fn open_cancelling(
+        timebase: &Timebase,
+        shape: Shape,
+        pick: Pick,
+        stand_in: Device,
+        cancelling: Option<Cancelling>,
+        notify: impl Fn(Notice) + Send + 'static,
+    ) -> Result<Self, SourceError> {
         let pipeline = gst::Pipeline::new();
         timebase.rule(&pipeline);
         let tail = Tail::build(&pipeline, shape)?;
+        if let (Some(cancelling), Some(pad)) = (&cancelling, tail.pace.static_pad("src")) {
+            cancelling.path.watch_microphone(&pad);
+        }
         let output = tail.output.clone();
         let bus = pipeline
             .bus()
@@ -155,6 +171,8 @@ impl Source {
             pick,
             stand_in,
             notify: Box::new(notify),
+            cancelling,
+            canceller: None,
             attached: None,
             turn: 0,
             retry_at: None,
@@ -292,6 +310,39 @@ impl Tail {
         })
     }
 
+    /// Puts elements before the output. Called while nothing flows.
+    fn insert(
+        &self,
+        pipeline: &gst::Pipeline,
+        elements: [&gst::Element; 2],
+    ) -> Result<(), glib::BoolError> {
+        let [first, last] = elements;
+        pipeline.add_many(elements)?;
+        self.pace.unlink(&self.output);
+        let linked = gst::Element::link_many([&self.pace, first, last, self.output.upcast_ref()]);
+        if linked.is_err() {
+            self.take_out(pipeline, elements)?;
+        }
+        linked
+    }
+
+    /// Takes out what was inserted. Called while nothing flows.
+    fn take_out(
+        &self,
+        pipeline: &gst::Pipeline,
+        elements: [&gst::Element; 2],
+    ) -> Result<(), glib::BoolError> {
+        let [first, last] = elements;
+        self.pace.unlink(first);
+        last.unlink(&self.output);
+        for element in elements {
+            // Nothing of theirs is open.
+            let _ = element.set_state(gst::State::Null);
+        }
+        pipeline.remove_many(elements)?;
+        self.pace.link(&self.output)
+    }
+
     /// A file is read ahead and held back by the clock; a live source is neither.
     fn suit(&self, live: bool) {
         self.pace.set_property("sync", !live);
@@ -323,6 +374,10 @@ struct Worker {
     pick: Pick,
     stand_in: Device,
     notify: Box<dyn Fn(Notice) + Send>,
+    /// None where there is nothing to cancel, or nothing to cancel it with.
+    cancelling: Option<Cancelling>,
+    /// What is in the way of the sound at present.
+    canceller: Option<(Processing, Canceller)>,
     attached: Option<Attached>,
     turn: u32,
     retry_at: Option<gst::ClockTime>,
@@ -388,7 +443,11 @@ impl Worker {
                 });
                 if ours {
                     tracing::debug!(error = %error.error(), debug = ?error.debug(), "source");
-                    self.lose(in_words(&error.error()));
+                    let why = in_words(&error.error());
+                    if self.is_of_canceller(message.src()) {
+                        self.give_up_cancelling(&why);
+                    }
+                    self.lose(why);
                 }
             }
             gst::MessageView::Latency(_) => {
@@ -489,6 +548,7 @@ impl Worker {
 
     fn attach(&mut self, device: &Device, bin: gst::Bin, stands_in: bool) -> Result<(), String> {
         self.turn += 1;
+        self.process(device, stands_in);
         if let Some(encoded) = device.file.encoded {
             self.passthrough.begin(encoded);
         }
@@ -511,6 +571,74 @@ impl Worker {
                 Err(error)
             }
         }
+    }
+
+    /// Puts the canceller into the way of the sound that this device is going to give, or takes it
+    /// out. Nothing flows meanwhile. There is sound, whatever becomes of the canceller.
+    fn process(&mut self, device: &Device, stands_in: bool) {
+        let wanted = self
+            .cancelling
+            .as_ref()
+            .filter(|_| !stands_in)
+            .and_then(|it| (it.wanted)(device));
+        if wanted == self.canceller.as_ref().map(|(processing, _)| *processing) {
+            return;
+        }
+        // They start and stop with the pipeline.
+        let _ = self.pipeline.set_state(gst::State::Ready);
+        self.take_canceller_out();
+        if let (Some(processing), Some(cancelling)) = (wanted, &self.cancelling) {
+            let canceller = Canceller::new(&cancelling.path, processing)
+                .map_err(|error| error.to_string())
+                .and_then(|canceller| {
+                    self.tail
+                        .insert(&self.pipeline, canceller.elements())
+                        .map_err(|error| error.to_string())?;
+                    Ok(canceller)
+                });
+            match canceller {
+                Ok(canceller) => {
+                    self.canceller = Some((processing, canceller));
+                    if self.pipeline.set_state(gst::State::Playing).is_ok() {
+                        return;
+                    }
+                    let why = self.reason("it does not start");
+                    let _ = self.pipeline.set_state(gst::State::Ready);
+                    self.give_up_cancelling(&why);
+                    self.take_canceller_out();
+                }
+                Err(why) => self.give_up_cancelling(&why),
+            }
+        }
+        if let Err(error) = self.pipeline.set_state(gst::State::Playing) {
+            tracing::error!(%error, "a source does not start again");
+        }
+    }
+
+    /// From here on there is sound without it. Nobody is helped by trying again.
+    fn give_up_cancelling(&mut self, why: &str) {
+        tracing::warn!(
+            why,
+            "echo cannot be cancelled here, so members may hear themselves; the microphone goes on \
+             without it"
+        );
+        self.cancelling = None;
+    }
+
+    fn take_canceller_out(&mut self) {
+        if let Some((_, canceller)) = self.canceller.take()
+            && let Err(error) = self.tail.take_out(&self.pipeline, canceller.elements())
+        {
+            tracing::error!(%error, "a canceller does not come out");
+        }
+    }
+
+    fn is_of_canceller(&self, from: Option<&gst::Object>) -> bool {
+        let Some((_, canceller)) = &self.canceller else {
+            return false;
+        };
+        let elements = canceller.elements();
+        elements.into_iter().any(|it| Some(it.upcast_ref()) == from)
     }
 
     /// Returns whether the bin is live.

@@ -12,6 +12,7 @@ use crate::ladder;
 use super::{
     Board, MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
+    echo::{Cancel, Cancelling, EchoPath},
     notices::Notices,
     source::{Device, Shape, Source},
     video_mix::{self, VideoMix},
@@ -55,6 +56,9 @@ pub struct Settings {
     pub board: Board,
     /// The speaker. None where there will never be one: then nothing is mixed.
     pub speaker: Option<Choose>,
+    /// How the speaker is taken out of what the microphone hears, asked for each microphone that is
+    /// opened. None where it never is.
+    pub cancel: Option<Cancel>,
     /// What is sent.
     pub sent: Picture,
     /// What is shown.
@@ -75,7 +79,14 @@ impl Settings {
     /// Opens the screen, and nothing else yet.
     pub(super) fn join(self, notices: &Notices) -> Result<Parts, MixError> {
         let timebase = Timebase::new();
-        let mixes = self.wall(&timebase, notices)?;
+        let path = EchoPath::new(audio_mix::play_latency(self.upstream()));
+        let mixes = self.wall(&timebase, &path, notices)?;
+        let wanted = self.cancel.unwrap_or_else(|| Arc::new(|_| None));
+        // Nothing comes back of what is not played.
+        let cancelling = self
+            .speaker
+            .is_some()
+            .then_some(Cancelling { path, wanted });
         let shape = Shape::Video {
             width: self.sent.width,
             height: self.sent.height,
@@ -87,15 +98,19 @@ impl Settings {
             shape,
             choose,
             stand_in,
+            cancelling: None,
             notices: notices.clone(),
         };
         let camera = open(Notice::Camera, shape, self.camera, self.camera_stand_in);
-        let microphone = open(
-            Notice::Microphone,
-            Shape::Audio,
-            self.microphone,
-            self.microphone_stand_in,
-        );
+        let microphone = Opener {
+            cancelling,
+            ..open(
+                Notice::Microphone,
+                Shape::Audio,
+                self.microphone,
+                self.microphone_stand_in,
+            )
+        };
         Ok(Parts {
             camera: Some(camera.into_open()),
             microphone: Some(microphone.into_open()),
@@ -110,9 +125,19 @@ impl Settings {
         })
     }
 
-    fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
+    /// How long after its timestamp what members send may come to the mixes.
+    fn upstream(&self) -> gst::ClockTime {
         let late = self.network.latency + DECODE;
-        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
+        gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260))
+    }
+
+    fn wall(
+        &self,
+        timebase: &Timebase,
+        path: &EchoPath,
+        notices: &Notices,
+    ) -> Result<Wall, MixError> {
+        let upstream = self.upstream();
         let (shown, common) = (self.shown, timebase.clone());
         let board = self.board.clone();
         let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
@@ -129,11 +154,12 @@ impl Settings {
                 VideoMix::start(&common, settings)
             })
         });
-        let common = timebase.clone();
+        let (common, path) = (timebase.clone(), path.clone());
         let sound = self.speaker.clone().map(|speaker| -> Make<AudioMix> {
             Box::new(move |tell| {
                 let settings = audio_mix::Settings {
                     upstream,
+                    path: Some(path.clone()),
                     speaker: speaker.clone(),
                     tell,
                 };
@@ -150,6 +176,7 @@ struct Opener {
     shape: Shape,
     choose: Choose,
     stand_in: Device,
+    cancelling: Option<Cancelling>,
     notices: Notices,
 }
 
@@ -158,11 +185,12 @@ impl Opener {
         Arc::new(move || {
             let choose = self.choose.clone();
             let (notices, what) = (self.notices.clone(), self.what);
-            let source = Source::open(
+            let source = Source::open_cancelling(
                 &self.timebase,
                 self.shape,
                 Box::new(move || choose()),
                 self.stand_in.clone(),
+                self.cancelling.clone(),
                 move |notice| wall::tell_device(&notices, what, notice),
             )
             .map_err(|error| error.to_string())?;

@@ -223,6 +223,15 @@ impl File {
         self.elements == ["fakesink"]
     }
 
+    /// Whether it is a recording or made up, so that it hears nothing of the room.
+    #[must_use]
+    pub fn hears_nothing(&self) -> bool {
+        let made_up = ["filesrc", "audiotestsrc"];
+        self.elements
+            .iter()
+            .any(|it| made_up.contains(&it.as_str()))
+    }
+
     /// Which properties to set, and to what, given a configuration's settings.
     pub fn assign(
         &self,

@@ -1,7 +1,8 @@
-//! Reads `/proc/asound/cards` and `/proc/asound/pcm`.
+//! Reads `/proc/asound/cards`, `/proc/asound/pcm` and what it says of USB.
 
 use std::collections::BTreeMap;
 
+use crate::echo::speakerphone;
 use crate::pipeline::Sound;
 
 struct Card {
@@ -37,6 +38,34 @@ pub(super) fn sound(cards: &str, pcm: &str) -> Vec<Sound> {
             })
         })
         .collect()
+}
+
+/// The card's own name in that of a device: `Jabra` in `plughw:CARD=Jabra,DEV=0` and in
+/// `hw:Jabra,0`. None in `default`, which may be any card.
+pub(super) fn card_id(device: &str) -> Option<&str> {
+    let (_, place) = device.split_once(':')?;
+    let mut parts = place.split(',');
+    let named = parts.clone().find_map(|part| part.strip_prefix("CARD="));
+    named.or_else(|| parts.next()).filter(|id| !id.is_empty())
+}
+
+/// The card of this name; its number may stand for it. `usb` is what its file `usbid` says.
+pub(super) fn card(cards: &str, id: &str, usb: &str) -> Option<speakerphone::Card> {
+    let cards = read_cards(cards);
+    let number = id.parse::<u32>().ok();
+    let card = match number.and_then(|number| cards.get(&number)) {
+        Some(card) => card,
+        None => cards.values().find(|card| card.id == id)?,
+    };
+    let usb = usb.trim().split_once(':').and_then(|(maker, product)| {
+        let number = |text: &str| u16::from_str_radix(text, 16).ok();
+        Some((number(maker)?, number(product)?))
+    });
+    Some(speakerphone::Card {
+        id: card.id.clone(),
+        name: card.name.clone(),
+        usb,
+    })
 }
 
 fn read_cards(text: &str) -> BTreeMap<u32, Card> {

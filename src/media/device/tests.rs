@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use gstreamer as gst;
 
-use super::{alsa, is_camera, keep, kept, lasting_names, modes, sound, stable_name};
+use super::{alsa, card_in, is_camera, keep, kept, lasting_names, modes, sound, stable_name};
 use crate::pipeline::Kept;
 
 #[test]
@@ -119,6 +119,35 @@ nonsense
         ]
     );
     assert_eq!(sound(Path::new("/nowhere")), []);
+}
+
+#[test]
+fn the_card_behind_a_device_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let cards = " 0 [PCH            ]: HDA-Intel - HDA Intel PCH
+                      HDA Intel PCH at 0xf7210000 irq 31
+ 1 [USB            ]: USB-Audio - Jabra SPEAK 510 USB
+                      Jabra SPEAK 510 USB at usb-0000:00:14.0-3, full speed
+";
+    fs::write(dir.path().join("cards"), cards).unwrap();
+    fs::create_dir(dir.path().join("card1")).unwrap();
+    fs::write(dir.path().join("card1/usbid"), "0b0e:0422\n").unwrap();
+    symlink("card1", dir.path().join("USB")).unwrap();
+    let told = |device: &str| card_in(dir.path(), device).map(|it| (it.name, it.usb));
+    let jabra = Some(("Jabra SPEAK 510 USB".to_owned(), Some((0x0b0e, 0x0422))));
+    for device in [
+        "plughw:CARD=USB,DEV=0",
+        "hw:DEV=0,CARD=USB",
+        "plughw:USB",
+        "hw:1,0",
+    ] {
+        assert_eq!(told(device), jabra, "{device}");
+    }
+    let board = Some(("HDA Intel PCH".to_owned(), None));
+    assert_eq!(told("hw:CARD=PCH,DEV=3"), board);
+    for device in ["default", "pulse", "hw:", "hw:CARD=Gone,DEV=0", "hw:7,0"] {
+        assert_eq!(told(device), None, "{device}");
+    }
 }
 
 #[test]

@@ -69,6 +69,7 @@ impl Fixture {
         let (common, kept) = (timebase.clone(), sound.clone());
         let make_sound: Make<Kept> = Box::new(move |tell| {
             let settings = audio_mix::Settings {
+                path: None,
                 upstream: UPSTREAM,
                 speaker: Arc::new(|| None),
                 tell,

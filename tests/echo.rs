@@ -1,0 +1,277 @@
+//! The echo canceller: a short part of its benchmark, which is the same each time, and what becomes
+//! of a microphone whose canceller fails.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "samples are of few digits"
+)]
+#![cfg(feature = "media")]
+
+#[path = "../benches/echo/case.rs"]
+mod case;
+#[path = "../benches/echo/speech.rs"]
+#[expect(dead_code, reason = "the benchmark says which version speaks")]
+mod speech;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use roomd::media::echo::{Cancelling, EchoPath, End, Processing};
+use roomd::media::source::{Device, Notice, Shape, Source};
+use roomd::media::{self, Timebase};
+use roomd::pipeline::{File, Kind};
+
+use case::{Case, Scene};
+
+/// Nothing takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ALONE: Processing = Processing {
+    noise_suppression: false,
+    gain_control: false,
+};
+
+const AS_USED: Processing = Processing {
+    noise_suppression: true,
+    gain_control: true,
+};
+
+#[test]
+fn echo_is_cancelled_where_its_delay_is_known_and_speech_is_left() {
+    media::init().unwrap();
+    let scene = Scene::new(None).unwrap();
+    let case = Case {
+        delay_ms: 250,
+        drift_ppm: 0.0,
+        calibrated: true,
+        processing: Some(ALONE),
+    };
+    let known = scene.run(&case).unwrap();
+    assert!(known.erle > 25.0 && known.erle_first > 15.0, "{known:?}");
+    assert!(known.converged_after < Some(5.0), "{known:?}");
+    assert!(known.near.abs() < 1.0, "{known:?}");
+    assert!(known.double_talk > -6.0, "{known:?}");
+    let drifting = Case {
+        drift_ppm: 100.0,
+        ..case
+    };
+    let drifting = scene.run(&drifting).unwrap();
+    assert!(drifting.erle > 20.0, "{drifting:?}");
+    let used = Case {
+        processing: Some(AS_USED),
+        ..case
+    };
+    let used = scene.run(&used).unwrap();
+    assert!(used.erle > 15.0, "{used:?}");
+}
+
+#[test]
+fn echo_of_an_unknown_delay_is_not_cancelled() {
+    media::init().unwrap();
+    let scene = Scene::new(Some(26)).unwrap();
+    let case = Case {
+        delay_ms: 250,
+        drift_ppm: 0.0,
+        calibrated: false,
+        processing: Some(ALONE),
+    };
+    let unknown = scene.run(&case).unwrap();
+    assert!(unknown.erle < 5.0, "{unknown:?}");
+    assert_eq!(unknown.converged_after, None);
+    // The measure itself: without a canceller nothing is taken away.
+    let nothing = Case {
+        processing: None,
+        ..case
+    };
+    let nothing = scene.run(&nothing).unwrap();
+    assert!(nothing.erle.abs() < 0.01, "{nothing:?}");
+}
+
+/// A microphone of a tone, with what stands in for it.
+fn tone() -> Device {
+    let text = "summary = \"a tone\"\nelements = [\"audiotestsrc\"]\n\
+                launch = \"audiotestsrc is-live=true samplesperbuffer=480\"";
+    let file = File::parse(Kind::Microphone, "tone", Path::new("tone.toml"), text);
+    Device::plain(file.unwrap())
+}
+
+struct Microphone {
+    timebase: Timebase,
+    path: EchoPath,
+    source: Source,
+    told: mpsc::Receiver<Notice>,
+}
+
+fn microphone(
+    wanted: impl Fn(&Device) -> Option<Processing> + Send + Sync + 'static,
+) -> Microphone {
+    media::init().unwrap();
+    let timebase = Timebase::new();
+    let path = EchoPath::new(gst::ClockTime::from_mseconds(200));
+    let cancelling = Cancelling {
+        path: path.clone(),
+        wanted: Arc::new(wanted),
+    };
+    let (tell, told) = mpsc::channel();
+    let source = Source::open_cancelling(
+        &timebase,
+        Shape::Audio,
+        Box::new(|| Some(tone())),
+        tone(),
+        Some(cancelling),
+        move |notice| {
+            let _ = tell.send(notice);
+        },
+    );
+    Microphone {
+        timebase,
+        path,
+        source: source.unwrap(),
+        told,
+    }
+}
+
+/// The next piece of sound: when it begins, how long it is, and its samples.
+fn next(source: &Source) -> (gst::ClockTime, gst::ClockTime, Vec<i16>) {
+    let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
+    let sample = source.output().try_pull_sample(patience).unwrap();
+    let buffer = sample.buffer().unwrap();
+    let bytes = buffer.map_readable().unwrap();
+    let samples = bytes
+        .chunks_exact(2)
+        .map(|two| i16::from_le_bytes([two[0], two[1]]))
+        .collect();
+    (buffer.pts().unwrap(), buffer.duration().unwrap(), samples)
+}
+
+#[test]
+fn a_microphone_gives_the_same_shape_with_a_canceller_in_its_way() {
+    let microphone = microphone(|_| Some(ALONE));
+    // The first after a start may be short.
+    let mut last = Some(next(&microphone.source).0);
+    for _ in 0..50 {
+        let (begins, lasts, samples) = next(&microphone.source);
+        assert_eq!(lasts, gst::ClockTime::from_mseconds(20));
+        assert_eq!(samples.len(), 960);
+        assert!(last.is_none_or(|last| begins > last));
+        last = Some(begins);
+    }
+    assert!(last.unwrap() <= microphone.timebase.running_time());
+    assert_eq!(microphone.told.recv_timeout(PATIENCE), Ok(Notice::Running));
+    assert!(microphone.source.close(PATIENCE));
+}
+
+#[test]
+fn who_listens_hears_both_ends_and_nobody_else_hears_what_is_hushed() {
+    let microphone = microphone(|_| Some(ALONE));
+    let heard = microphone.path.listen();
+    microphone.path.hush(true);
+    let near = heard.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(near.end, End::Near);
+    assert!(near.samples.iter().any(|it| it.abs() > 0.1), "a tone");
+    let stereo: gst::Caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2"
+        .parse()
+        .unwrap();
+    let buffer = gst::Buffer::from_mut_slice([0u8, 64, 0, 32].repeat(480));
+    let played = gst::ClockTime::from_seconds(1);
+    microphone.path.played(&stereo, played, &buffer);
+    let far = std::iter::repeat_with(|| heard.recv_timeout(PATIENCE).unwrap())
+        .find(|it| it.end == End::Far)
+        .unwrap();
+    assert_eq!(
+        far.at,
+        gst::ClockTime::from_mseconds(1200),
+        "when it is heard"
+    );
+    assert!((far.samples[0] - 0.375).abs() < 1e-6, "the mean of both");
+    // It may take a moment for what was on its way.
+    let is_silent = |samples: &[i16]| samples.iter().all(|it| it.abs() < 32);
+    while !is_silent(&next(&microphone.source).2) {}
+    microphone.path.hush(false);
+    while is_silent(&next(&microphone.source).2) {}
+    assert!(microphone.source.close(PATIENCE));
+}
+
+#[test]
+fn a_canceller_that_fails_leaves_the_sound() {
+    let microphone = microphone(|_| Some(ALONE));
+    assert_eq!(microphone.told.recv_timeout(PATIENCE), Ok(Notice::Running));
+    next(&microphone.source);
+    // What webrtcdsp takes for a fatal error.
+    let strange: gst::Caps = "audio/x-raw,format=S16LE,layout=interleaved,rate=16000,channels=2"
+        .parse()
+        .unwrap();
+    let failed = microphone.told.recv_timeout(Duration::ZERO);
+    assert!(failed.is_err(), "it has not failed yet");
+    loop {
+        let now = microphone.timebase.running_time();
+        let buffer = gst::Buffer::from_mut_slice(vec![0u8; 640]);
+        microphone.path.played(&strange, now, &buffer);
+        next(&microphone.source);
+        match microphone.told.try_recv() {
+            Ok(Notice::Lost(why)) => {
+                assert!(why.contains("16000"), "{why}");
+                break;
+            }
+            Ok(Notice::Running) => panic!("it was running"),
+            Err(_) => {}
+        }
+    }
+    // It comes back, without a canceller, and goes on.
+    assert_eq!(microphone.told.recv_timeout(PATIENCE), Ok(Notice::Running));
+    for at in 0..100 {
+        let now = microphone.timebase.running_time();
+        let buffer = gst::Buffer::from_mut_slice(vec![0u8; 640]);
+        microphone.path.played(&strange, now, &buffer);
+        // Pieces around a start may be short.
+        let samples = next(&microphone.source).2;
+        assert!(at < 50 || samples.len() == 960);
+    }
+    assert!(
+        microphone.told.try_recv().is_err(),
+        "it does not fail again"
+    );
+    assert!(microphone.source.close(PATIENCE));
+}
+
+#[test]
+fn another_device_may_need_another_canceller_or_none() {
+    let wants = Arc::new(AtomicBool::new(true));
+    let ask = wants.clone();
+    let microphone = microphone(move |_| ask.swap(false, Relaxed).then_some(AS_USED));
+    assert_eq!(microphone.told.recv_timeout(PATIENCE), Ok(Notice::Running));
+    next(&microphone.source);
+    // The device fails: what is opened in its place wants no canceller.
+    let pipeline = microphone.source.output().parent().unwrap();
+    let bin = pipeline.downcast::<gst::Bin>().unwrap();
+    let has_canceller = || {
+        bin.iterate_elements()
+            .into_iter()
+            .flatten()
+            .any(|element| element.factory().is_some_and(|it| it.name() == "webrtcdsp"))
+    };
+    assert!(has_canceller());
+    let device = bin
+        .iterate_recurse()
+        .into_iter()
+        .flatten()
+        .find(|it| it.factory().is_some_and(|it| it.name() == "audiotestsrc"))
+        .unwrap();
+    gst::element_error!(device, gst::ResourceError::Read, ["a test"]);
+    assert!(matches!(
+        microphone.told.recv_timeout(PATIENCE),
+        Ok(Notice::Lost(_))
+    ));
+    assert_eq!(microphone.told.recv_timeout(PATIENCE), Ok(Notice::Running));
+    assert!(!has_canceller());
+    next(&microphone.source);
+    assert_eq!(next(&microphone.source).2.len(), 960);
+    assert!(microphone.source.close(PATIENCE));
+}

@@ -146,6 +146,7 @@ impl Engine for Roomd {
             allowed: vec![Wanted::Opus, codec],
             ice: Vec::new(),
             relay_only: false,
+            sound: true,
         }));
         taken
             .then_some(())

@@ -95,6 +95,13 @@ pub enum Command {
         /// Replace what is there.
         force: bool,
     },
+    /// Have the roomd that runs here record what its wall shows and its speaker plays, or end that.
+    Record {
+        /// Where that roomd is.
+        flags: Flags,
+        /// Where to begin; none ends it.
+        file: Option<PathBuf>,
+    },
     /// Show the room's PIN.
     Pin {
         /// Where it is kept.
@@ -245,6 +252,16 @@ where
             flags: find.into(),
             file,
             force,
+        },
+        Some(Word::Record { what }) => match what {
+            Record::Start { file, find } => Command::Record {
+                flags: find.into(),
+                file: Some(file),
+            },
+            Record::Stop { find } => Command::Record {
+                flags: find.into(),
+                file: None,
+            },
         },
         Some(Word::Pin { find, new }) => Command::Pin {
             flags: find.into(),
@@ -514,6 +531,15 @@ Examples:
         #[command(flatten)]
         find: Find,
     },
+    /// Record what the screen shows and the speaker plays; everybody in the room is told so
+    #[command(after_help = "\
+Examples:
+  roomd record start meeting.mkv
+  roomd record stop")]
+    Record {
+        #[command(subcommand)]
+        what: Record,
+    },
     /// Show what people type to join, and the administrator's token
     #[command(after_help = "\
 Examples:
@@ -525,6 +551,23 @@ Examples:
         /// Make a new PIN first
         #[arg(long)]
         new: bool,
+    },
+}
+
+/// What becomes of a recording.
+#[derive(Debug, Subcommand)]
+enum Record {
+    /// Begin to record
+    Start {
+        /// The file, which must not be there: Matroska, written by roomd itself
+        file: PathBuf,
+        #[command(flatten)]
+        find: Find,
+    },
+    /// End the recording that runs
+    Stop {
+        #[command(flatten)]
+        find: Find,
     },
 }
 

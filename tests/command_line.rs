@@ -91,6 +91,20 @@ fn words_become_commands() {
             },
         ),
         (
+            "roomd record start it.mkv".to_owned(),
+            Command::Record {
+                flags: Flags::default(),
+                file: Some("it.mkv".into()),
+            },
+        ),
+        (
+            "roomd record stop".to_owned(),
+            Command::Record {
+                flags: Flags::default(),
+                file: None,
+            },
+        ),
+        (
             "roomd pin --new".to_owned(),
             Command::Pin {
                 flags: Flags::default(),
@@ -156,6 +170,8 @@ fn words_that_make_no_sense_are_refused() {
         "roomd volume Ann -3",
         "roomd volume Ann loud",
         "roomd snapshot",
+        "roomd record",
+        "roomd record start",
         "roomd try-encoder",
         "roomd try-encoder x264.toml --set threads",
         "roomd try-encoder x264.toml --width 0",
@@ -171,7 +187,7 @@ fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
         "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "snapshot",
-        "pin",
+        "record", "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());

@@ -394,6 +394,8 @@ function happened(happening) {
       const { before, person } = happening;
       const { name, media: now } = person.member;
       const sits = person.member.here ?? false;
+      const records = person.member.recording ?? false;
+      if ((before.recording ?? false) !== records) say(words.ofRecordingChange(name, records));
       if ((before.here ?? false) !== sits) say(words.ofPlace(name, sits));
       else if (before.media.audio !== now.audio && !sits) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
       break;
@@ -668,12 +670,23 @@ function renderRoom() {
   renderSwitch('mic', 'audio');
   renderSwitch('cam', 'video');
   element('here').hidden = here !== false;
+  renderRecording();
   const count = String(session.people.length + 1);
   if (element('people-count').textContent !== count) {
     element('people-count').textContent = count;
   }
   if (element('people-dialog').open) renderPeople();
   renderBanner();
+}
+
+/** Whoever is in the room sees it at all times; the bar leaves, this does not. */
+function renderRecording() {
+  const names = session.people.filter(({ member }) => member.recording).map(({ member }) => member.name);
+  const box = element('recording');
+  box.hidden = names.length === 0;
+  const text = names.length === 0 ? '' : words.ofRecording(names);
+  const span = box.querySelector('span');
+  if (span.textContent !== text) span.textContent = text;
 }
 
 /**
@@ -698,6 +711,7 @@ function seenOf({ key, member, link }) {
     // While our own signalling is lost nothing is tried either, and that is what there is to say.
     away: member.away || (session.state === 'reconnecting' && link?.state === 'broken'),
     here: member.here ?? false,
+    recording: member.recording ?? false,
     media: member.media,
     state: link?.state ?? 'none',
     why: link?.why ?? null,
@@ -720,6 +734,7 @@ function seenSelf() {
     device: false,
     away: false,
     here: here === true,
+    recording: false,
     media: media(),
     state: 'live',
     why: null,
@@ -775,7 +790,7 @@ function renderPeople() {
   const list = element('people-list');
   const all = everybody();
   // Only when it is another list: a button that is replaced between press and release is not pressed.
-  const shown = JSON.stringify(all.map(({ member, name, media, here: sits, state, away, key }) => [member, name, media, sits, state === 'live', away, key]));
+  const shown = JSON.stringify(all.map(({ member, name, media, here: sits, recording, state, away, key }) => [member, name, media, sits, recording, state === 'live', away, key]));
   if (list.dataset.shown === shown) return;
   list.dataset.shown = shown;
   const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);

@@ -31,6 +31,7 @@
  * @property {Media} media
  * @property {import('./codecs.js').Caps} caps
  * @property {boolean} [here] it sits in the room of a device, which speaks and hears for it
+ * @property {boolean} [recording] it records what it shows and plays of everybody
  * @property {boolean} [away]
  *
  * @typedef {object} Person One of the others, for as long as the page shows it. A person outlives
@@ -280,6 +281,7 @@ export class Session {
         kind: member.kind,
         media: member.media,
         here: member.here ?? false,
+        recording: member.recording ?? false,
         away: member.away ?? false,
         link: link && {
           id: link.id,

@@ -13,6 +13,7 @@
  * @property {boolean} device
  * @property {boolean} away
  * @property {boolean} here it sits in the room of a device, which speaks and hears for it
+ * @property {boolean} recording
  * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
@@ -433,7 +434,7 @@ class Tile {
   #label(trouble) {
     const seen = this.seen;
     if (!seen) return;
-    const state = ofPerson(seen.media, { device: seen.device, self: seen.self, away: seen.away, here: seen.here });
+    const state = ofPerson(seen.media, { device: seen.device, self: seen.self, away: seen.away, here: seen.here, recording: seen.recording });
     // Without its count, which would be read out every second.
     const words = trouble?.replace(/….*$/, '');
     const label = `${seen.name}, ${state}${words ? `. ${words}` : ''}. Large picture`;

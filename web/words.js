@@ -188,6 +188,23 @@ export function ofPlace(name, here) {
   return here ? `${name} is in the room, which hears for them.` : `${name} is not in the room any more.`;
 }
 
+/**
+ * What everybody reads while somebody records, at all times.
+ * @param {string[]} names of those who do
+ */
+export function ofRecording(names) {
+  return names.length === 1 ? `Recording: ${names[0]} keeps what is seen and heard here` : `Recording: ${names.length} members keep what is seen and heard here`;
+}
+
+/**
+ * What those hear of it who hear the page.
+ * @param {string} name
+ * @param {boolean} on
+ */
+export function ofRecordingChange(name, on) {
+  return on ? `${name} records from now on.` : `${name} does not record any more.`;
+}
+
 /** @returns {Words} */
 export function ofBlockedSound() {
   return { text: 'Your browser keeps the sound off until you say so.', action: 'Turn sound on', does: 'sound', tone: 'wait' };
@@ -272,15 +289,16 @@ export function ofReason(why) {
 /**
  * What a person's states are called, for the one who hears them.
  * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
- * @param {{ device?: boolean, self?: boolean, away?: boolean, here?: boolean }} more
+ * @param {{ device?: boolean, self?: boolean, away?: boolean, here?: boolean, recording?: boolean }} more
  */
-export function ofPerson(media, { device = false, self = false, away = false, here = false } = {}) {
+export function ofPerson(media, { device = false, self = false, away = false, here = false, recording = false } = {}) {
   const words = [];
   if (self) words.push('you');
   if (device) words.push('room device');
   if (here) words.push('in the room');
   else words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
   words.push(media.no_camera ? 'no camera' : media.video ? 'camera on' : 'camera off');
+  if (recording) words.push('recording');
   if (away) words.push('reconnecting');
   return words.join(', ');
 }

@@ -2,7 +2,7 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,6 +12,7 @@ use super::{
     clock,
     line::{Heard, Line, Server},
     own::Own,
+    record::Recorder,
     standing::{Ask, Standing},
     volumes::Volumes,
     wall::{News, guests},
@@ -45,6 +46,7 @@ pub(super) struct Device {
     own: Own,
     /// How loud each member is played.
     volumes: Volumes,
+    recorder: Recorder,
     /// Media has not been told yet what may be open.
     untold: bool,
     /// How the membership stands, in words, and whether it is one.
@@ -53,17 +55,32 @@ pub(super) struct Device {
     board: Board,
 }
 
+/// What a device is made of.
+pub(super) struct Parts {
+    pub(super) room: Room,
+    pub(super) server: Server,
+    pub(super) media: Arc<Media>,
+    /// What media reports.
+    pub(super) events: mpsc::Receiver<media::Event>,
+    pub(super) own: Own,
+    pub(super) recorder: Recorder,
+}
+
 impl Device {
     /// A device that will dial as soon as it runs.
     pub(super) fn new(
-        room: Room,
-        server: Server,
-        media: Arc<Media>,
-        events: mpsc::Receiver<media::Event>,
+        parts: Parts,
         standing: watch::Sender<Standing>,
-        own: Own,
         (news, board): (watch::Sender<News>, Board),
     ) -> Self {
+        let Parts {
+            room,
+            server,
+            media,
+            events,
+            own,
+            recorder,
+        } = parts;
         Self {
             room,
             server,
@@ -74,6 +91,7 @@ impl Device {
             lost: None,
             own,
             volumes: Volumes::default(),
+            recorder,
             untold: true,
             standing,
             board,
@@ -93,6 +111,7 @@ impl Device {
                 () = &mut stop => break,
                 heard = hear(&mut self.line) => Some(self.heard(heard)),
                 Some(event) = self.events.recv() => self.reported(event),
+                () = self.recorder.ended() => Some(Input::Recording(false)),
                 Some(ask) = asks.recv() => {
                     self.asked(ask).await;
                     continue;
@@ -103,6 +122,8 @@ impl Device {
                 self.handle(input).await;
             }
         }
+        // What is recorded is whole before the members are let go, who are told of it until then.
+        self.recorder.close().await;
         self.handle(Input::Leave).await;
         // A link's thread that waits for room in here would never end.
         drop(self.events);
@@ -389,6 +410,18 @@ impl Device {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.set_volume(of.as_deref(), percent));
             }
+            Ask::Record { file: None, answer } => self.recorder.end(answer),
+            Ask::Record {
+                file: Some(file),
+                answer,
+            } => {
+                let done = match self.record(&file).await {
+                    Ok(()) => json!({}),
+                    Err(error) => json!({ "error": error }),
+                };
+                // Whoever asked may have gone.
+                let _ = answer.send(done);
+            }
             Ask::Switch { which, on, answer } => {
                 let kept = self.switch(which, on, None);
                 self.handle(Input::Media(self.own.told())).await;
@@ -401,6 +434,21 @@ impl Device {
                 let _ = answer.send(status);
             }
         }
+    }
+
+    /// Tells everybody, and then records.
+    async fn record(&mut self, file: &Path) -> Result<(), String> {
+        if self.room.status().state != State::Joined {
+            let error = "the room's server does not answer, so nobody could be told of it";
+            return Err(error.to_owned());
+        }
+        let prepared = self.recorder.prepare(file)?;
+        self.handle(Input::Recording(true)).await;
+        let begun = self.recorder.begin(prepared);
+        if begun.is_err() {
+            self.handle(Input::Recording(false)).await;
+        }
+        begun
     }
 
     /// Switches microphone or camera: here, and for the next start. The room is to be told.
@@ -444,6 +492,12 @@ impl Device {
 
     /// The room answers at once, media within a second, for which nobody waits here.
     fn answer(&self, ask: oneshot::Sender<Value>) {
+        let news = self.news.borrow().clone();
+        let troubles: Vec<_> = news.values().flatten().map(String::as_str).collect();
+        let troubles: Vec<_> = troubles
+            .into_iter()
+            .chain(self.recorder.trouble())
+            .collect();
         let mut answer = json!({
             "room": self.room.status(),
             "lost": self.lost,
@@ -451,7 +505,8 @@ impl Device {
             "camera": self.own.status(Switch::Camera),
             "screen": self.board.screen(),
             "speaking": *self.media.speakers().borrow(),
-            "troubles": self.news.borrow().values().flatten().collect::<Vec<_>>(),
+            "recording": self.recorder.status(),
+            "troubles": troubles,
         });
         let media = self.media.clone();
         tokio::task::spawn_blocking(move || {

@@ -16,6 +16,8 @@ mod identity;
 mod line;
 #[cfg(feature = "media")]
 mod own;
+#[cfg(feature = "media")]
+mod record;
 #[cfg_attr(
     not(feature = "media"),
     expect(
@@ -84,6 +86,10 @@ pub fn execute(command: Command) -> ExitCode {
         } => volume(&flags, of.as_deref(), percent, json),
         Command::Snapshot { flags, file, force } => match runtime_dir(&flags) {
             Ok(dir) => end(snapshot::take(&status::socket(&dir), &file, force)),
+            Err(code) => code,
+        },
+        Command::Record { flags, file } => match runtime_dir(&flags) {
+            Ok(dir) => end(record(&status::socket(&dir), file.as_deref())),
             Err(code) => code,
         },
         Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
@@ -210,6 +216,27 @@ fn tell(flags: &Flags, ask: &Value, json: bool, words: impl FnOnce(&Value) -> St
             }
         })
         .map_err(|error| error.to_string()))
+}
+
+/// `roomd record`: begins with a file, and ends without one.
+fn record(socket: &Path, file: Option<&Path>) -> Result<String, String> {
+    let Some(file) = file else {
+        let ended = control::ask(socket, &json!({ "do": "record", "on": false }));
+        let ended = ended.map_err(|error| error.to_string())?;
+        return Ok(format!(
+            "Recorded {} s to {}.\n",
+            ended["seconds"],
+            ended["file"].as_str().unwrap_or("?")
+        ));
+    };
+    // The daemon stands in another directory.
+    let path = std::path::absolute(file).map_err(|error| error.to_string())?;
+    let path = path.to_str().ok_or("the file's path must be UTF-8")?;
+    let ask = json!({ "do": "record", "on": true, "file": path });
+    control::ask(socket, &ask).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "Recording to {path}, and everybody in the room is told so; roomd record stop ends it.\n"
+    ))
 }
 
 /// A roomd that runs goes on with what it started with, however its file has been spoilt since, and

@@ -1,5 +1,7 @@
 //! How the device's membership stands, as the rest of the daemon sees it.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -29,6 +31,13 @@ pub(super) struct Standing {
 pub(super) enum Ask {
     /// Members, links, and what is sent and received.
     Status(oneshot::Sender<Value>),
+    /// Record from here on, to a file with this path, or no longer.
+    Record {
+        /// The file; none ends it.
+        file: Option<PathBuf>,
+        /// Says how it stands then.
+        answer: oneshot::Sender<Value>,
+    },
     /// The microphone or the camera shall be on, or off.
     Switch {
         /// Which of the two.

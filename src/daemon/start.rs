@@ -248,7 +248,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, identity, line, own::Own, wall};
+    use super::{clock, device, engine, identity, line, own::Own, record::Recorder, wall};
     use crate::{
         media::Board,
         protocol::Kind,
@@ -283,6 +283,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             pin: config.room.pin.as_ref().map(|pin| pin.expose().to_owned()),
             token,
             media: own.told(),
+            recording: false,
         },
         chance[..8]
             .iter()
@@ -306,13 +307,17 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
     let (heard, news) = watch::channel(wall::News::new());
+    let shown = plan.has_screen().then(|| board.clone());
     let device = device::Device::new(
-        room,
-        server,
-        media,
-        from_media,
+        device::Parts {
+            room,
+            server,
+            media,
+            events: from_media,
+            own,
+            recorder: Recorder::new(shown.clone()),
+        },
         told,
-        own,
         (heard, board.clone()),
     );
     let task = tokio::spawn(device.run(asked, async move {
@@ -322,7 +327,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         asks,
         standing,
         found: plan.found(),
-        shown: plan.has_screen().then(|| board.clone()),
+        shown,
         wall: wall::Wall::new(
             board,
             config.wall.layout,
@@ -469,6 +474,7 @@ impl Running {
             Some("switch") => self.switch(&ask, answer),
             Some("volume") => self.volume(&ask, answer),
             Some("snapshot") => self.snapshot(answer),
+            Some("record") => self.record(&ask, answer),
             // Whoever may talk to the socket may read the files that it is kept in.
             Some("pin") => {
                 let told = super::pin_and_token(config);
@@ -528,6 +534,21 @@ impl Running {
             percent,
             answer,
         });
+    }
+
+    /// The device answers by itself. Dropping the answer says that it is stopping.
+    fn record(&self, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let _ = answer.send(json!({ "error": NO_SCREEN_OF_A_SERVER }));
+            return;
+        };
+        let file = ask["file"].as_str().map(Into::into);
+        if ask["on"].as_bool() != Some(file.is_some()) {
+            let error = "`on` is true, and `file` a path; or it is false";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        }
+        let _ = device.asks.try_send(Ask::Record { file, answer });
     }
 
     /// What the wall shows, which takes some tenths of a second.

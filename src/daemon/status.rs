@@ -46,6 +46,11 @@ pub(super) fn text(status: &Value) -> String {
         ] {
             line(&mut text, label, &own(which, &status[which.name()]));
         }
+        if let Some(file) = status["recording"]["file"].as_str() {
+            let since = &status["recording"]["seconds"];
+            let words = format!("to {file}, for {since} s; everybody in the room is told so");
+            line(&mut text, "Recording", &words);
+        }
         for link in room
             .get("links")
             .and_then(Value::as_array)

@@ -28,6 +28,8 @@ pub(super) struct Seat {
     media: Media,
     /// The room of a device speaks and hears for it.
     here: bool,
+    /// It records the others.
+    recording: bool,
     standing: Standing,
 }
 
@@ -89,6 +91,7 @@ impl Hub {
             role: join.role,
             media: join.media,
             here: join.here,
+            recording: join.recording,
             standing,
         };
         self.seat(now, member, name, seat);
@@ -119,8 +122,10 @@ impl Hub {
         if let Some(seat) = &mut session.seat {
             let media = me.media.unwrap_or(seat.media);
             let here = me.here.unwrap_or(seat.here);
-            changed |= (seat.media, seat.here) != (media, here);
-            (seat.media, seat.here) = (media, here);
+            let recording = me.recording.unwrap_or(seat.recording);
+            let now = (media, here, recording);
+            changed |= (seat.media, seat.here, seat.recording) != now;
+            (seat.media, seat.here, seat.recording) = now;
         }
         if changed {
             self.tell_changed(member);
@@ -388,6 +393,7 @@ impl Hub {
             media: seat.media,
             caps: session.caps.clone(),
             here: seat.here,
+            recording: seat.recording,
             away: session.conn.is_none(),
         })
     }

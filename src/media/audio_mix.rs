@@ -16,6 +16,7 @@ use super::echo::EchoPath;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
+use super::tap::Tap;
 
 /// What the mixer waits beyond what its inputs say: the difference between one machine's
 /// scheduling and another's. Measured: with less, one click in fifty arrivals.
@@ -59,6 +60,7 @@ pub struct AudioMix {
 struct Shared {
     timebase: Timebase,
     settings: Settings,
+    tap: Tap,
     running: Mutex<Option<Running>>,
 }
 
@@ -71,10 +73,17 @@ impl AudioMix {
     /// Makes a mix that does nothing until somebody is in it.
     #[must_use]
     pub fn new(timebase: &Timebase, settings: Settings) -> Self {
+        Self::tapped(timebase, settings, Tap::default())
+    }
+
+    /// The same, and what is played can also be had elsewhere.
+    #[must_use]
+    pub(super) fn tapped(timebase: &Timebase, settings: Settings, tap: Tap) -> Self {
         Self {
             shared: Arc::new(Shared {
                 timebase: timebase.clone(),
                 settings,
+                tap,
                 running: Mutex::default(),
             }),
         }
@@ -169,7 +178,7 @@ impl Shared {
         self.timebase.rule(&pipeline);
         let mix = mixer::aggregator("audiomixer", upstream)?;
         mix.set_property("latency", SLACK.nseconds());
-        let feed = Feed::default();
+        let feed = Feed::tapped(&self.tap);
         // Without a pad that is always there, time would jump when the first member comes.
         let silence = gst::ElementFactory::make("audiotestsrc")
             .property("is-live", true)

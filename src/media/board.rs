@@ -26,6 +26,7 @@ struct Shared {
     changed: Condvar,
     screen: Mutex<Option<Screen>>,
     shown: Tap,
+    heard: Tap,
 }
 
 impl Board {
@@ -57,6 +58,11 @@ impl Board {
     /// What the wall shows.
     pub(super) fn shown(&self) -> &Tap {
         &self.0.shown
+    }
+
+    /// What the speaker plays beside it.
+    pub(super) fn heard(&self) -> &Tap {
+        &self.0.heard
     }
 
     /// Has those who wait look again, after `change`, which they do not miss.

@@ -155,6 +155,7 @@ impl Settings {
             })
         });
         let (common, path) = (timebase.clone(), path.clone());
+        let tap = self.board.heard().clone();
         let sound = self.speaker.clone().map(|speaker| -> Make<AudioMix> {
             Box::new(move |tell| {
                 let settings = audio_mix::Settings {
@@ -163,7 +164,7 @@ impl Settings {
                     speaker: speaker.clone(),
                     tell,
                 };
-                Ok(AudioMix::new(&common, settings))
+                Ok(AudioMix::tapped(&common, settings, tap.clone()))
             })
         });
         Wall::start(pictures, sound, notices)

@@ -67,6 +67,14 @@ impl Tap {
     }
 }
 
+#[cfg(test)]
+impl Tap {
+    /// Nobody asks for anything.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.0.asked.load(Relaxed)
+    }
+}
+
 impl std::fmt::Debug for Tap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tap").finish_non_exhaustive()
@@ -95,7 +103,7 @@ mod tests {
             tap.push(&sample());
         }
         assert!(waiting.join().unwrap().is_some());
-        assert!(!tap.0.asked.load(Relaxed), "and then nobody asks");
+        assert!(tap.is_idle(), "and then nobody asks");
     }
 
     #[test]

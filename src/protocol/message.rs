@@ -261,6 +261,9 @@ pub struct Join {
     /// sent none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub here: bool,
+    /// It records what it shows and plays of everybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recording: bool,
 }
 
 impl fmt::Debug for Join {
@@ -271,6 +274,7 @@ impl fmt::Debug for Join {
             .field("role", &self.role)
             .field("media", &self.media)
             .field("here", &self.here)
+            .field("recording", &self.recording)
             .finish()
     }
 }
@@ -287,6 +291,9 @@ pub struct Me {
     /// Whether the room of a device speaks and hears for it from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<bool>,
+    /// Whether it records from here on what it shows and plays of everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<bool>,
 }
 
 /// `offer`, in both directions.
@@ -512,6 +519,9 @@ pub struct RoomMember {
     /// It sits in the room of a device, which speaks and hears for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub here: bool,
+    /// It records what it shows and plays of everybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recording: bool,
     /// Its signalling is lost and it may come back; its media may well go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
@@ -548,7 +558,7 @@ pub struct Member {
 pub enum MemberEvent {
     /// It is new.
     Joined,
-    /// Its name, its media, its place, its codecs or its presence changed.
+    /// Its name, its media, its place, its codecs, its presence or its recording changed.
     Changed,
     /// It is gone.
     Left,

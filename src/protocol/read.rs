@@ -146,6 +146,7 @@ impl Fields {
                 .maybe("media", "an object with `audio` and `video`")?
                 .unwrap_or_default(),
             here: self.maybe("here", YES_OR_NO)?.unwrap_or_default(),
+            recording: self.maybe("recording", YES_OR_NO)?.unwrap_or_default(),
         })
     }
 
@@ -154,6 +155,7 @@ impl Fields {
             name: self.name(TEXT)?,
             media: self.maybe("media", "an object with `audio` and `video`")?,
             here: self.maybe("here", YES_OR_NO)?,
+            recording: self.maybe("recording", YES_OR_NO)?,
         })
     }
 

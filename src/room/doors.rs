@@ -28,6 +28,8 @@ pub struct Settings {
     pub token: Option<Secret>,
     /// What we send at first.
     pub media: Media,
+    /// Whether we record the others.
+    pub recording: bool,
 }
 
 impl fmt::Debug for Settings {
@@ -123,6 +125,8 @@ pub enum Input {
     Media(Media),
     /// Our display name from here on.
     Name(String),
+    /// Whether we record the others from here on.
+    Recording(bool),
     /// Leave, for good.
     Leave,
     /// Time has passed.

@@ -26,8 +26,8 @@ use std::{
 
 use crate::protocol::{
     self, Bye, Caps, Client, Codec, ErrorCode, Generation, IceServer, Keep, LONGEST_NAME,
-    LinkEvent, LinkId, MOST_KEPT, Me, Media, MemberEvent, MemberId, Reason, Role, RoomMember,
-    RoomName, Server, Welcome,
+    LinkEvent, LinkId, MOST_KEPT, Me, MemberEvent, MemberId, Reason, Role, RoomMember, RoomName,
+    Server, Welcome,
 };
 
 use self::{
@@ -176,14 +176,9 @@ impl Room {
                     link.pause(paused);
                 }
             }
-            Input::Media(media) => {
-                self.settings.media = media;
-                self.tell_me(None, Some(media));
-            }
-            Input::Name(name) => {
-                self.settings.name = shown(&name);
-                self.tell_me(Some(self.settings.name.clone()), None);
-            }
+            Input::Media(media) => self.change(|me| me.media = Some(media)),
+            Input::Name(name) => self.change(|me| me.name = Some(shown(&name))),
+            Input::Recording(on) => self.change(|me| me.recording = Some(on)),
             Input::Leave => {
                 self.end_links(|_| true, Reason::Other);
                 self.session.leave(&mut self.outputs);
@@ -425,19 +420,32 @@ impl Room {
 
     /// The server tells us who we are; where that is out of date, we say so.
     fn correct(&mut self, as_told: &RoomMember) {
-        let name = (as_told.name != self.settings.name).then(|| self.settings.name.clone());
-        let media = (as_told.media != self.settings.media).then_some(self.settings.media);
-        self.tell_me(name, media);
+        let mine = &self.settings;
+        let me = Me {
+            name: (as_told.name != mine.name).then(|| mine.name.clone()),
+            media: (as_told.media != mine.media).then_some(mine.media),
+            here: None,
+            recording: (as_told.recording != mine.recording).then_some(mine.recording),
+        };
+        self.tell_me(me);
     }
 
-    fn tell_me(&mut self, name: Option<String>, media: Option<Media>) {
-        if self.session.joined() && (name.is_some() || media.is_some()) {
-            let me = Client::Me(Me {
-                name,
-                media,
-                here: None,
-            });
-            self.outputs.push_back(Output::Send(me));
+    /// We are something else from here on, and the others are told so.
+    fn change(&mut self, what: impl FnOnce(&mut Me)) {
+        let mut me = Me::default();
+        what(&mut me);
+        let mine = &mut self.settings;
+        mine.media = me.media.unwrap_or(mine.media);
+        mine.recording = me.recording.unwrap_or(mine.recording);
+        if let Some(name) = &me.name {
+            mine.name.clone_from(name);
+        }
+        self.tell_me(me);
+    }
+
+    fn tell_me(&mut self, me: Me) {
+        if self.session.joined() && me != Me::default() {
+            self.outputs.push_back(Output::Send(Client::Me(me)));
         }
     }
 

@@ -210,6 +210,7 @@ impl Session {
             role: Role::Peer,
             media: settings.media,
             here: false,
+            recording: settings.recording,
         })));
     }
 

@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 
 use super::*;
 use crate::protocol::{
-    Ending, Kind, Limits, LinkEvent, Member, Pause, Problem, Sending, SessionId, Show, Wish,
+    Ending, Kind, Limits, LinkEvent, Media, Member, Pause, Problem, Sending, SessionId, Show, Wish,
 };
 
 const EVA: &str = "member-eva";
@@ -772,6 +772,42 @@ fn no_sound_passes_to_or_from_one_who_sits_in_the_room() {
 }
 
 #[test]
+fn that_we_record_is_told_at_once_in_joining_and_wherever_it_is_not_known() {
+    let mut node = Node::joined(&[EVA]);
+    assert_eq!(node.hear(Input::Recording(true)), ["say me"]);
+    // The server has forgotten, or was never told.
+    node.drop_socket();
+    node.resume();
+    assert_eq!(node.snapshot(&[EVA], &[]), ["say me"]);
+    let mut me = member("member-me");
+    me.name = "me".into();
+    me.recording = true;
+    node.drop_socket();
+    node.resume();
+    let told = node.snapshot_of(vec![me.clone(), member(EVA)], &[]);
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(node.hear(Input::Recording(false)), ["say me"]);
+    // A server without a memory is joined with it.
+    node.hear(Input::Recording(true));
+    node.drop_socket();
+    node.until("dial");
+    node.room.handle(node.now, Input::Connected);
+    let mut said = Vec::new();
+    while let Some(output) = node.room.poll() {
+        said.push(output);
+    }
+    let welcome = Server::Welcome(Box::new(welcome(false, 0, 0)));
+    node.room.handle(node.now, Input::Message(welcome));
+    while let Some(output) = node.room.poll() {
+        said.push(output);
+    }
+    let joined = said
+        .iter()
+        .any(|output| matches!(output, Output::Send(Client::Join(join)) if join.recording));
+    assert!(joined, "{said:?}");
+}
+
+#[test]
 fn who_sits_in_the_room_does_so_over_a_restart_of_the_server() {
     let mut node = Node::joined(&[EVA]);
     node.change(EVA, |eva| eva.here = true);
@@ -1523,6 +1559,7 @@ fn settings() -> Settings {
         pin: None,
         token: None,
         media: Media::default(),
+        recording: false,
     }
 }
 
@@ -1559,6 +1596,7 @@ fn member(who: &str) -> RoomMember {
             recv: vec![Codec::H264, Codec::Vp8],
         },
         here: false,
+        recording: false,
         away: false,
     }
 }

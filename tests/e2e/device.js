@@ -215,7 +215,7 @@ async function readTiles(picture, places, read) {
  * The part of the energy at one frequency, by Goertzel's algorithm over windows of 50 ms: wide
  * enough for clocks that differ, narrow enough to tell members apart.
  */
-function partAt(samples, frequency) {
+export function partAt(samples, frequency) {
   const window = RATE / 20;
   const turn = 2 * Math.cos((2 * Math.PI * frequency) / RATE);
   let found = 0;

@@ -116,6 +116,12 @@ test('who sits in the room reads so, and is silent for no other reason to the ot
   assert.equal(words.ofPerson({ audio: false, video: false }, { self: true, here: true }), 'you, in the room, camera off');
 });
 
+test('who records is named in words', () => {
+  assert.equal(words.ofRecording(['Atrium']), 'Recording: Atrium keeps what is seen and heard here');
+  assert.equal(words.ofRecording(['Atrium', 'Foyer']), 'Recording: 2 members keep what is seen and heard here');
+  assert.equal(words.ofPerson({ audio: true, video: true }, { device: true, recording: true }), 'room device, microphone on, camera on, recording');
+});
+
 test('what a person is, in words', () => {
   assert.equal(words.ofPerson({ audio: false, video: true }, { device: true }), 'room device, muted, camera on');
   assert.equal(words.ofPerson({ audio: false, video: true, no_microphone: true, no_camera: true }, { device: true }), 'room device, no microphone, no camera');

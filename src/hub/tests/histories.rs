@@ -271,6 +271,7 @@ impl Watch {
                     name: None,
                     media,
                     here,
+                    recording: None,
                 };
                 self.say(who, &Client::Me(me));
             }

@@ -263,6 +263,43 @@ fn who_sits_in_the_room_of_a_device_is_known_to_do_so() {
 }
 
 #[test]
+fn who_records_is_known_to_do_so_by_everybody_and_to_whoever_comes() {
+    let mut play = Play::meeting(settings(), &["atrium", "ann"]);
+    let me = |recording| {
+        Client::Me(Me {
+            recording: Some(recording),
+            ..Me::default()
+        })
+    };
+    play.say("atrium", me(true));
+    assert_eq!(play.take(), ["ann: atrium changed"]);
+    let recorders = |play: &Play, name: &str| -> Vec<bool> {
+        let rooms = play.heard(name).iter().rev();
+        let mut rooms = rooms.filter_map(|it| match it {
+            Server::Room(it) => Some(it.members.iter().map(|it| it.recording).collect()),
+            _ => None,
+        });
+        rooms.next().unwrap()
+    };
+    play.join("bob");
+    assert_eq!(recorders(&play, "bob"), [true, false, false]);
+    play.open("eve");
+    play.say("eve", hello("eve", Kind::Device));
+    let join = Client::Join(Join {
+        recording: true,
+        ..enter()
+    });
+    play.say("eve", join);
+    assert_eq!(recorders(&play, "eve"), [true, false, false, true]);
+    play.lose("ann");
+    play.resume("ann");
+    assert_eq!(recorders(&play, "ann"), [true, false, false, true]);
+    play.say("atrium", me(false));
+    play.join("kim");
+    assert_eq!(recorders(&play, "kim"), [false, false, false, true, false]);
+}
+
+#[test]
 fn one_who_leaves_takes_its_links_along_and_may_come_again() {
     let mut play = Play::meeting(settings(), &["ann", "bob"]);
     play.say("ann", Client::Leave {});

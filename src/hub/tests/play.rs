@@ -505,6 +505,7 @@ pub(super) fn enter() -> Join {
         role: Role::Peer,
         media: Media::default(),
         here: false,
+        recording: false,
     }
 }
 

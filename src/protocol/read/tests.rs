@@ -77,16 +77,6 @@ fn what_is_wrong_is_said_by_name() {
             "`name` must be a text without control characters",
         ),
         (
-            r#"{"t":"join","here":"yes"}"#,
-            ErrorCode::BadField,
-            "`here` must be true or false",
-        ),
-        (
-            r#"{"t":"me","here":1}"#,
-            ErrorCode::BadField,
-            "`here` must be true or false",
-        ),
-        (
             r#"{"t":"show","link":"link-one-two","height":"tall"}"#,
             ErrorCode::BadField,
             "`height` must be a height in pixels",
@@ -108,6 +98,19 @@ fn what_is_wrong_is_said_by_name() {
         ),
     ] {
         assert_eq!(wrong_with(text), (code, sentence.into()), "{text}");
+    }
+}
+
+#[test]
+fn where_one_sits_and_whether_one_records_is_said_by_yes_or_no() {
+    for (text, field) in [
+        (r#"{"t":"join","here":"yes"}"#, "here"),
+        (r#"{"t":"join","recording":[]}"#, "recording"),
+        (r#"{"t":"me","here":1}"#, "here"),
+        (r#"{"t":"me","recording":"now"}"#, "recording"),
+    ] {
+        let sentence = format!("`{field}` must be true or false");
+        assert_eq!(wrong_with(text), (ErrorCode::BadField, sentence), "{text}");
     }
 }
 
@@ -329,6 +332,7 @@ fn any_message() -> impl Strategy<Value = Client> {
                         ..Media::default()
                     },
                     here: audio,
+                    recording: !audio,
                 })
             }),
         (

@@ -493,6 +493,7 @@ impl World {
             pin: (!node.trusted).then(|| "424242".into()),
             token: None,
             media: node.media,
+            recording: false,
         };
         let me = Program {
             node: n,

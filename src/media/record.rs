@@ -32,8 +32,9 @@ const ON_DISK_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait for something to write before it is looked whether all is well.
 const LOOK_EVERY: gst::ClockTime = gst::ClockTime::from_mseconds(200);
 
-/// What is in the encoders when it is stopped comes out within this time.
-const ENDS_WITHIN: Duration = Duration::from_secs(3);
+/// What is in the encoders when it is stopped comes out within this time, which is one of the few
+/// seconds that a stopping process has.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Pictures that wait for the encoder. It is as fast as the mix, or the newest are left out.
 const PICTURES: u64 = 4;

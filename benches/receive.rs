@@ -134,7 +134,7 @@ fn device() -> Settings {
         microphone_stand_in: microphone,
         screen: Some(Arc::new(move || Some(screen.clone()))),
         board: Board::default(),
-        cancel: None,
+        cancelling: None,
         speaker: Some(Arc::new(move || Some(speaker.clone()))),
         sent: Picture {
             width: 320,

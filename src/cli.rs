@@ -102,6 +102,8 @@ pub enum Command {
         /// Where to begin; none ends it.
         file: Option<PathBuf>,
     },
+    /// Have the roomd that runs here measure its echo.
+    Calibrate(Calibrate),
     /// Show the room's PIN.
     Pin {
         /// Where it is kept.
@@ -147,6 +149,19 @@ pub struct Check {
     pub effective: bool,
     /// For which command the configuration is meant.
     pub purpose: Purpose,
+}
+
+/// `roomd calibrate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calibrate {
+    /// Where that roomd is.
+    pub flags: Flags,
+    /// Even while somebody is in the room.
+    pub now: bool,
+    /// Forget what was measured, and measure nothing.
+    pub forget: bool,
+    /// For programs.
+    pub json: bool,
 }
 
 /// `roomd try-encoder`.
@@ -263,6 +278,17 @@ where
                 file: None,
             },
         },
+        Some(Word::Calibrate {
+            find,
+            now,
+            forget,
+            json,
+        }) => Command::Calibrate(Calibrate {
+            flags: find.into(),
+            now,
+            forget,
+            json,
+        }),
         Some(Word::Pin { find, new }) => Command::Pin {
             flags: find.into(),
             new,
@@ -512,6 +538,27 @@ Examples:
         percent: u8,
         #[command(flatten)]
         find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure how long sound takes from the loudspeaker to the microphone, so that echo is cancelled
+    ///
+    /// Plays a signal five times, which takes twelve seconds, and remembers what it heard for this
+    /// pair of devices.
+    #[command(after_help = "\
+Examples:
+  roomd calibrate
+  roomd calibrate --forget")]
+    Calibrate {
+        #[command(flatten)]
+        find: Find,
+        /// Even while somebody is in the room, who hears nothing of it meanwhile
+        #[arg(long)]
+        now: bool,
+        /// Forget what was measured of this pair, and measure nothing
+        #[arg(long, conflicts_with = "now")]
+        forget: bool,
         /// Print JSON, for programs
         #[arg(long)]
         json: bool,

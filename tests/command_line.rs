@@ -10,7 +10,7 @@ use std::{
 };
 
 use roomd::{
-    cli::{Check, Command, EXIT_CONFIG, Switch, TryEncoder, parse_from},
+    cli::{Calibrate, Check, Command, EXIT_CONFIG, Switch, TryEncoder, parse_from},
     config::{Flags, LogLevel, Purpose},
 };
 use tempfile::TempDir;
@@ -70,7 +70,29 @@ fn words_become_commands() {
             }),
         ),
         (
-            "roomd status --state-dir /s".to_owned(),
+            "roomd calibrate --now --json".to_owned(),
+            Command::Calibrate(Calibrate {
+                flags: Flags::default(),
+                now: true,
+                forget: false,
+                json: true,
+            }),
+        ),
+    ] {
+        is(&line, command);
+    }
+}
+
+fn is(line: &str, command: Command) {
+    let parsed = parse_from(line.split_whitespace());
+    assert_eq!(parsed.ok(), Some(command), "{line}");
+}
+
+#[test]
+fn words_for_the_one_that_runs_become_commands() {
+    for (line, command) in [
+        (
+            "roomd status --state-dir /s",
             Command::Status {
                 flags: Flags {
                     state_dir: Some("/s".into()),
@@ -80,7 +102,7 @@ fn words_become_commands() {
             },
         ),
         (
-            "roomd snapshot --force - --state-dir /s".to_owned(),
+            "roomd snapshot --force - --state-dir /s",
             Command::Snapshot {
                 flags: Flags {
                     state_dir: Some("/s".into()),
@@ -91,29 +113,28 @@ fn words_become_commands() {
             },
         ),
         (
-            "roomd record start it.mkv".to_owned(),
+            "roomd record start it.mkv",
             Command::Record {
                 flags: Flags::default(),
                 file: Some("it.mkv".into()),
             },
         ),
         (
-            "roomd record stop".to_owned(),
+            "roomd record stop",
             Command::Record {
                 flags: Flags::default(),
                 file: None,
             },
         ),
         (
-            "roomd pin --new".to_owned(),
+            "roomd pin --new",
             Command::Pin {
                 flags: Flags::default(),
                 new: true,
             },
         ),
     ] {
-        let parsed = parse_from(line.split_whitespace());
-        assert_eq!(parsed.ok(), Some(command), "{line}");
+        is(line, command);
     }
 }
 

@@ -8,7 +8,6 @@
     clippy::cast_sign_loss,
     reason = "samples are of few digits"
 )]
-#![cfg(feature = "media")]
 
 #[path = "../benches/echo/case.rs"]
 mod case;
@@ -118,6 +117,7 @@ fn microphone(
     let cancelling = Cancelling {
         path: path.clone(),
         wanted: Arc::new(wanted),
+        measured: Arc::new(|_| None),
     };
     let (tell, told) = mpsc::channel();
     let source = Source::open_cancelling(

@@ -587,7 +587,7 @@ fn settings(number: usize, place: &Path) -> Settings {
         framerate: 15,
     };
     Settings {
-        cancel: None,
+        cancelling: None,
         camera: always(device(
             Kind::Camera,
             "test",

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::{
+    calibrate::Calibrate,
     clock,
     line::{Heard, Line, Server},
     own::Own,
@@ -49,6 +50,8 @@ pub(super) struct Device {
     recorder: Recorder,
     /// Media has not been told yet what may be open.
     untold: bool,
+    /// Measures the echo.
+    calibrate: Calibrate,
     /// How the membership stands, in words, and whether it is one.
     standing: watch::Sender<Standing>,
     /// Where the wall says where it shows whom.
@@ -72,6 +75,7 @@ impl Device {
         parts: Parts,
         standing: watch::Sender<Standing>,
         (news, board): (watch::Sender<News>, Board),
+        calibrate: Calibrate,
     ) -> Self {
         let Parts {
             room,
@@ -93,6 +97,7 @@ impl Device {
             volumes: Volumes::default(),
             recorder,
             untold: true,
+            calibrate,
             standing,
             board,
         }
@@ -433,6 +438,13 @@ impl Device {
                 // Whoever asked may have gone.
                 let _ = answer.send(status);
             }
+            Ask::Calibrate { what, answer } => {
+                let status = self.room.status();
+                let alone = status.members.is_empty() && status.links.is_empty();
+                let muted = !self.own.is_on(Switch::Microphone);
+                // Whoever asked may have gone.
+                let _ = answer.send(self.calibrate.ask(what, alone, muted));
+            }
         }
     }
 
@@ -506,6 +518,7 @@ impl Device {
             "screen": self.board.screen(),
             "speaking": *self.media.speakers().borrow(),
             "recording": self.recorder.status(),
+            "echo": self.calibrate.status(),
             "troubles": troubles,
         });
         let media = self.media.clone();

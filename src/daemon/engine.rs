@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{
+    calibration::Calibrations,
     encoders::{self, Encoders},
     own::There,
     start::StartError,
@@ -16,7 +17,7 @@ use crate::{
     ladder,
     media::{
         self, Board, Choose, Event, Media, Network, Notice, Picture, Recipe, Settings, device,
-        echo::{Cancel, Processing},
+        echo::{Cancelling, EchoPath, Processing},
         source::Device,
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
@@ -95,6 +96,15 @@ pub(super) fn missing(loaded: &Loaded) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The way of the sound through the room, and what was measured of it.
+#[derive(Clone)]
+pub(super) struct Echo {
+    /// Where it is told.
+    pub path: EchoPath,
+    /// What is known of it.
+    pub calibrations: Arc<Calibrations>,
 }
 
 /// What is used of what there is.
@@ -203,6 +213,7 @@ impl Plan {
         &self,
         loaded: &Loaded,
         board: Board,
+        echo: &Echo,
         events: mpsc::Sender<Event>,
     ) -> Result<Media, StartError> {
         let config = &loaded.config;
@@ -243,7 +254,7 @@ impl Plan {
             screen: output(Kind::Screen, &self.screen),
             board,
             speaker: output(Kind::Speaker, &self.speaker),
-            cancel: self.cancel(config),
+            cancelling: Some(self.cancelling(config, echo)),
             sent: Picture {
                 width: config.video.width,
                 height: config.video.height,
@@ -267,23 +278,40 @@ impl Plan {
         Ok(Media::start(settings, events)?)
     }
 
-    /// What is done to the sound of a microphone, given what it is and where the sound goes.
-    fn cancel(&self, config: &Config) -> Option<Cancel> {
-        let audio = &config.audio;
-        let always = match audio.echo_cancel {
-            EchoCancel::Off => return None,
-            EchoCancel::On => true,
-            EchoCancel::Auto => false,
+    /// What was measured of the loudspeaker that is used.
+    pub(super) fn calibrations(&self, config: &Config) -> Arc<Calibrations> {
+        let choice = &self.speaker;
+        let device = choice.settings.get("device");
+        let speaker = device.or_else(|| choice.settings.get("location"));
+        let speaker = match speaker {
+            Some(device) => format!("{}:{device}", choice.pipeline),
+            None => choice.pipeline.clone(),
         };
-        let processing = Processing {
-            noise_suppression: audio.noise_suppression,
-            gain_control: audio.gain_control,
-        };
+        Arc::new(Calibrations::load(&config.state_dir, speaker))
+    }
+
+    /// How the loudspeaker is taken out of what a microphone hears, given what it is.
+    fn cancelling(&self, config: &Config, echo: &Echo) -> Cancelling {
+        let audio = config.audio.clone();
         let speaker = self.speaker.settings.get("device").cloned();
-        Some(Arc::new(move |microphone| {
-            let needless = !always && needs_no_canceller(microphone, speaker.as_deref());
-            (!needless).then_some(processing)
-        }))
+        let (known, measured) = (echo.calibrations.clone(), echo.calibrations.clone());
+        Cancelling {
+            path: echo.path.clone(),
+            wanted: Arc::new(move |microphone| {
+                let wanted = match audio.echo_cancel {
+                    EchoCancel::Off => false,
+                    EchoCancel::On => true,
+                    EchoCancel::Auto => !needs_no_canceller(microphone, speaker.as_deref()),
+                };
+                wanted.then(|| Processing {
+                    noise_suppression: audio.noise_suppression,
+                    // Where the delay is another than is assumed, echo is not cancelled, and would
+                    // be made louder than it is.
+                    gain_control: audio.gain_control && known.knows(microphone),
+                })
+            }),
+            measured: Arc::new(move |microphone| measured.opened(microphone)),
+        }
     }
 
     /// For each codec every encoder that may be used, the one to begin with first.

@@ -3,6 +3,10 @@
 //! The only place where the parts that touch the world meet each other and the parts that decide.
 
 mod announce;
+#[cfg(feature = "media")]
+mod calibrate;
+#[cfg(feature = "media")]
+mod calibration;
 mod clock;
 #[cfg(feature = "media")]
 mod device;
@@ -14,6 +18,7 @@ mod engine;
 mod identity;
 #[cfg(feature = "media")]
 mod line;
+mod measuring;
 #[cfg(feature = "media")]
 mod own;
 #[cfg(feature = "media")]
@@ -92,6 +97,7 @@ pub fn execute(command: Command) -> ExitCode {
             Ok(dir) => end(record(&status::socket(&dir), file.as_deref())),
             Err(code) => code,
         },
+        Command::Calibrate(what) => measuring::calibrate(&what),
         Command::Pin { flags, new } => with(&flags, Purpose::Server, |loaded| pin(loaded, new)),
     }
 }

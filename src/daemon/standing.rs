@@ -56,4 +56,25 @@ pub(super) enum Ask {
         /// Says how loud they are then.
         answer: oneshot::Sender<Value>,
     },
+    /// The echo shall be measured.
+    Calibrate {
+        /// What of it.
+        what: Calibrating,
+        /// Says how far it is, or why not.
+        answer: oneshot::Sender<Value>,
+    },
+}
+
+/// What is asked of measuring the echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Calibrating {
+    /// Begin.
+    Begin {
+        /// Even while somebody is in the room.
+        now: bool,
+    },
+    /// Say how far it is, and what came of it.
+    Progress,
+    /// Forget what was measured.
+    Forget,
 }

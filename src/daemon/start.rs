@@ -19,7 +19,7 @@ use super::{
     announce::{self, Announcement},
     settings,
     site::Site,
-    standing::{Ask, Standing},
+    standing::{Ask, Calibrating, Standing},
 };
 use crate::{
     cli,
@@ -248,7 +248,9 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{clock, device, engine, identity, line, own::Own, record::Recorder, wall};
+    use super::{
+        calibrate, clock, device, engine, identity, line, own::Own, record::Recorder, wall,
+    };
     use crate::{
         media::Board,
         protocol::Kind,
@@ -269,7 +271,11 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
     let board = Board::default();
-    let media = std::sync::Arc::new(plan.start(loaded, board.clone(), events)?);
+    let echo = engine::Echo {
+        path: crate::media::echo::EchoPath::default(),
+        calibrations: plan.calibrations(config),
+    };
+    let media = std::sync::Arc::new(plan.start(loaded, board.clone(), &echo, events)?);
     // Known before anybody is there who could see and hear.
     let own = Own::load(&config.state_dir, plan.there());
     let chance = clock::random();
@@ -307,6 +313,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
     let (heard, news) = watch::channel(wall::News::new());
+    let listening = calibrate::Calibrate::new(echo, media.clone());
     let shown = plan.has_screen().then(|| board.clone());
     let device = device::Device::new(
         device::Parts {
@@ -319,6 +326,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         },
         told,
         (heard, board.clone()),
+        listening,
     );
     let task = tokio::spawn(device.run(asked, async move {
         let _ = stopped.await;
@@ -475,6 +483,7 @@ impl Running {
             Some("volume") => self.volume(&ask, answer),
             Some("snapshot") => self.snapshot(answer),
             Some("record") => self.record(&ask, answer),
+            Some("calibrate") => self.calibrate(&ask, answer),
             // Whoever may talk to the socket may read the files that it is kept in.
             Some("pin") => {
                 let told = super::pin_and_token(config);
@@ -576,6 +585,28 @@ impl Running {
     #[expect(clippy::unused_self, reason = "without media there is no screen")]
     fn snapshot(&self, answer: oneshot::Sender<Value>) {
         let _ = answer.send(json!({ "error": NO_SCREEN_OF_A_SERVER }));
+    }
+
+    /// The device answers by itself, likewise.
+    fn calibrate(&self, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let error = "this roomd is a server alone, without microphone and loudspeaker";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        let what = match ask["what"].as_str() {
+            Some("begin") => Calibrating::Begin {
+                now: ask["now"] == true,
+            },
+            Some("progress") => Calibrating::Progress,
+            Some("forget") => Calibrating::Forget,
+            _ => {
+                let error = "`what` is begin, progress or forget";
+                let _ = answer.send(json!({ "error": error }));
+                return;
+            }
+        };
+        let _ = device.asks.try_send(Ask::Calibrate { what, answer });
     }
 
     async fn new_pin(&mut self, config: &Config) -> Result<(), String> {

@@ -12,7 +12,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::Timebase;
-use super::echo::EchoPath;
+use super::echo::{EchoPath, Player};
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
@@ -57,6 +57,25 @@ pub struct AudioMix {
     shared: Arc<Shared>,
 }
 
+/// Plays what no member sends, for as long as there is the mix.
+struct Guest(Weak<Shared>);
+
+/// A key that no member has.
+const GUEST: u64 = u64::MAX;
+
+impl Player for Guest {
+    fn enter(&self) -> Result<AppSrc, MixError> {
+        let shared = self.0.upgrade().ok_or(MixError::Closed)?;
+        shared.add(GUEST)
+    }
+
+    fn leave(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.remove(GUEST);
+        }
+    }
+}
+
 struct Shared {
     timebase: Timebase,
     settings: Settings,
@@ -79,69 +98,29 @@ impl AudioMix {
     /// The same, and what is played can also be had elsewhere.
     #[must_use]
     pub(super) fn tapped(timebase: &Timebase, settings: Settings, tap: Tap) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                timebase: timebase.clone(),
-                settings,
-                tap,
-                running: Mutex::default(),
-            }),
+        let shared = Arc::new(Shared {
+            timebase: timebase.clone(),
+            settings,
+            tap,
+            running: Mutex::default(),
+        });
+        if let Some(path) = &shared.settings.path {
+            let guest = Guest(Arc::downgrade(&shared));
+            path.mixed_by(Arc::new(guest), play_latency(shared.settings.upstream));
         }
+        Self { shared }
     }
 
     /// A member comes. What is pushed into the answer is heard: signed 16-bit samples at 48 kHz,
     /// one or two channels, timestamps in running time. It never blocks; full, it loses the oldest.
     /// One who was there under the same key leaves.
     pub fn add(&self, key: u64) -> Result<AppSrc, MixError> {
-        self.remove(key);
-        let mut running = self.shared.lock();
-        if running.is_none() {
-            *running = Some(self.shared.start(&Arc::downgrade(&self.shared))?);
-        }
-        let Some(Running { mixer, .. }) = running.as_ref() else {
-            return Err(MixError::Closed);
-        };
-        let added = self.put_in(mixer, key);
-        if added.is_err() {
-            // It may have been the first, for whom the speaker was opened.
-            mixer.look_if_empty();
-        }
-        added
-    }
-
-    fn put_in(&self, mixer: &Mixer, key: u64) -> Result<AppSrc, MixError> {
-        let upstream = self.shared.settings.upstream;
-        let source = mixer::entrance(upstream, ENTRANCE);
-        let elements = vec![
-            source.clone().upcast(),
-            mixer::queue(upstream)?,
-            gst::ElementFactory::make("audioconvert").build()?,
-            gst::ElementFactory::make("audioresample").build()?,
-            gst::ElementFactory::make("capsfilter")
-                .property("caps", format()?)
-                .build()?,
-            mixer::shield()?,
-        ];
-        if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
-            fade_at_the_end(&end);
-        }
-        let input = mixer.connect(elements, |_| {})?;
-        mixer.inputs().insert(key, input);
-        Ok(source)
+        self.shared.add(key)
     }
 
     /// A member leaves, if it is there. Returns at once; the sound fades within a few frames.
     pub fn remove(&self, key: u64) {
-        let running = self.shared.lock();
-        let Some(Running { mixer, .. }) = running.as_ref() else {
-            return;
-        };
-        let Some(input) = mixer.inputs().remove(&key) else {
-            return;
-        };
-        end_input(&input);
-        let mixed = self.shared.settings.upstream + SLACK + FADE_WITHIN;
-        mixer.take_out(input, self.shared.timebase.running_time() + mixed);
+        self.shared.remove(key);
     }
 
     /// Whether anything is mixed and the speaker is held open.
@@ -172,6 +151,57 @@ impl Running {
 }
 
 impl Shared {
+    fn add(self: &Arc<Self>, key: u64) -> Result<AppSrc, MixError> {
+        self.remove(key);
+        let mut running = self.lock();
+        if running.is_none() {
+            *running = Some(self.start(&Arc::downgrade(self))?);
+        }
+        let Some(Running { mixer, .. }) = running.as_ref() else {
+            return Err(MixError::Closed);
+        };
+        let added = self.put_in(mixer, key);
+        if added.is_err() {
+            // It may have been the first, for whom the speaker was opened.
+            mixer.look_if_empty();
+        }
+        added
+    }
+
+    fn put_in(&self, mixer: &Mixer, key: u64) -> Result<AppSrc, MixError> {
+        let upstream = self.settings.upstream;
+        let source = mixer::entrance(upstream, ENTRANCE);
+        let elements = vec![
+            source.clone().upcast(),
+            mixer::queue(upstream)?,
+            gst::ElementFactory::make("audioconvert").build()?,
+            gst::ElementFactory::make("audioresample").build()?,
+            gst::ElementFactory::make("capsfilter")
+                .property("caps", format()?)
+                .build()?,
+            mixer::shield()?,
+        ];
+        if let Some(end) = elements.last().and_then(|last| last.static_pad("src")) {
+            fade_at_the_end(&end);
+        }
+        let input = mixer.connect(elements, |_| {})?;
+        mixer.inputs().insert(key, input);
+        Ok(source)
+    }
+
+    fn remove(&self, key: u64) {
+        let running = self.lock();
+        let Some(Running { mixer, .. }) = running.as_ref() else {
+            return;
+        };
+        let Some(input) = mixer.inputs().remove(&key) else {
+            return;
+        };
+        end_input(&input);
+        let mixed = self.settings.upstream + SLACK + FADE_WITHIN;
+        mixer.take_out(input, self.timebase.running_time() + mixed);
+    }
+
     fn start(&self, weak: &Weak<Self>) -> Result<Running, MixError> {
         let upstream = self.settings.upstream;
         let pipeline = gst::Pipeline::new();

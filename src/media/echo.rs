@@ -9,6 +9,8 @@
 //! Measured with GStreamer 1.22: while nothing comes, the canceller reads silence from the probe;
 //! what comes too late for it is left out; both find back into step within one piece.
 
+mod calibrate;
+
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -17,9 +19,13 @@ use std::sync::{
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use gstreamer_app::AppSrc;
 
+use super::MixError;
 use super::launch::debian_package;
 use super::source::Device;
+
+pub use calibrate::{CalibrateError, Step, calibrate};
 
 /// How long before its echo the canceller is given what was played. It finds an echo that comes
 /// within about thirty milliseconds of this, measured with the canceller of GStreamer 1.22: so much
@@ -51,7 +57,13 @@ pub struct Cancelling {
     /// What is done to the sound of a device, asked whenever one is opened; none where it needs
     /// nothing, because it cancels by itself.
     pub wanted: Cancel,
+    /// What was measured with a device, asked likewise, and before.
+    pub measured: Measured,
 }
+
+/// How long after its nominal time sound comes back through a device, in nanoseconds; none where
+/// that was not measured.
+pub type Measured = Arc<dyn Fn(&Device) -> Option<i64> + Send + Sync>;
 
 /// What is done to the sound of a microphone; none where it needs nothing.
 pub type Cancel = Arc<dyn Fn(&Device) -> Option<Processing> + Send + Sync>;
@@ -98,13 +110,21 @@ pub struct Overheard {
 
 /// The way of the sound out of the loudspeaker, through the room and into the microphone: what is
 /// played goes in, and cancellers are told of it when they are to expect its echo.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EchoPath(Arc<Shared>);
 
-#[derive(Debug)]
+/// A mix into which something can be played that no member sends.
+pub(super) trait Player: Send + Sync {
+    /// Begins; what is pushed into the answer is played, as a member's sound is.
+    fn enter(&self) -> Result<AppSrc, MixError>;
+    /// Ends.
+    fn leave(&self);
+}
+
+#[derive(Debug, Default)]
 struct Shared {
-    /// From a timestamp in the mix to the loudspeaker, as the pipelines have it.
-    play_latency: gst::ClockTime,
+    /// From a timestamp in the mix to the loudspeaker, as the pipelines have it, in nanoseconds.
+    play_latency: AtomicU64,
     /// Somebody listens. Read for each piece of sound.
     overheard: AtomicBool,
     /// The microphone gives silence.
@@ -112,12 +132,32 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     /// From when sound should be heard to when the microphone says that it recorded it.
     delay_ns: i64,
     doors: Vec<Door>,
     listener: Option<SyncSender<Overheard>>,
+    player: Option<Arc<dyn Player>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            delay_ns: UNMEASURED_NS,
+            doors: Vec::new(),
+            listener: None,
+            player: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("delay_ns", &self.delay_ns)
+            .field("doors", &self.doors)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A canceller's probe.
@@ -133,16 +173,24 @@ impl EchoPath {
     /// be heard.
     #[must_use]
     pub fn new(play_latency: gst::ClockTime) -> Self {
-        Self(Arc::new(Shared {
-            play_latency,
-            overheard: AtomicBool::new(false),
-            hushed: AtomicBool::new(false),
-            state: Mutex::new(State {
-                delay_ns: UNMEASURED_NS,
-                doors: Vec::new(),
-                listener: None,
-            }),
-        }))
+        let path = Self::default();
+        path.0.play_latency.store(play_latency.nseconds(), Relaxed);
+        path
+    }
+
+    /// There is a mix, in place of the one that there was, and this is how long after its timestamp
+    /// it is to be heard.
+    pub(super) fn mixed_by(&self, player: Arc<dyn Player>, play_latency: gst::ClockTime) {
+        self.0.play_latency.store(play_latency.nseconds(), Relaxed);
+        self.0.lock().player = Some(player);
+    }
+
+    fn player(&self) -> Option<Arc<dyn Player>> {
+        self.0.lock().player.clone()
+    }
+
+    fn play_latency(&self) -> gst::ClockTime {
+        gst::ClockTime::from_nseconds(self.0.play_latency.load(Relaxed))
     }
 
     /// Says how long after its nominal time sound comes back, in nanoseconds; none where that is not
@@ -169,7 +217,7 @@ impl EchoPath {
 
     /// Takes what leaves the mix: signed 16-bit samples at 48 kHz. Never waits for long.
     pub fn played(&self, caps: &gst::Caps, running: gst::ClockTime, buffer: &gst::Buffer) {
-        let heard = running + self.0.play_latency;
+        let heard = running + self.play_latency();
         if self.0.overheard.load(Relaxed) {
             self.0.overhear(End::Far, heard, buffer, channels(caps));
         }

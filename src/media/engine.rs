@@ -415,6 +415,8 @@ struct Engine {
     microphone: Feed,
     media: protocol::Media,
     speech: Speech,
+    /// The microphone is to be open, whoever needs it.
+    listening: bool,
     closing: Closing,
     /// Threads of links that are being taken down, and what watches them.
     ending: BTreeMap<u64, u64>,
@@ -457,6 +459,7 @@ impl Engine {
             limiter: KeyframeLimiter::default(),
             media: protocol::Media::default(),
             speech: Speech::new(told),
+            listening: false,
             ending: BTreeMap::new(),
             no_relay_until: None,
             stop: None,
@@ -640,6 +643,7 @@ impl Engine {
             } => self.tell(now, &Key { link, generation }, Input::Candidate(candidate)),
             Command::Close { link, generation } => self.forget(now, &Key { link, generation }),
             Command::Own(media) => self.media = media,
+            Command::Listen(listening) => self.listening = listening,
             Command::Encoders(recipes) => {
                 self.parts.encoders.retain(|it| it.codec == Codec::Opus);
                 self.parts.encoders.extend(recipes);
@@ -715,7 +719,7 @@ impl Engine {
             .reconcile(now, filmed, &self.own, &mut self.closing);
         self.microphone.reconcile(
             now,
-            running && sound && self.media.audio,
+            running && (sound || self.listening) && self.media.audio,
             &self.own,
             &mut self.closing,
         );

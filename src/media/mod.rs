@@ -120,6 +120,9 @@ pub enum Command {
         /// Whether it does.
         on: bool,
     },
+    /// The microphone shall be open even while nobody needs it, where it may be, or need not be any
+    /// more.
+    Listen(bool),
     /// How to encode from here on, of each codec the best first. What runs goes on.
     Encoders(Vec<Recipe>),
     /// How loud the other side of a link is played here, in the generations that there are. A new

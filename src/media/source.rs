@@ -576,6 +576,9 @@ impl Worker {
     /// Puts the canceller into the way of the sound that this device is going to give, or takes it
     /// out. Nothing flows meanwhile. There is sound, whatever becomes of the canceller.
     fn process(&mut self, device: &Device, stands_in: bool) {
+        if let Some(cancelling) = self.cancelling.as_ref().filter(|_| !stands_in) {
+            cancelling.path.set_delay((cancelling.measured)(device));
+        }
         let wanted = self
             .cancelling
             .as_ref()

@@ -12,7 +12,7 @@ use crate::ladder;
 use super::{
     Board, MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
-    echo::{Cancel, Cancelling, EchoPath},
+    echo::Cancelling,
     notices::Notices,
     source::{Device, Shape, Source},
     video_mix::{self, VideoMix},
@@ -56,9 +56,8 @@ pub struct Settings {
     pub board: Board,
     /// The speaker. None where there will never be one: then nothing is mixed.
     pub speaker: Option<Choose>,
-    /// How the speaker is taken out of what the microphone hears, asked for each microphone that is
-    /// opened. None where it never is.
-    pub cancel: Option<Cancel>,
+    /// How the speaker is taken out of what the microphone hears.
+    pub cancelling: Option<Cancelling>,
     /// What is sent.
     pub sent: Picture,
     /// What is shown.
@@ -79,14 +78,9 @@ impl Settings {
     /// Opens the screen, and nothing else yet.
     pub(super) fn join(self, notices: &Notices) -> Result<Parts, MixError> {
         let timebase = Timebase::new();
-        let path = EchoPath::new(audio_mix::play_latency(self.upstream()));
-        let mixes = self.wall(&timebase, &path, notices)?;
-        let wanted = self.cancel.unwrap_or_else(|| Arc::new(|_| None));
+        let mixes = self.wall(&timebase, notices)?;
         // Nothing comes back of what is not played.
-        let cancelling = self
-            .speaker
-            .is_some()
-            .then_some(Cancelling { path, wanted });
+        let cancelling = self.cancelling.filter(|_| self.speaker.is_some());
         let shape = Shape::Video {
             width: self.sent.width,
             height: self.sent.height,
@@ -125,19 +119,9 @@ impl Settings {
         })
     }
 
-    /// How long after its timestamp what members send may come to the mixes.
-    fn upstream(&self) -> gst::ClockTime {
+    fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
         let late = self.network.latency + DECODE;
-        gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260))
-    }
-
-    fn wall(
-        &self,
-        timebase: &Timebase,
-        path: &EchoPath,
-        notices: &Notices,
-    ) -> Result<Wall, MixError> {
-        let upstream = self.upstream();
+        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
         let (shown, common) = (self.shown, timebase.clone());
         let board = self.board.clone();
         let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
@@ -154,13 +138,14 @@ impl Settings {
                 VideoMix::start(&common, settings)
             })
         });
-        let (common, path) = (timebase.clone(), path.clone());
+        let common = timebase.clone();
+        let path = self.cancelling.as_ref().map(|it| it.path.clone());
         let tap = self.board.heard().clone();
         let sound = self.speaker.clone().map(|speaker| -> Make<AudioMix> {
             Box::new(move |tell| {
                 let settings = audio_mix::Settings {
                     upstream,
-                    path: Some(path.clone()),
+                    path: path.clone(),
                     speaker: speaker.clone(),
                     tell,
                 };

@@ -1,0 +1,157 @@
+//! Measures the echo when it is asked to, on a thread of its own, and remembers what it found.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::{calibration::Calibrations, engine::Echo, standing::Calibrating};
+use crate::media::{
+    Command, Media,
+    echo::{EchoPath, Step, calibrate},
+};
+
+/// Measuring, or ready for it.
+pub(super) struct Calibrate {
+    echo: Echo,
+    media: Arc<Media>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+#[derive(Debug, Default)]
+enum Progress {
+    /// It was never asked for.
+    #[default]
+    Never,
+    Running(Step),
+    /// What came of it, for programs.
+    Over(Value),
+}
+
+impl Calibrate {
+    pub(super) fn new(echo: Echo, media: Arc<Media>) -> Self {
+        Self {
+            echo,
+            media,
+            progress: Arc::default(),
+        }
+    }
+
+    /// Does what is asked. `alone` says that nobody else is in the room, `muted` that the microphone
+    /// may not be opened.
+    pub(super) fn ask(&self, what: Calibrating, alone: bool, muted: bool) -> Value {
+        match what {
+            Calibrating::Begin { now } => self.begin(now || alone, muted),
+            Calibrating::Progress => lock(&self.progress).told(),
+            Calibrating::Forget => {
+                self.echo.path.set_delay(None);
+                match self.echo.calibrations.forget() {
+                    Ok(()) => self.status(),
+                    Err(error) => {
+                        json!({ "error": format!("it cannot be forgotten: {error}") })
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is known.
+    pub(super) fn status(&self) -> Value {
+        self.echo.calibrations.status()
+    }
+
+    fn begin(&self, may_disturb: bool, muted: bool) -> Value {
+        if muted {
+            let error = "the room is muted, so its microphone stays closed; see roomd unmute";
+            return json!({ "error": error });
+        }
+        if !may_disturb {
+            let error = "somebody is in the room; with --now it is measured all the same: the room \
+                         hears the signal, and the members nothing of the room for twelve seconds";
+            return json!({ "error": error });
+        }
+        {
+            let mut progress = lock(&self.progress);
+            if matches!(*progress, Progress::Running(_)) {
+                return json!({ "error": "it is being measured already" });
+            }
+            *progress = Progress::Running(Step::Opening);
+        }
+        let (echo, media) = (self.echo.clone(), self.media.clone());
+        let progress = self.progress.clone();
+        let thread = std::thread::Builder::new().name("calibrate".to_owned());
+        let begun = thread.spawn(move || {
+            media.command(Command::Listen(true));
+            let told = measure(&echo.path, &echo.calibrations, &progress);
+            media.command(Command::Listen(false));
+            *lock(&progress) = Progress::Over(told);
+        });
+        if let Err(error) = begun {
+            *lock(&self.progress) = Progress::Never;
+            return json!({ "error": format!("there is no thread to measure with: {error}") });
+        }
+        lock(&self.progress).told()
+    }
+}
+
+fn measure(path: &EchoPath, calibrations: &Calibrations, progress: &Mutex<Progress>) -> Value {
+    let tell = |step| *lock(progress) = Progress::Running(step);
+    let measured = match calibrate(path, tell) {
+        Ok(measured) => measured,
+        Err(error) => {
+            warn!(%error, "the echo was not measured");
+            return json!({ "failed": error.to_string() });
+        }
+    };
+    let (delay, kept) = calibrations.keep(&measured);
+    // What runs goes on with it.
+    path.set_delay(Some(delay));
+    info!(
+        delay_ms = measured.delay_ms,
+        level_db = measured.level_db,
+        drift_ppm = measured.drift_ppm,
+        "the echo was measured"
+    );
+    let warnings: Vec<String> = measured.warnings.iter().map(ToString::to_string).collect();
+    for warning in &warnings {
+        warn!("the echo is {warning}");
+    }
+    let mut told = json!({
+        "delay_ms": rounded(measured.delay_ms),
+        "level_db": rounded(measured.level_db),
+        "drift_ppm": measured.drift_ppm.map(rounded),
+        "warnings": warnings,
+        "pair": calibrations.status(),
+    });
+    if let Err(error) = kept {
+        warn!(%error, "what was measured of the echo cannot be kept over a restart");
+        told["not_kept"] = json!(error.to_string());
+    }
+    told
+}
+
+/// To a tenth; more of it was not measured.
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+impl Progress {
+    fn told(&self) -> Value {
+        match self {
+            Self::Never => json!({ "state": "never" }),
+            Self::Running(step) => {
+                let (name, turn, turns) = match step {
+                    Step::Opening => ("opening", 0, 0),
+                    Step::Playing(turn, turns) => ("playing", *turn, *turns),
+                    Step::Comparing => ("comparing", 0, 0),
+                };
+                json!({ "state": "running", "step": name, "turn": turn, "turns": turns })
+            }
+            Self::Over(told) => json!({ "state": "over", "told": told }),
+        }
+    }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}

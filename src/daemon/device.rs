@@ -271,6 +271,7 @@ impl Device {
             joined: status.state == State::Joined,
             alone: status.members.is_empty() && status.links.is_empty(),
             off: self.own.off(),
+            recording: self.recorder.is_running(),
             guests: guests(&status),
             words: status.words,
         };

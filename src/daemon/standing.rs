@@ -18,6 +18,8 @@ pub(super) struct Standing {
     pub off: Vec<Switch>,
     /// The membership in words.
     pub words: String,
+    /// What is seen and heard is recorded.
+    pub recording: bool,
     /// Who is there, as the wall shows them.
     pub guests: Vec<Guest>,
 }

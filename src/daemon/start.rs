@@ -451,6 +451,7 @@ impl Running {
                 alone: true,
                 off: Vec::new(),
                 words: "serving".to_owned(),
+                recording: false,
                 guests: Vec::new(),
             },
             |device| device.standing.borrow().clone(),

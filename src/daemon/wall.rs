@@ -110,6 +110,7 @@ impl Wall {
                 layout: self.layout,
                 speaking: speakers.now.clone(),
                 spoke: speakers.order.clone(),
+                is_recorded: standing.recording,
             },
         });
     }

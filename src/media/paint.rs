@@ -9,7 +9,9 @@ mod pen;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use crate::scene::{self, Align, Arranged, Call, Colour, Facts, Rect, Scene, Shape, colours};
+use crate::scene::{
+    self, Align, Arranged, Call, Colour, Facts, Plate, Rect, Scene, Shape, colours,
+};
 use canvas::Canvas;
 use pen::{Memory, Stamp, Writer};
 
@@ -43,25 +45,25 @@ impl Painter {
         picture
     }
 
-    /// A call without its pictures: what is behind them, if that is wanted, and each name that is.
+    /// A call without its pictures: what is behind them, if that is wanted, and each plate that is.
     pub(super) fn call(
         &self,
         call: &Call,
         behind: bool,
-        is_wanted: impl Fn(&scene::Tile) -> bool,
+        is_wanted: impl Fn(&Plate) -> bool,
     ) -> Result<Painted, PaintError> {
         let (width, height) = (self.info.width(), self.info.height());
         let writer = Writer::new(width, &self.memory);
         let measure = |words: &str, font| writer.measure(words, font);
         let arranged = scene::call(call, width, height, &measure);
-        let names = arranged.tiles.iter().map(|tile| {
+        let plates = arranged.plates.iter().map(|plate| {
             // What is not painted again is remembered for when it is.
-            write_all(&tile.name, &writer);
-            is_wanted(tile)
-                .then(|| self.name(&tile.name, &writer))
+            write_all(&plate.scene, &writer);
+            is_wanted(plate)
+                .then(|| self.plate(&plate.scene, &writer))
                 .transpose()
         });
-        let names = names.collect::<Result<_, _>>()?;
+        let plates = plates.collect::<Result<_, _>>()?;
         write_all(&arranged.behind, &writer);
         let paint_behind = || paint(&arranged.behind, &writer, &self.info);
         let behind = behind.then(paint_behind).transpose()?;
@@ -69,11 +71,11 @@ impl Painter {
         Ok(Painted {
             arranged,
             behind,
-            names,
+            plates,
         })
     }
 
-    fn name(&self, scene: &Scene, writer: &Writer<'_>) -> Result<gst::Sample, PaintError> {
+    fn plate(&self, scene: &Scene, writer: &Writer<'_>) -> Result<gst::Sample, PaintError> {
         let info = gst_video::VideoInfo::builder(self.info.format(), scene.width, scene.height)
             .fps(gst::Fraction::new(30, 1))
             .colorimetry(&self.info.colorimetry())
@@ -101,8 +103,8 @@ pub(super) struct Painted {
     pub(super) arranged: Arranged,
     /// What is behind the pictures, where it was wanted.
     pub(super) behind: Option<gst::Buffer>,
-    /// The name of each tile, where it was wanted.
-    pub(super) names: Vec<Option<gst::Sample>>,
+    /// Each plate, where it was wanted.
+    pub(super) plates: Vec<Option<gst::Sample>>,
 }
 
 fn write_all(scene: &Scene, writer: &Writer<'_>) {

@@ -26,7 +26,9 @@ use super::paint::Painter;
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
 use crate::protocol::LinkId;
-use crate::scene::{Call, Facts, Guest, Rect, Scene, Sight};
+use crate::scene::{
+    Arranged, Call, Facts, Guest, Plate, PlateOf, Rect, Scene, Sight, Tile as Placed,
+};
 
 use backdrop::Backdrop;
 
@@ -39,9 +41,9 @@ const EXIT: u32 = 4;
 /// How often the picture is drawn with nobody in it, which is also how long the first member
 /// waits for the full rate.
 const IDLE_FRAMERATE: u32 = 5;
-/// Pictures lie over the backdrop, and names over pictures.
+/// Pictures lie over the backdrop, and plates over pictures.
 const PICTURES: u32 = 2;
-const NAMES: u32 = 3;
+const PLATES: u32 = 3;
 
 /// How pictures are mixed.
 pub struct Settings {
@@ -114,7 +116,7 @@ struct Tiles {
     order: Vec<LinkId>,
     /// Where each of them is.
     places: BTreeMap<LinkId, Rect>,
-    names: BTreeMap<LinkId, Name>,
+    plates: BTreeMap<PlateOf, Laid>,
 }
 
 struct Tile {
@@ -123,8 +125,8 @@ struct Tile {
     picture: gst::Pad,
 }
 
-/// A name as it is in the picture.
-struct Name {
+/// A plate as it is in the picture.
+struct Laid {
     scene: Scene,
     input: Input,
 }
@@ -335,13 +337,24 @@ impl Shared {
     }
 
     /// Puts everybody in place.
-    fn arrange(&self, arranged: &[crate::scene::Tile], names: Vec<Option<gst::Sample>>) {
+    fn arrange(&self, arranged: &Arranged, painted: Vec<Option<gst::Sample>>) {
+        self.put_in_place(&arranged.tiles);
+        self.lay_over(&arranged.plates, painted);
+    }
+
+    /// Nobody has a place.
+    fn clear(&self) {
+        self.put_in_place(&[]);
+        self.lay_over(&[], Vec::new());
+    }
+
+    fn put_in_place(&self, to_be: &[Placed]) {
         let mut tiles = self.lock();
-        let places: BTreeMap<LinkId, Rect> = arranged
+        let places: BTreeMap<LinkId, Rect> = to_be
             .iter()
             .map(|tile| (tile.link.clone(), tile.place))
             .collect();
-        let is_seen = |link: &LinkId| arranged.iter().any(|it| it.link == *link && it.is_seen);
+        let is_seen = |link: &LinkId| to_be.iter().any(|it| it.link == *link && it.is_seen);
         for (key, tile) in &tiles.shown {
             let mut later = tiles.shown.range(key + 1..).map(|(_, other)| &other.link);
             let is_latest = later.all(|link| *link != tile.link);
@@ -351,48 +364,53 @@ impl Shared {
             let alpha = f64::from(u8::from(is_latest && is_seen(&tile.link)));
             tile.picture.set_property("alpha", alpha);
         }
-        let gone = |link: &LinkId| !places.contains_key(link);
-        let mut out: Vec<Input> = tiles
-            .names
-            .extract_if(.., |link, _| gone(link))
-            .map(|(_, name)| name.input)
-            .collect();
-        for (tile, name) in arranged.iter().zip(names) {
-            if let Some(sample) = name {
-                match self.name(&sample) {
-                    Ok(input) => {
-                        let scene = tile.name.clone();
-                        let name = Name { scene, input };
-                        let before = tiles.names.insert(tile.link.clone(), name);
-                        out.extend(before.map(|name| name.input));
-                    }
-                    Err(error) => tracing::warn!(%error, "a name is not shown"),
-                }
-            }
-            if let Some(name) = tiles.names.get(&tile.link) {
-                let (x, y) = tile.plate;
-                set(&name.input.pad, [("xpos", x), ("ypos", y)]);
-            }
-        }
         self.settings.board.compose(Screen {
             width: self.settings.width,
             height: self.settings.height,
-            tiles: arranged.iter().map(on_screen).collect(),
+            tiles: to_be.iter().map(on_screen).collect(),
         });
         let is_new = tiles.places != places;
         tiles.places = places;
         drop(tiles);
-        for input in out {
-            input.pad.set_property("alpha", 0.0f64);
-            self.mixer.take_out(input, self.timebase.running_time());
-        }
         if is_new {
             (self.settings.tell)(MixNotice::Arranged);
         }
     }
 
-    /// Lays a name over everything: one picture, which the compositor keeps without a thread.
-    fn name(&self, sample: &gst::Sample) -> Result<Input, MixError> {
+    /// Lays these over the pictures, with those that were painted anew, and nothing else.
+    fn lay_over(&self, plates: &[Plate], painted: Vec<Option<gst::Sample>>) {
+        let mut tiles = self.lock();
+        let stays = |of: &PlateOf| plates.iter().any(|plate| plate.of == *of);
+        let mut out: Vec<Input> = tiles
+            .plates
+            .extract_if(.., |of, _| !stays(of))
+            .map(|(_, laid)| laid.input)
+            .collect();
+        for (plate, sample) in plates.iter().zip(painted) {
+            if let Some(sample) = sample {
+                match self.lay(&sample) {
+                    Ok(input) => {
+                        let scene = plate.scene.clone();
+                        let laid = Laid { scene, input };
+                        let before = tiles.plates.insert(plate.of.clone(), laid);
+                        out.extend(before.map(|laid| laid.input));
+                    }
+                    Err(error) => tracing::warn!(%error, "a plate is not shown"),
+                }
+            }
+            if let Some(laid) = tiles.plates.get(&plate.of) {
+                set(&laid.input.pad, [("xpos", plate.x), ("ypos", plate.y)]);
+            }
+        }
+        drop(tiles);
+        for input in out {
+            input.pad.set_property("alpha", 0.0f64);
+            self.mixer.take_out(input, self.timebase.running_time());
+        }
+    }
+
+    /// Lays a picture over everything: one buffer, which the compositor keeps without a thread.
+    fn lay(&self, sample: &gst::Sample) -> Result<Input, MixError> {
         let source = AppSrc::builder()
             .caps(
                 &sample
@@ -408,7 +426,7 @@ impl Shared {
         picture.make_mut().set_pts(self.timebase.running_time());
         let elements = vec![source.clone().upcast(), mixer::shield()?];
         let input = self.mixer.connect(elements, |pad| {
-            pad.set_property("zorder", NAMES);
+            pad.set_property("zorder", PLATES);
             pad.set_property("repeat-after-eos", true);
         })?;
         // It is refused while the mix is being closed.
@@ -417,11 +435,11 @@ impl Shared {
         Ok(input)
     }
 
-    /// Whether a tile's name is not in the picture as it should be.
-    fn lacks(&self, tile: &crate::scene::Tile) -> bool {
+    /// Whether a plate is not in the picture as it should be.
+    fn lacks(&self, plate: &Plate) -> bool {
         let tiles = self.lock();
-        let name = tiles.names.get(&tile.link);
-        name.is_none_or(|name| name.scene != tile.name)
+        let laid = tiles.plates.get(&plate.of);
+        laid.is_none_or(|laid| laid.scene != plate.scene)
     }
 
     /// Something else was painted.
@@ -436,7 +454,7 @@ impl Shared {
     }
 }
 
-fn on_screen(tile: &crate::scene::Tile) -> ScreenTile {
+fn on_screen(tile: &Placed) -> ScreenTile {
     let Rect {
         x,
         y,

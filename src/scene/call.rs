@@ -15,6 +15,9 @@ use super::{
 };
 use crate::protocol::LinkId;
 
+/// What everybody reads while what is seen and heard is recorded.
+pub(super) const RECORDED: &str = "Recording";
+
 /// The most that are shown in a grid.
 pub const MOST: usize = 16;
 /// The most that are shown beside one that is large.
@@ -31,6 +34,8 @@ pub struct Call {
     pub speaking: Vec<LinkId>,
     /// Who spoke, the latest first; those who are not among them may not have spoken yet.
     pub spoke: Vec<LinkId>,
+    /// What is seen and heard here is recorded.
+    pub is_recorded: bool,
 }
 
 /// How those in a call are shown.
@@ -146,6 +151,8 @@ pub struct Arranged {
     pub behind: Scene,
     /// Where each of those is who is shown. The others have no place.
     pub tiles: Vec<Tile>,
+    /// What is laid over the pictures.
+    pub plates: Vec<Plate>,
 }
 
 /// Where somebody is in the picture. All figures are even.
@@ -157,10 +164,28 @@ pub struct Tile {
     pub place: Rect,
     /// Whether it is laid there.
     pub is_seen: bool,
-    /// Where the name is laid over it.
-    pub plate: (u32, u32),
-    /// The name, and what there is to know beside it.
-    pub name: Scene,
+}
+
+/// A small picture that is laid over the others. All figures are even.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plate {
+    /// What it is about.
+    pub of: PlateOf,
+    /// From the left.
+    pub x: u32,
+    /// From the top.
+    pub y: u32,
+    /// What is on it.
+    pub scene: Scene,
+}
+
+/// What a plate is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlateOf {
+    /// The name of somebody, and what there is to know beside it.
+    Guest(LinkId),
+    /// All of this is recorded.
+    Recording,
 }
 
 /// Which of the eight colours a member's initials have, here and on the page: FNV-1a of its id.
@@ -184,16 +209,25 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
     };
     let mut shapes = Vec::new();
     let mut tiles = Vec::new();
+    let mut plates = Vec::new();
     let Places { all, more } = places(call, width, height);
     for (guest, place) in all {
         if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
         }
         it.slate(guest, place, &mut shapes);
-        tiles.push(it.tile(guest, place));
+        plates.push(it.plate(guest, place));
+        tiles.push(Tile {
+            link: guest.link.clone(),
+            place,
+            is_seen: guest.sight.is_seen(),
+        });
     }
     if let Some((count, place)) = more {
         it.more(count, place, &mut shapes);
+    }
+    if call.is_recorded {
+        plates.push(it.recording(width));
     }
     Arranged {
         behind: Scene {
@@ -203,6 +237,7 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
             shapes,
         },
         tiles,
+        plates,
     }
 }
 
@@ -353,7 +388,7 @@ impl Drawing<'_> {
     }
 
     /// The name over a tile, at its lower left.
-    fn tile(&self, guest: &Guest, place: Rect) -> Tile {
+    fn plate(&self, guest: &Guest, place: Rect) -> Plate {
         let pad = self.gap;
         let state = match guest.sight {
             Sight::Paused => Some((["poor network", "slow"], WARN)),
@@ -415,16 +450,64 @@ impl Drawing<'_> {
             let x = (pad + name_wide + pad).min(width.saturating_sub(pad + wide));
             shapes.push(line(at(x, wide.min(width - x)), words.to_owned(), colour));
         }
-        Tile {
-            link: guest.link.clone(),
-            place,
-            is_seen: guest.sight.is_seen(),
-            plate: (place.x, place.y + place.height - height),
-            name: Scene {
+        Plate {
+            of: PlateOf::Guest(guest.link.clone()),
+            x: place.x,
+            y: place.y + place.height - height,
+            scene: Scene {
                 width,
                 height,
                 ground: GROUND,
                 shapes,
+            },
+        }
+    }
+
+    /// That all of this is recorded, at the upper right.
+    fn recording(&self, width: u32) -> Plate {
+        let font = Font {
+            pixels: self.name,
+            bold: true,
+        };
+        let high = self.plate_height();
+        let (pad, disc) = (self.gap, even(self.name * 3 / 5));
+        let wide = (self.measure)(RECORDED, font);
+        let dot = Rect {
+            x: pad,
+            y: (high - disc) / 2,
+            width: disc,
+            height: disc,
+        };
+        let words = Rect {
+            x: 2 * pad + disc,
+            y: 0,
+            width: wide,
+            height: high,
+        };
+        let whole = even(words.x + wide + pad + 1);
+        Plate {
+            of: PlateOf::Recording,
+            // Where a tile ends.
+            x: even(width - width / 40 - whole),
+            y: even(self.gap * 2),
+            scene: Scene {
+                width: whole,
+                height: high,
+                ground: GROUND,
+                shapes: vec![
+                    Shape::Panel {
+                        place: dot,
+                        corner: disc / 2,
+                        colour: STOP,
+                    },
+                    Shape::Text {
+                        place: words,
+                        words: RECORDED.to_owned(),
+                        font,
+                        colour: STOP,
+                        align: Align::Left,
+                    },
+                ],
             },
         }
     }

@@ -16,7 +16,7 @@ mod grid;
 mod text;
 mod waiting;
 
-pub use call::{Arranged, Call, Guest, Layout, MOST, Sight, Tile, call, hue};
+pub use call::{Arranged, Call, Guest, Layout, MOST, Plate, PlateOf, Sight, Tile, call, hue};
 pub use code::Code;
 pub use waiting::waiting;
 

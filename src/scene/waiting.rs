@@ -3,8 +3,9 @@
 
 use super::{
     Align, Code, Colour, Facts, Font, Measure, Part, Rect, Scene, Shape, Way,
+    call::RECORDED,
     code::QUIET,
-    colours::{GROUND, LINE, SURFACE, TEXT, TEXT_DIM, WARN},
+    colours::{GROUND, LINE, STOP, SURFACE, TEXT, TEXT_DIM, WARN},
     text::{Block, Limits, fit},
 };
 
@@ -34,7 +35,7 @@ pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> 
         width: width - 2 * margin,
         height: height - 2 * margin,
     };
-    let top = it.time(facts.clock, inside);
+    let top = it.top(facts, inside);
     let bottom = it.states(&facts.parts, inside);
     let body = Rect {
         y: top,
@@ -109,11 +110,12 @@ struct Plan {
 }
 
 impl Drawing<'_> {
-    /// The time, at the top right. Returns where what is below it may begin.
-    fn time(&mut self, clock: Option<(u8, u8)>, inside: Rect) -> u32 {
-        let Some((hour, minute)) = clock else {
+    /// The time, at the top right, and at the left that this is recorded. Returns where what is
+    /// below may begin.
+    fn top(&mut self, facts: &Facts, inside: Rect) -> u32 {
+        if facts.clock.is_none() && !facts.call.is_recorded {
             return inside.y;
-        };
+        }
         let font = Font {
             pixels: (self.base / 20).max(self.least),
             bold: false,
@@ -122,8 +124,13 @@ impl Drawing<'_> {
             height: line(font),
             ..inside
         };
-        let words = format!("{hour:02}:{minute:02}");
-        self.text(place, words, font, TEXT_DIM, Align::Right);
+        if let Some((hour, minute)) = facts.clock {
+            let words = format!("{hour:02}:{minute:02}");
+            self.text(place, words, font, TEXT_DIM, Align::Right);
+        }
+        if facts.call.is_recorded {
+            self.text(place, RECORDED.to_owned(), font, STOP, Align::Left);
+        }
         place.y + place.height + 2 * self.step
     }
 

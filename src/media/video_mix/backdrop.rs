@@ -13,7 +13,7 @@ use gstreamer_app::AppSrc;
 use super::{MixError, Shared};
 use crate::media::board::Board;
 use crate::media::paint::{PaintError, Painter};
-use crate::scene::{Call, Facts, Tile};
+use crate::scene::{Call, Facts, Plate};
 
 pub(super) struct Backdrop {
     board: Board,
@@ -133,21 +133,21 @@ impl Painting {
         let is_new = wanted != self.shown;
         match &wanted {
             Shown::Call(call) => {
-                let lacks = |tile: &Tile| self.mix.lacks(tile);
+                let lacks = |plate: &Plate| self.mix.lacks(plate);
                 let painted = self.painter.call(call, is_new, lacks)?;
                 if let Some(behind) = painted.behind {
                     push(&self.source, behind);
                 }
                 // Although nobody has come or gone, a picture may have: in another generation.
-                self.mix.arrange(&painted.arranged.tiles, painted.names);
+                self.mix.arrange(&painted.arranged, painted.plates);
             }
             Shown::Waiting(_) | Shown::Ground if !is_new => {}
             Shown::Waiting(facts) => {
-                self.mix.arrange(&[], Vec::new());
+                self.mix.clear();
                 push(&self.source, self.painter.waiting(facts)?);
             }
             Shown::Ground => {
-                self.mix.arrange(&[], Vec::new());
+                self.mix.clear();
                 push(&self.source, self.painter.ground()?);
             }
         }

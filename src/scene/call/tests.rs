@@ -40,14 +40,15 @@ const SIZES: [(u32, u32); 6] = [
 fn is_right(arranged: &Arranged) {
     let shorter = arranged.behind.width.min(arranged.behind.height);
     is_sound_down_to(&arranged.behind, shorter.div_ceil(36));
-    for tile in &arranged.tiles {
-        let name = &tile.name;
+    for (plate, tile) in arranged.plates.iter().zip(&arranged.tiles) {
+        let name = &plate.scene;
         let place = tile.place;
-        for figure in [name.width, name.height, tile.plate.0, tile.plate.1] {
-            assert_eq!(figure % 2, 0, "{tile:?}");
+        assert_eq!(plate.of, PlateOf::Guest(tile.link.clone()));
+        for figure in [name.width, name.height, plate.x, plate.y] {
+            assert_eq!(figure % 2, 0, "{plate:?}");
         }
-        assert!(tile.plate.0 == place.x && name.width <= place.width);
-        assert_eq!(tile.plate.1 + name.height, place.y + place.height);
+        assert!(plate.x == place.x && name.width <= place.width);
+        assert_eq!(plate.y + name.height, place.y + place.height);
         for shape in &name.shapes {
             let shape = shape.place();
             assert!(shape.x + shape.width <= name.width && shape.height <= name.height);
@@ -66,9 +67,9 @@ fn everybody_is_named_in_every_number_and_on_every_screen() {
             let arranged = call(&of(count), width, height, &measure);
             is_right(&arranged);
             let named: Vec<String> = arranged
-                .tiles
+                .plates
                 .iter()
-                .map(|tile| texts(&tile.name)[0].0.to_owned())
+                .map(|plate| texts(&plate.scene)[0].0.to_owned())
                 .collect();
             let all: Vec<String> = (0..count).map(|number| format!("Guest {number}")).collect();
             assert_eq!(named, all, "{width}x{height}");
@@ -112,14 +113,14 @@ fn a_muted_one_and_a_slow_one_say_so_beside_the_name() {
     two.guests[1].sight = Sight::Paused;
     let arranged = call(&two, 1280, 720, &measure);
     let said = |at: usize| -> Vec<&str> {
-        let texts = texts(&arranged.tiles[at].name);
+        let texts = texts(&arranged.plates[at].scene);
         texts.iter().map(|text| text.0).collect()
     };
     assert_eq!(said(0), ["Guest 0", "muted"]);
     assert_eq!(said(1), ["Guest 1", "poor network"]);
     two.guests[0].here = true;
     let arranged = call(&two, 1280, 720, &measure);
-    let words = texts(&arranged.tiles[0].name)[1].0;
+    let words = texts(&arranged.plates[0].scene)[1].0;
     assert_eq!(
         words, "in this room",
         "and not muted: the room hears for it"
@@ -130,7 +131,7 @@ fn a_muted_one_and_a_slow_one_say_so_beside_the_name() {
     many.guests[2].muted = true;
     let arranged = call(&many, 1280, 720, &measure);
     is_right(&arranged);
-    let texts = texts(&arranged.tiles[2].name);
+    let texts = texts(&arranged.plates[2].scene);
     assert!(texts[0].0.ends_with('…') && texts[1].0 == "muted");
 }
 
@@ -178,7 +179,7 @@ fn the_one_who_spoke_last_is_large_and_a_shared_screen_more_so() {
     some.layout = Layout::Grid;
     assert_eq!(large(&some), link(3));
     let names = super::call(&some, 1920, 1080, &measure);
-    assert_eq!(texts(&names.tiles[0].name)[0].0, "Guest 3’s screen");
+    assert_eq!(texts(&names.plates[0].scene)[0].0, "Guest 3’s screen");
     some.guests[3].is_share = false;
     let arranged = super::call(&some, 1920, 1080, &measure);
     assert!(
@@ -209,6 +210,31 @@ fn with_too_many_those_who_spoke_are_shown_and_the_others_counted() {
     let (links, more) = shown(&many);
     let expected: Vec<LinkId> = [19, 0, 1, 2, 17].map(link).to_vec();
     assert_eq!((links, more.as_deref()), (expected, Some("+15")));
+}
+
+#[test]
+fn a_recording_is_told_to_everybody_who_looks() {
+    for (width, height) in SIZES {
+        let mut some = of(3);
+        some.is_recorded = true;
+        let arranged = call(&some, width, height, &measure);
+        let plate = arranged.plates.last().unwrap();
+        assert_eq!(plate.of, PlateOf::Recording);
+        assert_eq!(texts(&plate.scene)[0].0, "Recording");
+        let all = [plate.x, plate.y, plate.scene.width, plate.scene.height];
+        assert!(all.iter().all(|figure| figure % 2 == 0), "{all:?}");
+        assert!(plate.x + plate.scene.width <= width - width / 50);
+        for shape in &plate.scene.shapes {
+            let inked = shape.place();
+            assert!(inked.x + inked.width <= plate.scene.width);
+        }
+        let names = &arranged.plates[..3];
+        assert!(
+            names
+                .iter()
+                .all(|name| name.y > plate.y + plate.scene.height)
+        );
+    }
 }
 
 #[test]
@@ -260,6 +286,7 @@ proptest! {
             layout: if speaker { Layout::Speaker } else { Layout::Grid },
             speaking: vec![link(0), link(3)],
             spoke: vec![link(0), link(5)],
+            is_recorded: false,
         };
         let (width, height) = SIZES[size];
         is_right(&call(&some, width, height, &measure));

@@ -82,6 +82,7 @@ fn shots() -> Vec<Shot> {
         shot("call-4-reconnecting", full, 4, &|call| {
             call.guests[2].sight = Sight::Reconnecting;
         }),
+        shot("call-4-recorded", full, 4, &|call| call.is_recorded = true),
         shot("call-9", full, 9, &|_| {}),
         shot("call-9-mixed", full, 9, &mixed),
         shot("call-16", full, 16, &|_| {}),

@@ -337,7 +337,7 @@ screens: deps-build deps-run ## paints docs/screens: what the wall shows
 	cargo test --locked --lib tests::screens -- --ignored
 
 .PHONY: bench
-bench: bench-device bench-footprint bench-echo bench-compare ## measures: docs/benchmarks.md says what
+bench: bench-device bench-footprint bench-receive bench-echo bench-compare ## measures: docs/benchmarks.md says what
 
 .PHONY: bench-device
 bench-device: deps-build deps-run deps-test
@@ -360,6 +360,12 @@ bench-echo: deps-build deps-run deps-test
 	@$(prelude)
 	use_rust
 	cargo bench --locked --bench echo
+
+.PHONY: bench-receive
+bench-receive: deps-build deps-run
+	@$(prelude)
+	use_rust
+	cargo bench --locked --bench receive
 
 # Writes the second chapter of docs/benchmarks.md, and the figures to target/bench. The bottleneck
 # needs root, for network namespaces, and so does nothing else.

@@ -57,6 +57,7 @@ test('who is in the room is recorded and told so, and the file has what was seen
   const ann = await visit(device, { name: 'Ann', number: 4 });
   t.after(() => ann.close());
   await device.shows(ann);
+  const one = (await device.status()).screen.tiles;
   await device.plays([ann]);
   assert.equal(await said(ann), null);
 
@@ -81,6 +82,7 @@ test('who is in the room is recorded and told so, and the file has what was seen
   const first = await stat(file);
   await until('it grows', async () => (await stat(file)).size > first.size + 100_000, { within: WITHIN });
 
+  const two = (await device.status()).screen.tiles;
   assert.match(await device.command('record', 'stop'), new RegExp(`^Recorded \\d+ s to ${file}\\.$`, 'm'));
   await until('both read no more of it', async () => (await said(ann)) === null && (await said(bob)) === null, { within: WITHIN });
   await assert.rejects(device.command('record', 'stop'), /nothing is recorded/);
@@ -89,9 +91,9 @@ test('who is in the room is recorded and told so, and the file has what was seen
 
   const { pictures, samples } = await decode(device, file);
   assert.ok(pictures.length > 60, `${pictures.length} pictures`);
-  const codes = await codesIn(ann.page, await readFile(pictures.at(-10)), 2);
+  const codes = await codesIn(ann.page, await readFile(pictures.at(-10)), two);
   assert.deepEqual(codes.map((code) => code?.number).sort(), [ann.number, bob.number].sort());
-  const alone = await codesIn(ann.page, await readFile(pictures[5]), 1);
+  const alone = await codesIn(ann.page, await readFile(pictures[5]), one);
   assert.equal(alone[0]?.number, ann.number, 'and at first Ann alone');
   const second = samples.subarray(0, 48_000);
   assert.ok(partAt(second, ann.pitch) > 0.5, `Ann is heard in it: ${partAt(second, ann.pitch)}`);
@@ -104,9 +106,10 @@ test('a file of a device that was killed can be played up to the end', { timeout
   const ann = await visit(device, { name: 'Ann', number: 4 });
   t.after(() => ann.close());
   await device.shows(ann);
+  const one = (await device.status()).screen.tiles;
   const file = join(device.folder, 'it.mkv');
   await device.command('record', 'start', file);
-  const counter = async () => (await device.shown(ann.page, 1))[0]?.counter ?? null;
+  const counter = async () => (await device.shown(ann.page))[0]?.counter ?? null;
   const begun = await until('she is shown', counter, { within: WITHIN });
   const last = await until('eight seconds are recorded', async () => {
     const now = await counter();
@@ -115,7 +118,7 @@ test('a file of a device that was killed can be played up to the end', { timeout
   }, { within: WITHIN });
   await device.roomd.kill('SIGKILL');
   const { pictures, samples } = await decode(device, file);
-  const codes = await Promise.all(pictures.slice(-5).map(async (picture) => (await codesIn(ann.page, await readFile(picture), 1))[0]));
+  const codes = await Promise.all(pictures.slice(-5).map(async (picture) => (await codesIn(ann.page, await readFile(picture), one))[0]));
   const newest = codes.filter(Boolean).at(-1);
   assert.equal(newest?.number, ann.number);
   // What was on the screen when it was looked at the last time, but for two seconds.

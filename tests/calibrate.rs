@@ -110,8 +110,19 @@ fn told(home: &Path, words: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// The delay in ms. The loop loses its step where a busy machine lets it wait, and then there is no
+/// delay to tell, so what that spoils is tried again.
 fn measure(home: &Path) -> f64 {
-    let found = told(home, &["calibrate", "--json"]);
+    let spoiled = |output: &Output| {
+        let why = String::from_utf8_lossy(&output.stderr);
+        !output.status.success() && why.contains("another while")
+    };
+    let mut outputs = std::iter::repeat_with(|| ask(home, &["calibrate", "--json"])).take(4);
+    let output = outputs.find(|output| !spoiled(output));
+    let output = output.expect("a quiet moment");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{why}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(found["not_kept"].is_null(), "{found}");
     assert_eq!(found["pair"]["microphone"], "loop");
     assert_eq!(found["pair"]["speaker"], "loop");

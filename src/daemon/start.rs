@@ -313,6 +313,9 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let (asks, asked) = mpsc::channel(QUESTIONS);
     let (stop, stopped) = oneshot::channel::<()>();
     let (heard, news) = watch::channel(wall::News::new());
+    if let Err(error) = crate::media::echo::follow(&echo.path) {
+        warn!(%error, "no thread to follow the echo with; its delay stays what it is");
+    }
     let listening = calibrate::Calibrate::new(echo, media.clone());
     let shown = plan.has_screen().then(|| board.clone());
     let device = device::Device::new(

@@ -15,9 +15,39 @@ pub const EARLY_MS: u32 = 200;
 /// How much later.
 pub const LATE_MS: u32 = 1_000;
 
-/// Weaker parts of the signal than this, against its strongest, tell more of the noise than of the
-/// room.
-const LEAST_POWER: f64 = 0.003;
+/// How a signal is looked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Listening {
+    /// How much earlier than its nominal time.
+    pub early_ms: u32,
+    /// How much later.
+    pub late_ms: u32,
+    /// Weaker parts of the signal than this, against its strongest, as powers, tell more of the noise
+    /// than of the room.
+    least_power: f64,
+}
+
+impl Listening {
+    /// For the signal that is made to be found.
+    #[must_use]
+    pub fn anywhere() -> Self {
+        Self {
+            early_ms: EARLY_MS,
+            late_ms: LATE_MS,
+            least_power: 0.003,
+        }
+    }
+
+    /// For speech, which has most of its power in few places.
+    #[must_use]
+    pub fn around() -> Self {
+        Self {
+            early_ms: EARLY_MS,
+            late_ms: 600,
+            least_power: 0.000_1,
+        }
+    }
+}
 
 /// A peak stands out by so much from what else correlates. Noise alone comes to a third of it.
 const CLEAR: f64 = 12.0;
@@ -78,8 +108,8 @@ pub struct Calibration {
     pub delay_ms: f64,
     /// How loud it comes back, against what was played.
     pub level_db: f64,
-    /// By how much the delay grows, in millionths of the time: how much faster the clock of the
-    /// loudspeaker runs... or none where the measures do not lie on a line.
+    /// By how much the delay grows, in millionths of the time; none where the measures do not lie on
+    /// a line.
     pub drift_ppm: Option<f64>,
     /// What an operator should know.
     pub warnings: Vec<Warning>,
@@ -154,17 +184,23 @@ impl fmt::Display for Warning {
 /// What came back of one signal; none where it is not to be found.
 #[must_use]
 pub fn find(take: &Take<'_>) -> Option<Return> {
-    let lags = take.near.len().checked_sub(take.far.len())?;
-    let length = (take.near.len() + take.far.len()).next_power_of_two();
-    let far = fft::spectrum(take.far, length);
-    let near = fft::spectrum(take.near, length);
+    find_in(take.far, take.near, Listening::anywhere())
+}
+
+/// What came back of `far`, of anything that was played. `near` begins earlier, as `listening` says.
+#[must_use]
+pub fn find_in(far: &[f32], near: &[f32], listening: Listening) -> Option<Return> {
+    let lags = near.len().checked_sub(far.len())?;
+    let length = (near.len() + far.len()).next_power_of_two();
+    let far = fft::spectrum(far, length);
+    let near = fft::spectrum(near, length);
     let strongest = far.iter().map(|it| it.power()).fold(0.0, f64::max);
     if strongest <= 0.0 {
         return None;
     }
     let by_far = |heard: &[Complex]| -> Vec<f64> {
         let lines = heard.iter().zip(&far).map(|(heard, far)| {
-            (*heard * far.conj()).times(1.0 / (far.power() + LEAST_POWER * strongest))
+            (*heard * far.conj()).times(1.0 / (far.power() + listening.least_power * strongest))
         });
         fft::samples(lines.collect())
     };
@@ -193,7 +229,7 @@ pub fn find(take: &Take<'_>) -> Option<Return> {
     let answered = energy(&answer[from..to]) - noise * count(to - from);
     let level = answered.max(1e-20) / energy(&itself).max(1e-20);
     Some(Return {
-        delay_ms: count(first) * 1000.0 / f64::from(RATE) - f64::from(EARLY_MS),
+        delay_ms: count(first) * 1000.0 / f64::from(RATE) - f64::from(listening.early_ms),
         level_db: 10.0 * level.log10(),
     })
 }

@@ -119,6 +119,15 @@ pub fn convolve(input: &[f32], response: &[f32]) -> Vec<f32> {
     output.into_iter().map(|sample| sample as f32).collect()
 }
 
+/// The mean of the squares.
+#[must_use]
+pub fn mean_square(samples: &[f32]) -> f64 {
+    let sum: f64 = samples.iter().map(|it| f64::from(*it).powi(2)).sum();
+    #[expect(clippy::cast_precision_loss, reason = "lengths are below 2^52")]
+    let count = samples.len().max(1) as f64;
+    sum / count
+}
+
 /// Transforms in place; the inverse divides by the length. Other lengths than powers of two are left
 /// as they are.
 fn transform(values: &mut [Complex], inverse: bool) {

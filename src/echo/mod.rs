@@ -4,6 +4,7 @@
 //! Samples are single precision, 1.0 at full scale, 48 kHz, one channel, where nothing else is said.
 
 pub mod calibration;
+pub mod drift;
 pub mod fft;
 pub mod speakerphone;
 pub mod sweep;

@@ -10,11 +10,13 @@
 //! what comes too late for it is left out; both find back into step within one piece.
 
 mod calibrate;
+mod follow;
+mod tape;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    mpsc::{Receiver, SyncSender, sync_channel},
+    mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
 };
 
 use gstreamer as gst;
@@ -26,6 +28,7 @@ use super::launch::debian_package;
 use super::source::Device;
 
 pub use calibrate::{CalibrateError, Step, calibrate};
+pub use follow::follow;
 
 /// How long before its echo the canceller is given what was played. It finds an echo that comes
 /// within about thirty milliseconds of this, measured with the canceller of GStreamer 1.22: so much
@@ -136,7 +139,7 @@ struct State {
     /// From when sound should be heard to when the microphone says that it recorded it.
     delay_ns: i64,
     doors: Vec<Door>,
-    listener: Option<SyncSender<Overheard>>,
+    listeners: Vec<SyncSender<Overheard>>,
     player: Option<Arc<dyn Player>>,
 }
 
@@ -145,7 +148,7 @@ impl Default for State {
         Self {
             delay_ns: UNMEASURED_NS,
             doors: Vec::new(),
-            listener: None,
+            listeners: Vec::new(),
             player: None,
         }
     }
@@ -200,17 +203,22 @@ impl EchoPath {
         self.0.lock().delay_ns = delay_ns.unwrap_or(UNMEASURED_NS);
     }
 
+    /// How long after its nominal time sound comes back, in nanoseconds, as cancellers are told.
+    #[must_use]
+    pub fn delay(&self) -> i64 {
+        self.0.lock().delay_ns
+    }
+
     /// Makes the microphone give silence, or not any more. Who listens to the path hears it.
     pub fn hush(&self, hushed: bool) {
         self.0.hushed.store(hushed, Relaxed);
     }
 
-    /// Listens to both ends, in place of who did before. It ends when the answer is dropped. Who
-    /// reads too slowly misses pieces.
+    /// Listens to both ends. It ends when the answer is dropped. Who reads too slowly misses pieces.
     #[must_use]
     pub fn listen(&self) -> Receiver<Overheard> {
         let (listener, overheard) = sync_channel(OVERHEARD);
-        self.0.lock().listener = Some(listener);
+        self.0.lock().listeners.push(listener);
         self.0.overheard.store(true, Relaxed);
         overheard
     }
@@ -287,12 +295,12 @@ impl Shared {
             return;
         };
         let mut state = self.lock();
-        let sent = state.listener.as_ref().map(|listener| {
-            let heard = Overheard { end, at, samples };
-            listener.try_send(heard)
-        });
-        if let None | Some(Err(std::sync::mpsc::TrySendError::Disconnected(_))) = sent {
-            state.listener = None;
+        let heard = Overheard { end, at, samples };
+        let sent = |listener: &SyncSender<Overheard>| listener.try_send(heard.clone());
+        state
+            .listeners
+            .retain(|listener| !matches!(sent(listener), Err(TrySendError::Disconnected(_))));
+        if state.listeners.is_empty() {
             self.overheard.store(false, Relaxed);
         }
     }

@@ -129,6 +129,8 @@ impl Room {
                 });
                 let mut parts = parts();
                 parts.microphone = Some(source_of(&parts.timebase, microphone(end)));
+                // The encoder goes on, so that it is the link that sends no sound.
+                parts.linger = PATIENCE * 10;
                 parts.mixes = Arc::new(Ears(mix(&parts.timebase, end, file)));
                 Media::assemble(parts, sender).unwrap()
             })

@@ -16,7 +16,10 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::PossibleValue,
 };
 
-use crate::config::{self, Flags, Loaded, LogLevel, Problem, Purpose};
+use crate::{
+    config::{self, Flags, Loaded, LogLevel, Problem, Purpose},
+    scene::Layout,
+};
 
 /// roomd could not do what it was asked for, and another try may succeed.
 pub const EXIT_FAILURE: u8 = 1;
@@ -83,6 +86,15 @@ pub enum Command {
         of: Option<String>,
         /// From 0 to 100, where 100 is as they arrive.
         percent: u8,
+        /// For programs.
+        json: bool,
+    },
+    /// Have the wall of the roomd that runs here show those in a call otherwise.
+    Layout {
+        /// Where that roomd is.
+        flags: Flags,
+        /// How.
+        layout: Layout,
         /// For programs.
         json: bool,
     },
@@ -197,14 +209,21 @@ where
     let line = Line::from_arg_matches(&Line::command().try_get_matches_from(words)?)?;
     Ok(match line.word {
         None => Command::Run(line.start.into()),
-        Some(Word::Run { start }) => Command::Run(start.into()),
-        Some(Word::Serve { start }) => Command::Serve(start.into()),
-        Some(Word::Check {
+        Some(word) => command(word),
+    })
+}
+
+/// What begins with a word of its own.
+fn command(word: Word) -> Command {
+    match word {
+        Word::Run { start } => Command::Run(start.into()),
+        Word::Serve { start } => Command::Serve(start.into()),
+        Word::Check {
             file,
             effective,
             serve,
             start,
-        }) => Command::Check(Check {
+        } => Command::Check(Check {
             flags: Flags {
                 config: file.or_else(|| start.find.config.clone()),
                 ..start.into()
@@ -216,26 +235,26 @@ where
                 Purpose::Device
             },
         }),
-        Some(Word::Init) => Command::Init,
-        Some(Word::Devices {
+        Word::Init => Command::Init,
+        Word::Devices {
             find,
             json,
             forget,
             trying,
-        }) => Command::Devices {
+        } => Command::Devices {
             flags: find.into(),
             json,
             forget,
             trying,
         },
-        Some(Word::TryEncoder {
+        Word::TryEncoder {
             file,
             width,
             height,
             framerate,
             kbps,
             settings,
-        }) => Command::TryEncoder(TryEncoder {
+        } => Command::TryEncoder(TryEncoder {
             file,
             width,
             height,
@@ -243,57 +262,58 @@ where
             kbps,
             settings: settings.into_iter().collect(),
         }),
-        Some(Word::Status { find, json }) => Command::Status {
+        Word::Status { find, json } => Command::Status {
             flags: find.into(),
             json,
         },
-        Some(Word::Mute { find, json }) => switch(find, Switch::Microphone, false, json),
-        Some(Word::Unmute { find, json }) => switch(find, Switch::Microphone, true, json),
-        Some(Word::Camera { find, to, json }) => {
-            switch(find, Switch::Camera, to == Position::On, json)
-        }
-        Some(Word::Volume {
+        Word::Mute { find, json } => switch(find, Switch::Microphone, false, json),
+        Word::Unmute { find, json } => switch(find, Switch::Microphone, true, json),
+        Word::Camera { find, to, json } => switch(find, Switch::Camera, to == Position::On, json),
+        Word::Volume {
             of,
             percent,
             find,
             json,
-        }) => Command::Volume {
+        } => Command::Volume {
             flags: find.into(),
             of: (of != ALL).then_some(of),
             percent,
             json,
         },
-        Some(Word::Snapshot { file, force, find }) => Command::Snapshot {
+        Word::Layout { layout, find, json } => Command::Layout {
+            flags: find.into(),
+            layout,
+            json,
+        },
+        Word::Snapshot { file, force, find } => Command::Snapshot {
             flags: find.into(),
             file,
             force,
         },
-        Some(Word::Record { what }) => match what {
-            Record::Start { file, find } => Command::Record {
-                flags: find.into(),
-                file: Some(file),
-            },
-            Record::Stop { find } => Command::Record {
-                flags: find.into(),
-                file: None,
-            },
-        },
-        Some(Word::Calibrate {
+        Word::Record { what } => {
+            let (file, find) = match what {
+                Record::Start { file, find } => (Some(file), find),
+                Record::Stop { find } => (None, find),
+            };
+            let flags = find.into();
+            Command::Record { flags, file }
+        }
+        Word::Calibrate {
             find,
             now,
             forget,
             json,
-        }) => Command::Calibrate(Calibrate {
+        } => Command::Calibrate(Calibrate {
             flags: find.into(),
             now,
             forget,
             json,
         }),
-        Some(Word::Pin { find, new }) => Command::Pin {
+        Word::Pin { find, new } => Command::Pin {
             flags: find.into(),
             new,
         },
-    })
+    }
 }
 
 fn switch(find: Find, which: Switch, on: bool, json: bool) -> Command {
@@ -563,6 +583,23 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Show those in a call in a grid, or whoever spoke last large, until roomd starts again
+    ///
+    /// What it begins with is `layout` under `[wall]` in the configuration.
+    #[command(after_help = "\
+Examples:
+  roomd layout speaker
+  roomd layout grid")]
+    Layout {
+        /// How
+        #[arg(value_enum)]
+        layout: Layout,
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Save what the screen shows as a PNG file
     #[command(after_help = "\
 Examples:
@@ -616,6 +653,16 @@ enum Record {
         #[command(flatten)]
         find: Find,
     },
+}
+
+impl ValueEnum for Layout {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.word()))
+    }
 }
 
 /// What a camera can be.

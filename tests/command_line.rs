@@ -12,6 +12,7 @@ use std::{
 use roomd::{
     cli::{Calibrate, Check, Command, EXIT_CONFIG, Switch, TryEncoder, parse_from},
     config::{Flags, LogLevel, Purpose},
+    scene::Layout,
 };
 use tempfile::TempDir;
 
@@ -99,6 +100,14 @@ fn words_for_the_one_that_runs_become_commands() {
                     ..Flags::default()
                 },
                 json: false,
+            },
+        ),
+        (
+            "roomd layout speaker --json",
+            Command::Layout {
+                flags: Flags::default(),
+                layout: Layout::Speaker,
+                json: true,
             },
         ),
         (
@@ -190,6 +199,8 @@ fn words_that_make_no_sense_are_refused() {
         "roomd volume Ann 101",
         "roomd volume Ann -3",
         "roomd volume Ann loud",
+        "roomd layout",
+        "roomd layout row",
         "roomd snapshot",
         "roomd record",
         "roomd record start",
@@ -207,8 +218,8 @@ fn words_that_make_no_sense_are_refused() {
 fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
-        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "snapshot",
-        "record", "pin",
+        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "layout",
+        "snapshot", "record", "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());

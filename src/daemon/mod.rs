@@ -54,6 +54,7 @@ use crate::{
     config::{self, Config, Flags, Loaded, Problem, Purpose, Signalling, Surroundings},
     control::{self, AskError},
     net::secrets::Secrets,
+    scene::Layout,
 };
 
 /// Does what the command line asks for.
@@ -89,6 +90,11 @@ pub fn execute(command: Command) -> ExitCode {
             percent,
             json,
         } => volume(&flags, of.as_deref(), percent, json),
+        Command::Layout {
+            flags,
+            layout,
+            json,
+        } => arrange(&flags, layout, json),
         Command::Snapshot { flags, file, force } => match runtime_dir(&flags) {
             Ok(dir) => end(snapshot::take(&status::socket(&dir), &file, force)),
             Err(code) => code,
@@ -198,6 +204,18 @@ fn runtime_dir(flags: &Flags) -> Result<PathBuf, ExitCode> {
 fn switch(flags: &Flags, which: cli::Switch, on: bool, json: bool) -> ExitCode {
     let ask = json!({ "do": "switch", "what": which.name(), "on": on });
     tell(flags, &ask, json, |answer| status::switched(which, answer))
+}
+
+/// `roomd layout`, likewise.
+fn arrange(flags: &Flags, layout: Layout, json: bool) -> ExitCode {
+    let ask = json!({ "do": "layout", "layout": layout.word() });
+    tell(flags, &ask, json, |_| {
+        match layout {
+            Layout::Grid => "The wall shows all alike.\n",
+            Layout::Speaker => "The wall shows who spoke last large.\n",
+        }
+        .to_owned()
+    })
 }
 
 /// `roomd volume`, likewise.

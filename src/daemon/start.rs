@@ -47,6 +47,8 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 const TRY_WITHIN: Duration = Duration::from_secs(10);
 
 const NO_SCREEN_OF_A_SERVER: &str = "this roomd is a server alone, without a screen";
+#[cfg(feature = "media")]
+const NO_SCREEN: &str = "this device has no screen; see [screen] in its configuration";
 
 /// Why roomd does not start.
 #[derive(Debug, thiserror::Error)]
@@ -485,6 +487,7 @@ impl Running {
             Some("status") => self.status(config, answer),
             Some("switch") => self.switch(&ask, answer),
             Some("volume") => self.volume(&ask, answer),
+            Some("layout") => self.arrange(config, &ask, answer),
             Some("snapshot") => self.snapshot(answer),
             Some("record") => self.record(&ask, answer),
             Some("calibrate") => self.calibrate(&ask, answer),
@@ -564,6 +567,38 @@ impl Running {
         let _ = device.asks.try_send(Ask::Record { file, answer });
     }
 
+    /// Shows those in a call otherwise.
+    #[cfg(feature = "media")]
+    fn arrange(&mut self, config: &Config, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &mut self.device else {
+            let _ = answer.send(json!({ "error": NO_SCREEN_OF_A_SERVER }));
+            return;
+        };
+        if device.shown.is_none() {
+            let _ = answer.send(json!({ "error": NO_SCREEN }));
+            return;
+        }
+        let layout = ask["layout"].as_str().and_then(crate::scene::Layout::named);
+        let Some(layout) = layout else {
+            let error = "`layout` is grid or speaker";
+            let _ = answer.send(json!({ "error": error }));
+            return;
+        };
+        device.wall.arrange(layout);
+        self.show(config);
+        let _ = answer.send(json!({ "layout": layout.word() }));
+    }
+
+    #[cfg(not(feature = "media"))]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "without media there is no screen"
+    )]
+    fn arrange(&mut self, _: &Config, _: &Value, answer: oneshot::Sender<Value>) {
+        let _ = answer.send(json!({ "error": NO_SCREEN_OF_A_SERVER }));
+    }
+
     /// What the wall shows, which takes some tenths of a second.
     #[cfg(feature = "media")]
     fn snapshot(&self, answer: oneshot::Sender<Value>) {
@@ -572,8 +607,7 @@ impl Running {
             return;
         };
         let Some(board) = device.shown.clone() else {
-            let error = "this device has no screen; see [screen] in its configuration";
-            let _ = answer.send(json!({ "error": error }));
+            let _ = answer.send(json!({ "error": NO_SCREEN }));
             return;
         };
         tokio::task::spawn_blocking(move || {

@@ -57,6 +57,11 @@ impl Wall {
         u32::try_from(minutes).unwrap_or(u32::MAX)
     }
 
+    /// Shows those in a call otherwise from here on.
+    pub(super) fn arrange(&mut self, layout: Layout) {
+        self.layout = layout;
+    }
+
     /// Waits until there is something to show that nobody else tells of: somebody speaks.
     pub(super) async fn stirred(&mut self) {
         if self.speakers.changed().await.is_err() {

@@ -52,6 +52,12 @@ impl Layout {
     /// Every one.
     pub const ALL: [Self; 2] = [Self::Grid, Self::Speaker];
 
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == name)
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn word(self) -> &'static str {

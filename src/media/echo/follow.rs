@@ -125,3 +125,69 @@ impl Follower {
 fn ms(ms: u32) -> gst::ClockTime {
     gst::ClockTime::from_mseconds(u64::from(ms))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are the same each time, between -0.3 and 0.3.
+    fn noise(count: usize) -> Vec<f32> {
+        let mut state = 9u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            f32::from(u16::try_from(state >> 48).unwrap()) / 110_000.0 - 0.3
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// Plays seconds of noise whose echo is so late, beginning at a time.
+    fn play(follower: &mut Follower, begins_s: u64, seconds: usize, late_ms: usize, heard: bool) {
+        let sound = noise(48_000 * seconds);
+        let late = late_ms * 48;
+        for (number, at) in (0u64..).zip((0..sound.len()).step_by(960)) {
+            let time = gst::ClockTime::from_seconds(begins_s) + ms(20) * number;
+            let far = sound[at..at + 960].to_vec();
+            let near = (at..at + 960)
+                .map(|at| at.checked_sub(late).map_or(0.0, |at| sound[at] * 0.25))
+                .collect();
+            for (end, samples) in [(End::Far, far), (End::Near, near)] {
+                let samples = if heard { samples } else { vec![0.0; 960] };
+                let at = time;
+                let piece = Overheard { end, at, samples };
+                assert!(follower.hear(&piece).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_delay_that_has_become_another_is_told_to_the_canceller() {
+        gst::init().unwrap();
+        let path = EchoPath::default();
+        path.set_delay(Some(30_000_000));
+        let mut follower = Follower::new(Arc::downgrade(&path.0));
+        play(&mut follower, 100, 45, 33, true);
+        assert_eq!(path.delay(), 30_000_000, "near enough");
+        play(&mut follower, 200, 45, 42, true);
+        assert!((path.delay() - 42_000_000).abs() < 500_000, "{}", path.delay());
+        // In silence nothing is learnt, and what somebody measures counts.
+        path.set_delay(Some(80_000_000));
+        play(&mut follower, 300, 45, 42, false);
+        assert_eq!(path.delay(), 80_000_000);
+        play(&mut follower, 400, 70, 42, true);
+        assert!((path.delay() - 42_000_000).abs() < 500_000, "{}", path.delay());
+        drop(path);
+        let piece = Overheard {
+            end: End::Near,
+            at: gst::ClockTime::from_seconds(1_000),
+            samples: vec![0.0; 960],
+        };
+        follower.hear(&piece);
+        let later = Overheard {
+            at: gst::ClockTime::from_seconds(1_010),
+            ..piece
+        };
+        assert!(follower.hear(&later).is_none(), "there is no path any more");
+    }
+}

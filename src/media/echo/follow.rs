@@ -170,13 +170,21 @@ mod tests {
         play(&mut follower, 100, 45, 33, true);
         assert_eq!(path.delay(), 30_000_000, "near enough");
         play(&mut follower, 200, 45, 42, true);
-        assert!((path.delay() - 42_000_000).abs() < 500_000, "{}", path.delay());
+        assert!(
+            (path.delay() - 42_000_000).abs() < 500_000,
+            "{}",
+            path.delay()
+        );
         // In silence nothing is learnt, and what somebody measures counts.
         path.set_delay(Some(80_000_000));
         play(&mut follower, 300, 45, 42, false);
         assert_eq!(path.delay(), 80_000_000);
         play(&mut follower, 400, 70, 42, true);
-        assert!((path.delay() - 42_000_000).abs() < 500_000, "{}", path.delay());
+        assert!(
+            (path.delay() - 42_000_000).abs() < 500_000,
+            "{}",
+            path.delay()
+        );
         drop(path);
         let piece = Overheard {
             end: End::Near,

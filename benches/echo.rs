@@ -104,7 +104,7 @@ fn head() {
     );
     println!(
         "- far and near speech of espeak-ng {} at {SPEECH_DBFS} dBFS while somebody speaks; noise at \
-         {NOISE_DBFS} dBFS; the echo {ECHO_DB} dB below what is played, through a room whose answer \
+         {NOISE_DBFS} dBFS; the echo at {ECHO_DB} dB against what is played, through a room whose answer \
          falls by 60 dB in 120 ms",
         speech::version()
     );

@@ -120,6 +120,7 @@ async fn an_answer_takes_over_the_numbers_of_the_offer() {
             )
             .await;
         let answer = world.local(0, &link).unwrap();
+        assert!(answer.contains("useinbandfec=1") && answer.contains("usedtx=1"));
         let answer = sdp::Description::parse(&answer, sdp::Side::Answer).unwrap();
         assert_eq!(answer.audio.transport_cc, Some(7));
         assert_eq!(answer.video.transport_cc, Some(7));
@@ -780,6 +781,93 @@ async fn change_volumes() -> Result<(), Starved> {
     let verdict = cores
         .into_inner()
         .judge(&[(worst > 600).then(|| format!("a click of {worst}"))]);
+    world.stop();
+    verdict
+}
+
+/// Somebody speaks for a quarter of each two seconds: what is between is hardly sent, and nothing
+/// clicks where it begins and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_not_sent_and_its_edges_are_not_heard() {
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        match pause_and_speak().await {
+            Ok(()) => return,
+            Err(Starved(faults)) => {
+                println!("this machine is too busy to judge: {faults}");
+                seen.push(faults);
+            }
+        }
+    }
+    panic!("too busy a machine, or a fault: {seen:#?}");
+}
+
+async fn pause_and_speak() -> Result<(), Starved> {
+    let text = "summary = \"pauses\"\nelements = [\"audiotestsrc\"]\n\
+                launch = \"audiotestsrc is-live=true wave=ticks volume=0.2 \
+                tick-interval=2000000000 sine-periods-per-tick=220 apply-tick-ramp=true\"";
+    let pauses = File::parse(Kind::Microphone, "pauses", Path::new("pauses.toml"), text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::of(2, |number, events| {
+        let place = folder.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        let mut settings = settings(number, &place);
+        let device = source::Device::plain(pauses.clone());
+        settings.microphone = Arc::new(move || Some(device.clone()));
+        Media::start(settings, events).unwrap()
+    })
+    .await;
+    let link = world.link(0, 1, Codec::Vp8);
+    let file = folder.path().join("0").join("speaker");
+    world
+        .until("somebody speaks", |_| loudest(&file) > 3000)
+        .await;
+    let own = world.local(0, &link).unwrap();
+    assert!(
+        own.contains("useinbandfec=1") && own.contains("usedtx=1"),
+        "{own}"
+    );
+    let stats = |world: &World| world.link_stats(0, &link).unwrap();
+    let (before, sent) = (stats(&world), world.stats(1).branches["OPUS"].frames);
+    let from = std::fs::metadata(&file).unwrap().len();
+    // Eight seconds of what is heard: 48,000 frames of four bytes each.
+    let cores = RefCell::new(Cores::watch());
+    world
+        .until("eight seconds", |_| {
+            cores.borrow_mut().look();
+            std::fs::metadata(&file).unwrap().len() >= from + 8 * 192_000
+        })
+        .await;
+    let (after, sent) = (stats(&world), world.stats(1).branches["OPUS"].frames - sent);
+    assert!(world.is_up(0, &link) && world.failed(0, &link).is_none());
+    assert!(after.frames_in >= before.frames_in + 60, "pictures go on");
+    let sounds = after.sounds_in - before.sounds_in;
+
+    let samples = std::fs::read(&file).unwrap();
+    let left = samples[usize::try_from(from).unwrap() / 4 * 4..].chunks_exact(4);
+    let left: Vec<i32> = left
+        .map(|frame| i32::from(i16::from_le_bytes([frame[0], frame[1]])))
+        .collect();
+    let bends = left.windows(3).map(|it| (it[0] - 2 * it[1] + it[2]).abs());
+    let worst = bends.max().unwrap();
+    // In pieces of 10 ms.
+    let loud = left
+        .chunks_exact(480)
+        .filter(|piece| piece.iter().any(|it| it.abs() > 2000))
+        .count();
+    println!(
+        "in eight seconds {sent} packets, {sounds} sounds, {loud} pieces of 10 ms with the tone; \
+         the largest bend is {worst}"
+    );
+    let verdict = cores.into_inner().judge(&[
+        (worst > 600).then(|| format!("a click of {worst}")),
+        // 400 would be all of the time; a quarter of it is spoken, and then it takes a fifth of a
+        // second until the encoder believes that it is over.
+        (sent > 240).then(|| format!("{sent} packets were sent")),
+        (sounds > 260).then(|| format!("{sounds} sounds came")),
+        // Four times half a second.
+        (!(180..=220).contains(&loud)).then(|| format!("the tone is heard in {loud} pieces")),
+    ]);
     world.stop();
     verdict
 }

@@ -231,6 +231,74 @@ fn a_claim_is_looked_at_when_the_floor_is_free() {
 }
 
 #[test]
+fn speech_is_made_of_syllables() {
+    let mut room = Room::new();
+    room.play(10, &[('a', QUIET)]);
+    let began = room.ms();
+    for _ in 0..2 {
+        room.play(2, &[('a', SPEECH)]);
+        room.play(1, &[('a', QUIET)]);
+    }
+    assert_eq!(room.got, [(began + 500, 'a')]);
+}
+
+/// Two levels are lost, and the one that comes is not of all the time since.
+#[test]
+fn what_was_not_heard_was_not_said() {
+    let mut room = Room::new();
+    room.play(10, &[('a', QUIET)]);
+    room.now += Duration::from_millis(190);
+    room.play(1, &[('a', SPEECH)]);
+    room.now += Duration::from_millis(10);
+    room.floor.hear(room.now, &'a', SPEECH);
+    assert_eq!(
+        room.holder(),
+        None,
+        "it was heard for 110 ms, and 100 more may be"
+    );
+    room.play(1, &[('a', SPEECH)]);
+    assert_eq!(room.holder(), Some('a'));
+}
+
+#[test]
+fn who_begins_to_speak_comes_right_after_the_one_who_has_the_floor() {
+    let mut room = Room::new();
+    let [quiet, speech] = [QUIET, SPEECH].map(|level| move |who| (who, level));
+    room.play(10, &[speech('a'), quiet('b'), quiet('c'), quiet('d')]);
+    room.play(5, &[speech('a'), quiet('b'), speech('c'), quiet('d')]);
+    assert_eq!(room.order(), "acbd");
+    room.play(5, &[speech('a'), quiet('b'), quiet('c'), speech('d')]);
+    assert_eq!(room.order(), "adcb");
+    assert_eq!(room.got.len(), 1);
+}
+
+#[test]
+fn a_floor_that_is_free_goes_to_the_loudest_who_speaks() {
+    let mut room = Room::new();
+    room.play(10, &[('a', SPEECH)]);
+    room.play(
+        10,
+        &[('a', SPEECH), ('b', -30.0), ('c', -22.0), ('d', -33.0)],
+    );
+    assert_eq!(room.holder(), Some('a'));
+    room.floor.leave(room.now, &'a');
+    assert_eq!(room.holder(), Some('c'));
+}
+
+#[test]
+fn the_end_of_speech_has_a_time() {
+    let mut room = Room::new();
+    room.play(10, &[('a', SPEECH)]);
+    let end = room.now + HOLD;
+    assert_eq!(room.floor.deadline(room.now), Some(end));
+    let almost = HOLD.saturating_sub(Duration::from_millis(1));
+    room.floor.due(room.now + almost);
+    assert!(room.floor.is_speaking(&'a'));
+    room.floor.due(end);
+    assert!(!room.floor.is_speaking(&'a'));
+}
+
+#[test]
 fn who_leaves_has_nothing_and_the_order_goes_on() {
     let mut room = Room::new();
     room.play(1, &[('a', QUIET), ('b', QUIET), ('c', QUIET)]);

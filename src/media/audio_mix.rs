@@ -186,6 +186,7 @@ impl Shared {
         }
         let input = mixer.connect(elements, |_| {})?;
         mixer.inputs().insert(key, input);
+        begin(&source, self.timebase.running_time());
         Ok(source)
     }
 
@@ -286,6 +287,28 @@ impl Shared {
 /// What is mixed.
 fn format() -> Result<gst::Caps, glib::BoolError> {
     "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2".parse()
+}
+
+/// Gives a member's entrance a piece of silence to begin with.
+///
+/// The mixer waits for nobody who has never said anything: without this it may be ahead of the first
+/// word when that comes, and leave out its beginning, which is a click.
+fn begin(entrance: &AppSrc, now: gst::ClockTime) {
+    let length = gst::ClockTime::from_mseconds(20);
+    let mut silence = gst::Buffer::from_mut_slice(vec![0; 960 * 2]);
+    if let Some(about) = silence.get_mut() {
+        about.set_pts(now);
+        about.set_duration(length);
+    }
+    let caps = gst::Caps::builder("audio/x-raw")
+        .field("format", "S16LE")
+        .field("layout", "interleaved")
+        .field("rate", 48_000i32)
+        .field("channels", 1i32)
+        .build();
+    let sample = gst::Sample::builder().buffer(&silence).caps(&caps).build();
+    // It is refused while the mix is being started, which then is ahead of nobody.
+    let _ = entrance.push_sample(&sample);
 }
 
 /// The event that says to an input, behind all that was pushed before, that there is no more.

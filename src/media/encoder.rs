@@ -9,7 +9,7 @@ mod driver;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
 use gstreamer as gst;
@@ -19,7 +19,7 @@ use gstreamer_app::{AppSink, AppSrc};
 use super::{
     LaunchError, Picture, Timebase, bus,
     fanout::{Content, Counts, Fanout, Gate, Subscription},
-    launch,
+    launch, sound,
 };
 use crate::{
     pipeline::{self, File},
@@ -290,20 +290,42 @@ pub fn launch_encoder(
 /// Opus needs no file: there is one encoder, and it runs anywhere.
 ///
 /// 20 ms frames with forward error correction for some loss; a perfect stream of timestamps, which
-/// Chromium's decoder expects.
+/// Chromium's decoder expects; and nothing for silence, see [`leave_out_silence`].
 fn opus(kbps: u32) -> Result<gst::Bin, EncoderError> {
     let bin = gst::parse::bin_from_description(
         "audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=1 ! \
          opusenc name=encoder audio-type=voice frame-size=20 bitrate-type=constrained-vbr \
-             inband-fec=true packet-loss-percentage=5 perfect-timestamp=true",
+             inband-fec=true packet-loss-percentage=5 dtx=true perfect-timestamp=true",
         true,
     )
     .map_err(|error| glib::bool_error!("opusenc: {error}"))?;
     let rate = i32::try_from(kbps.saturating_mul(1000)).unwrap_or(i32::MAX);
     if let Some(encoder) = bin.by_name("encoder") {
         encoder.set_property("bitrate", rate.clamp(6_000, 510_000));
+        leave_out_silence(&encoder);
     }
     Ok(bin)
+}
+
+/// Lets the first of the packets pass that say that there is nothing to be heard, and none of those
+/// that say it again: discontinuous transmission. Each 400 ms the encoder makes one that says how the
+/// silence sounds.
+///
+/// GStreamer's payloader leaves out the first one too, and who receives that does not know a pause from
+/// a loss.
+fn leave_out_silence(encoder: &gst::Element) {
+    let Some(pad) = encoder.static_pad("src") else {
+        return;
+    };
+    let told = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let is_empty = info.buffer().is_some_and(|it| it.size() <= sound::EMPTY);
+        if told.swap(is_empty, Relaxed) && is_empty {
+            gst::PadProbeReturn::Drop
+        } else {
+            gst::PadProbeReturn::Ok
+        }
+    });
 }
 
 /// What every encoder of a codec must end in, which is what payloaders are promised.

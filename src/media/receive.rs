@@ -3,9 +3,12 @@
 //! The chains are explicit, one for each codec. Every pad is linked, because an unlinked one stops
 //! the whole bundle. Nothing is decoded, and nothing handed on, before the gate is open.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use gstreamer as gst;
@@ -26,8 +29,14 @@ use super::{
 /// The largest width and height that is decoded, in pixels: those of a 4K picture, either way up.
 const LARGEST_SIDE: i32 = 4096;
 
-/// The most streams of one link that are decoded.
-const MOST_STREAMS: u64 = 16;
+/// The most streams of one link that are decoded at a time. A link brings one picture and one sound,
+/// and again one of each when the sender begins anew under other numbers; whoever brings more and more
+/// would have us make decoders without end.
+const MOST_STREAMS: usize = 16;
+
+/// A stream of which nothing came for so long gives way to a new one. webrtcbin never says that one
+/// is over.
+const OVER: Duration = Duration::from_secs(5);
 
 /// What came in on a link, since it began.
 #[derive(Debug, Default)]
@@ -111,8 +120,19 @@ pub struct Receiver {
     outlets: Outlets,
     /// webrtcbin's video pad, to ask for keyframes.
     video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
-    /// How many streams came.
-    streams: AtomicU64,
+    /// The streams that are decoded.
+    streams: Mutex<Vec<Stream>>,
+    /// Since when packets are timed.
+    since: Instant,
+}
+
+/// A stream that is decoded.
+struct Stream {
+    pad: glib::WeakRef<gst::Pad>,
+    /// What decodes it.
+    elements: Vec<gst::Element>,
+    /// When its last packet came, in milliseconds.
+    last: Arc<AtomicU64>,
 }
 
 impl Receiver {
@@ -130,12 +150,17 @@ impl Receiver {
             arrivals,
             outlets,
             video: Mutex::default(),
-            streams: AtomicU64::default(),
+            streams: Mutex::default(),
+            since: engine::now(),
         }
     }
 
     /// Takes a new pad of webrtcbin, whatever it carries.
     pub fn take(&self, pad: &gst::Pad) -> Result<(), glib::BoolError> {
+        self.take_at(engine::now(), pad)
+    }
+
+    fn take_at(&self, now: Instant, pad: &gst::Pad) -> Result<(), glib::BoolError> {
         let Some(pipeline) = self.pipeline.upgrade() else {
             return Ok(());
         };
@@ -143,9 +168,12 @@ impl Receiver {
             return Ok(());
         }
         let gate = self.gate.clone();
+        let last = Arc::new(AtomicU64::new(self.milliseconds(now)));
+        let (came, since) = (last.clone(), self.since);
         pad.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
             move |_, _| {
+                came.store(milliseconds(since, engine::now()), Relaxed);
                 if gate.is_open() {
                     gst::PadProbeReturn::Ok
                 } else {
@@ -159,18 +187,11 @@ impl Receiver {
             .or_else(|| pad.allowed_caps())
             .and_then(|caps| caps.structure(0)?.get::<String>("encoding-name").ok())
             .unwrap_or_default();
-        let decoder = if self.has_room() {
-            decoder(&name)?
-        } else {
-            None
+        let make = match make_of(&name) {
+            Some(make) if self.make_room(&pipeline, now)? => make,
+            _ => return chain(&pipeline, pad, &[nowhere()?]),
         };
-        let Some((which, mut elements)) = decoder else {
-            let fake = gst::ElementFactory::make("fakesink")
-                .property("sync", false)
-                .property("async", false)
-                .build()?;
-            return chain(&pipeline, pad, &[fake]);
-        };
+        let (which, mut elements) = make()?;
         let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
         let sink = match which {
             Which::Pictures => {
@@ -196,14 +217,36 @@ impl Receiver {
             }
         };
         elements.push(sink.upcast());
-        chain(&pipeline, pad, &elements)
+        chain(&pipeline, pad, &elements)?;
+        lock(&self.streams).push(Stream {
+            pad: pad.downgrade(),
+            elements,
+            last,
+        });
+        Ok(())
     }
 
-    /// Whether one more stream is decoded. A link brings one picture and one sound, and again one
-    /// of each when the sender begins anew under other numbers; whoever brings more and more would
-    /// have us make decoders without end.
-    fn has_room(&self) -> bool {
-        self.streams.fetch_add(1, Relaxed) < MOST_STREAMS
+    /// Whether one more stream may be decoded. If need be the one that has been over for longest is
+    /// decoded no more.
+    fn make_room(&self, pipeline: &gst::Pipeline, now: Instant) -> Result<bool, glib::BoolError> {
+        let mut streams = lock(&self.streams);
+        if streams.len() < MOST_STREAMS {
+            return Ok(true);
+        }
+        let last = |stream: &Stream| stream.last.load(Relaxed);
+        let oldest = (0..streams.len()).min_by_key(|at| last(&streams[*at]));
+        let over = now.checked_sub(OVER).map(|at| self.milliseconds(at));
+        let Some(oldest) = oldest.filter(|at| Some(last(&streams[*at])) < over) else {
+            return Ok(false);
+        };
+        let stream = streams.remove(oldest);
+        drop(streams);
+        stream.retire(pipeline)?;
+        Ok(true)
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        milliseconds(self.since, now)
     }
 
     fn count_pictures(&self, pad: &gst::Pad) {
@@ -229,6 +272,37 @@ impl Receiver {
     }
 }
 
+impl Stream {
+    /// Has it decoded no more; what comes of it all the same goes nowhere.
+    fn retire(self, pipeline: &gst::Pipeline) -> Result<(), glib::BoolError> {
+        let Some(pad) = self.pad.upgrade() else {
+            return Ok(());
+        };
+        let nowhere = nowhere()?;
+        pipeline.add(&nowhere)?;
+        nowhere.sync_state_with_parent()?;
+        let pipeline = pipeline.downgrade();
+        let elements = Mutex::new(self.elements);
+        // Between two packets: at once, where none is on its way.
+        pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
+            if let (Some(peer), Some(sink)) = (pad.peer(), nowhere.static_pad("sink")) {
+                let _ = pad.unlink(&peer);
+                if let Err(error) = pad.link(&sink) {
+                    tracing::warn!(?error, "a stream that is over leads nowhere");
+                }
+            }
+            for element in lock(&elements).drain(..) {
+                let _ = element.set_state(gst::State::Null);
+                if let Some(pipeline) = pipeline.upgrade() {
+                    let _ = pipeline.remove(&element);
+                }
+            }
+            gst::PadProbeReturn::Remove
+        });
+        Ok(())
+    }
+}
+
 enum Which {
     Pictures,
     /// And whether they are about to pause.
@@ -249,6 +323,18 @@ fn filter(caps: gst::Caps) -> Result<gst::Element, glib::BoolError> {
         .build()
 }
 
+/// Where what nobody decodes goes: an unlinked pad would stop the others.
+fn nowhere() -> Result<gst::Element, glib::BoolError> {
+    gst::ElementFactory::make("fakesink")
+        .property("sync", false)
+        .property("async", false)
+        .build()
+}
+
+fn milliseconds(since: Instant, now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Refuses pictures that nobody sends to a meeting. One keyframe of VP8 can be 16383 pixels wide
 /// and high, and its decoder would take half a gigabyte for it.
 fn size_limit(media: &str) -> Result<gst::Element, glib::BoolError> {
@@ -266,30 +352,31 @@ fn i420() -> Result<[gst::Element; 2], glib::BoolError> {
     Ok([make("videoconvert")?, filter(caps)?])
 }
 
+/// What comes out of a chain, and its elements.
+type Made = (Which, Vec<gst::Element>);
+
 /// What makes raw pictures or sound of this encoding, if we know it.
-fn decoder(encoding: &str) -> Result<Option<(Which, Vec<gst::Element>)>, glib::BoolError> {
-    Ok(Some(match encoding {
-        "VP8" => (Which::Pictures, vp8()?),
-        "H264" => (Which::Pictures, h264()?),
-        "OPUS" => {
-            let (pausing, elements) = opus()?;
-            (Which::Sounds(pausing), elements)
-        }
-        _ => return Ok(None),
-    }))
+fn make_of(encoding: &str) -> Option<fn() -> Result<Made, glib::BoolError>> {
+    Some(match encoding {
+        "VP8" => vp8,
+        "H264" => h264,
+        "OPUS" => opus,
+        _ => return None,
+    })
 }
 
-fn vp8() -> Result<Vec<gst::Element>, glib::BoolError> {
+fn vp8() -> Result<Made, glib::BoolError> {
     let depay = gst::ElementFactory::make("rtpvp8depay")
         .property("request-keyframe", true)
         .build()?;
     let decoder = gst::ElementFactory::make("vp8dec")
         .property("threads", 1u32)
         .build()?;
-    Ok([depay, size_limit("video/x-vp8")?, decoder]
-        .into_iter()
-        .chain(i420()?)
-        .collect())
+    let elements = [depay, size_limit("video/x-vp8")?, decoder];
+    Ok((
+        Which::Pictures,
+        elements.into_iter().chain(i420()?).collect(),
+    ))
 }
 
 /// Decodes H.264 in software, with no frame held back.
@@ -303,23 +390,24 @@ pub(super) fn h264_decoder() -> Result<gst::Element, glib::BoolError> {
     Ok(decoder)
 }
 
-fn h264() -> Result<Vec<gst::Element>, glib::BoolError> {
+fn h264() -> Result<Made, glib::BoolError> {
     let depay = gst::ElementFactory::make("rtph264depay")
         .property("request-keyframe", true)
         .build()?;
     let decoder = h264_decoder()?;
-    Ok([
+    let elements = [
         depay,
         make("h264parse")?,
         size_limit("video/x-h264")?,
         decoder,
-    ]
-    .into_iter()
-    .chain(i420()?)
-    .collect())
+    ];
+    Ok((
+        Which::Pictures,
+        elements.into_iter().chain(i420()?).collect(),
+    ))
 }
 
-fn opus() -> Result<(Pausing, Vec<gst::Element>), glib::BoolError> {
+fn opus() -> Result<Made, glib::BoolError> {
     let decoder = gst::ElementFactory::make("opusdec")
         .property("plc", true)
         .property("use-inband-fec", true)
@@ -338,7 +426,7 @@ fn opus() -> Result<(Pausing, Vec<gst::Element>), glib::BoolError> {
         make("audioresample")?,
         filter(caps)?,
     ];
-    Ok((pausing, elements))
+    Ok((Which::Sounds(pausing), elements))
 }
 
 /// Counts the pictures that were decoded and hands them on.

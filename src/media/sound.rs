@@ -92,6 +92,9 @@ impl Sound {
         };
         if !goes_on {
             self.ramp.restart();
+            // Or else the mixer takes it for the same stream for another second, and puts it where the
+            // last one ended.
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
         }
         self.end = buffer.pts().map(|pts| pts + length);
         if self.pausing.0.load(Relaxed) {

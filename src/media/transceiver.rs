@@ -117,7 +117,8 @@ impl Line {
             Codec::Opus => {
                 caps = caps
                     .field("encoding-params", "2")
-                    .field("useinbandfec", "1");
+                    .field("useinbandfec", "1")
+                    .field("usedtx", "1");
             }
             Codec::H264 => {
                 let profile = profile_level_id.as_deref().unwrap_or(ASSUMED_PROFILE);

@@ -72,7 +72,9 @@ impl Browser {
         )
     }
 
-    fn launch(text: &str, codec: Codec, video: i32, nack: bool) -> Self {
+    /// Its pipeline is this, with a webrtcbin that is called `peer`, sound in its first section, and
+    /// pictures in its second, of this codec and payload type.
+    pub fn launch(text: &str, codec: Codec, video: i32, nack: bool) -> Self {
         let pipeline = gst::parse::launch(text)
             .unwrap()
             .downcast::<gst::Pipeline>()
@@ -187,6 +189,11 @@ impl Browser {
         }
     }
 
+    /// An element of its pipeline.
+    pub fn element(&self, name: &str) -> gst::Element {
+        self.pipeline.by_name(name).unwrap()
+    }
+
     /// Lets its requests out at once: RTP sessions are careful with RTCP, and would make a few a
     /// second of a hundred.
     pub fn insist(&self) {
@@ -197,7 +204,7 @@ impl Browser {
                     element.set_property("rtcp-fraction", 10_000_000.0);
                 }
             });
-        let rtpbin = self.pipeline.by_name("rtpbin").unwrap();
+        let rtpbin = self.element("rtpbin");
         let session = rtpbin.emit_by_name::<Option<gst::Element>>("get-session", &[&0u32]);
         if let Some(session) = session {
             session.set_property("rtcp-fraction", 10_000_000.0);
@@ -227,7 +234,7 @@ impl Browser {
     }
 
     pub fn session(&self) -> gst::Element {
-        let rtpbin = self.pipeline.by_name("rtpbin").unwrap();
+        let rtpbin = self.element("rtpbin");
         rtpbin.emit_by_name("get-session", &[&0u32])
     }
 

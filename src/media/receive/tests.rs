@@ -95,6 +95,83 @@ fn nothing_is_decoded_before_the_gate_is_open() {
     }
 }
 
+/// A sender that begins anew under other numbers again and again.
+#[test]
+fn streams_that_are_over_make_room_for_new_ones_and_those_that_are_not_stay() {
+    gst::init().unwrap();
+    let each = |number: usize| {
+        format!("audiotestsrc is-live=true ! opusenc ! rtpopuspay ! identity name=end{number} ")
+    };
+    let text: String = (0..MOST_STREAMS + 3).map(each).collect();
+    let pipeline = gst::parse::launch(&text).unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let pads: Vec<_> = (0..MOST_STREAMS + 3)
+        .map(|number| {
+            let end = pipeline.by_name(&format!("end{number}")).unwrap();
+            let pad = end.static_pad("src").unwrap();
+            let blocked = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER;
+            let block = pad.add_probe(blocked, |_, _| gst::PadProbeReturn::Ok);
+            (pad, block)
+        })
+        .collect();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let arrivals = Arc::new(Arrivals::default());
+    let outlets = Outlets::default();
+    let receiver = Receiver::new(&pipeline, Gate::opened(), arrivals.clone(), outlets);
+    let decoders = || {
+        let all = pipeline.iterate_recurse().into_iter().flatten();
+        all.filter(|it| it.factory().is_some_and(|it| it.name() == "opusdec"))
+            .count()
+    };
+    let mut pads = pads.into_iter().map(|(pad, block)| {
+        while pad.current_caps().is_none() {
+            std::thread::yield_now();
+        }
+        (pad, block.unwrap())
+    });
+    let sends_on = |pad: &gst::Pad| {
+        let (packet, packets) = mpsc::channel();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            let _ = packet.send(());
+            gst::PadProbeReturn::Ok
+        });
+        for _ in 0..20 {
+            packets
+                .recv_timeout(std::time::Duration::from_secs(20))
+                .unwrap();
+        }
+    };
+    let mut first = None;
+    for (pad, block) in pads.by_ref().take(MOST_STREAMS) {
+        receiver.take(&pad).unwrap();
+        pad.remove_probe(block);
+        sends_on(&pad);
+        first.get_or_insert(pad);
+    }
+    assert_eq!(decoders(), MOST_STREAMS);
+    // All of them send.
+    let (pad, block) = pads.next().unwrap();
+    receiver.take(&pad).unwrap();
+    pad.remove_probe(block);
+    sends_on(&pad);
+    assert_eq!(decoders(), MOST_STREAMS, "one more is not decoded");
+
+    // Later none of them has sent for long.
+    let first = first.unwrap();
+    let later = engine::now() + OVER + OVER;
+    for (pad, block) in pads {
+        let before = arrivals.sounds.load(Relaxed);
+        receiver.take_at(later, &pad).unwrap();
+        pad.remove_probe(block);
+        sends_on(&pad);
+        assert_eq!(decoders(), MOST_STREAMS);
+        assert!(arrivals.sounds.load(Relaxed) > before);
+    }
+    // One that was given up has not stopped its sender.
+    sends_on(&first);
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
 #[test]
 fn what_nobody_knows_is_taken_all_the_same() {
     let mut sender = Sender::new("audiotestsrc is-live=true ! alawenc ! rtppcmapay");

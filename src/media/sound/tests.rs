@@ -36,6 +36,7 @@ fn it_swells_at_first_and_then_passes_as_it_is() {
         let before = piece(at, 9600);
         let after = sound.shape(before.clone());
         assert_eq!(before.as_ptr(), after.as_ptr(), "it was touched");
+        assert!(!after.flags().contains(gst::BufferFlags::DISCONT));
     }
 }
 
@@ -48,7 +49,9 @@ fn after_a_pause_it_swells_again_and_a_shift_is_none() {
         assert_eq!(ends(&sound.shape(piece(at, 9600))), (9600, 9600), "at {at}");
     }
     for at in [1400, 300] {
-        let (first, last) = ends(&sound.shape(piece(at, 9600)));
+        let piece = sound.shape(piece(at, 9600));
+        assert!(piece.flags().contains(gst::BufferFlags::DISCONT));
+        let (first, last) = ends(&piece);
         assert!(first <= 20 && last == 9600, "at {at}: {first} {last}");
     }
 }

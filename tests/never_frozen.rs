@@ -465,6 +465,7 @@ impl Stage {
             allowed: vec![Codec::Opus, Codec::Vp8, Codec::H264],
             ice: Vec::new(),
             relay_only: false,
+            sound: true,
         })));
     }
 
@@ -783,6 +784,7 @@ fn settings(screen: Device) -> Settings {
         microphone: always(device(Kind::Microphone, "silence")),
         microphone_stand_in: device(Kind::Microphone, "silence"),
         screen: Some(always(screen)),
+        cancelling: None,
         board: Board::default(),
         speaker: None,
         sent: support::SENT,

@@ -48,6 +48,8 @@ pub(super) struct Device {
     /// How loud each member is played.
     volumes: Volumes,
     recorder: Recorder,
+    /// It records, or is about to.
+    recording: bool,
     /// Media has not been told yet what may be open.
     untold: bool,
     /// Measures the echo.
@@ -96,6 +98,7 @@ impl Device {
             own,
             volumes: Volumes::default(),
             recorder,
+            recording: false,
             untold: true,
             calibrate,
             standing,
@@ -259,6 +262,9 @@ impl Device {
     /// so does a command that media do not take.
     async fn handle(&mut self, input: Input) {
         self.tell_own();
+        if let Input::Recording(on) = input {
+            self.recording = on;
+        }
         let mut next = VecDeque::from([input]);
         while let Some(input) = next.pop_front() {
             self.room.handle(clock::now().at, input);
@@ -271,7 +277,7 @@ impl Device {
             joined: status.state == State::Joined,
             alone: status.members.is_empty() && status.links.is_empty(),
             off: self.own.off(),
-            recording: self.recorder.is_running(),
+            recording: self.recording || status.members.iter().any(|it| it.recording),
             guests: guests(&status),
             words: status.words,
         };

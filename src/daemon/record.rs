@@ -156,11 +156,6 @@ impl Recorder {
         })
     }
 
-    /// Whether one is being made.
-    pub(super) fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// What went wrong with the last one.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()

@@ -18,7 +18,7 @@ pub(super) struct Standing {
     pub off: Vec<Switch>,
     /// The membership in words.
     pub words: String,
-    /// What is seen and heard is recorded.
+    /// What is seen and heard is recorded, here or by another member.
     pub recording: bool,
     /// Who is there, as the wall shows them.
     pub guests: Vec<Guest>,

@@ -229,8 +229,10 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
                 }
             },
             Some(request) = asked.recv() => running.answer(config, request).await,
-            () = running.changed() => {
-                running.tell();
+            stands_otherwise = running.changed() => {
+                if stands_otherwise {
+                    running.tell();
+                }
                 running.show(config);
             }
             () = over.notified() => running.end_meeting(config).await,
@@ -398,8 +400,9 @@ impl Running {
     )]
     fn show(&self, _: &Config) {}
 
-    /// Completes when the membership has changed. A server alone has none.
-    async fn changed(&mut self) {
+    /// Completes when there is something else to show: with true when the membership stands
+    /// otherwise. A server alone has none.
+    async fn changed(&mut self) -> bool {
         let Some(device) = &mut self.device else {
             return std::future::pending().await;
         };
@@ -408,8 +411,8 @@ impl Running {
         #[cfg(not(feature = "media"))]
         let stirred = std::future::pending();
         tokio::select! {
-            Ok(()) = device.standing.changed() => {}
-            () = stirred => {}
+            Ok(()) = device.standing.changed() => true,
+            () = stirred => false,
         }
     }
 

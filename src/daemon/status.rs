@@ -134,6 +134,9 @@ fn link(link: &Value, all: &Value) -> String {
     if peer.is_some_and(|peer| peer["here"] == true) {
         text.push_str("; in this room, so without sound");
     }
+    if peer.is_some_and(|peer| peer["recording"] == true) {
+        text.push_str("; records what it sees and hears");
+    }
     let stats = &all["media"]["links"][link["link"].as_str().unwrap_or_default()];
     if stats["up"] == true {
         let _ = write!(

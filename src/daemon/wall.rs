@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice, Speakers},
     net,
-    protocol::{Generation, Media, RoomName},
+    protocol::{Generation, Kind, Media, Role, RoomName},
     room::{LinkState, LinkStatus, Status},
     scene::{self, Call, Facts, Guest, Layout, Part, Sight, Way},
 };
@@ -72,8 +72,9 @@ impl Wall {
     /// Looks at everything and has it shown, where it has changed.
     pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
         let way = way(config, site);
-        let news = self.news.borrow();
-        let speakers = self.speakers.borrow();
+        // Whoever writes them does not wait for what follows.
+        let news = self.news.borrow().clone();
+        let speakers = self.speakers.borrow().clone();
         let network = match &config.signalling {
             Signalling::Own(_) if way.is_none() => {
                 wrong("No network: plug in the cable or join a Wi-Fi")
@@ -113,8 +114,8 @@ impl Wall {
             call: Call {
                 guests: standing.guests.clone(),
                 layout: self.layout,
-                speaking: speakers.now.clone(),
-                spoke: speakers.order.clone(),
+                speaking: speakers.now,
+                spoke: speakers.order,
                 is_recorded: standing.recording,
             },
         });
@@ -133,7 +134,7 @@ pub(super) fn guests(status: &Status) -> Vec<Guest> {
             muted: !media.audio,
             here: member.is_some_and(|it| it.here),
             sight: sight(link, media),
-            is_share: false,
+            is_share: member.is_some_and(|it| it.kind == Kind::Browser && it.role == Role::Sender),
         }
     };
     status.links.iter().map(guest).collect()

@@ -336,6 +336,17 @@ impl Shared {
         call
     }
 
+    /// Takes out of sight who is not to be seen, without waiting for anything that is painted.
+    fn hide(&self, call: &Call) {
+        let tiles = self.lock();
+        for tile in tiles.shown.values() {
+            let guest = call.guests.iter().find(|guest| guest.link == tile.link);
+            if guest.is_some_and(|guest| !guest.sight.is_seen()) {
+                tile.picture.set_property("alpha", 0.0f64);
+            }
+        }
+    }
+
     /// Puts everybody in place.
     fn arrange(&self, arranged: &Arranged, painted: Vec<Option<gst::Sample>>) {
         self.put_in_place(&arranged.tiles);
@@ -409,7 +420,7 @@ impl Shared {
         }
     }
 
-    /// Lays a picture over everything: one buffer, which the compositor keeps without a thread.
+    /// Lays a picture over everything: one buffer, which the compositor repeats; its thread sleeps.
     fn lay(&self, sample: &gst::Sample) -> Result<Input, MixError> {
         let source = AppSrc::builder()
             .caps(
@@ -444,7 +455,9 @@ impl Shared {
 
     /// Something else was painted.
     fn repainted(&self) {
-        if self.lock().shown.is_empty() {
+        // Held meanwhile: whoever comes makes it move again, and must not be overtaken.
+        let tiles = self.lock();
+        if tiles.shown.is_empty() {
             self.feed.is_still(self.timebase.running_time());
         }
     }

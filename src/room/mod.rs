@@ -728,6 +728,7 @@ fn member_status(member: &RoomMember) -> MemberStatus {
         role: member.role,
         media: member.media,
         here: member.here,
+        recording: member.recording,
         away: member.away,
     }
 }

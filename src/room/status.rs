@@ -64,6 +64,8 @@ pub struct MemberStatus {
     pub media: Media,
     /// It sits in the room of a device, which speaks and hears for it.
     pub here: bool,
+    /// It records what it sees and hears.
+    pub recording: bool,
     /// Its signalling is lost and may come back.
     pub away: bool,
 }

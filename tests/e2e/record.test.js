@@ -131,3 +131,37 @@ test('a file of a device that was killed can be played up to the end', { timeout
   assert.equal(await said(ann), null);
   assert.equal((await device.status()).recording, null);
 });
+
+/** How many pixels of a PNG have the colour of what is closed or recorded. */
+const stops = (page, picture) => page.evaluate(async (text) => {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes]));
+  const canvas = Object.assign(document.createElement('canvas'), { width: bitmap.width, height: bitmap.height });
+  const context = canvas.getContext('2d');
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  const wanted = [0xe5, 0x69, 0x7a];
+  let count = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (wanted.every((part, index) => Math.abs(data[at + index] - part) < 24)) count += 1;
+  }
+  return count;
+}, picture.toString('base64'));
+
+test('whoever stands before the wall reads it too, with nobody else there', { timeout: 6 * WITHIN }, async (t) => {
+  const device = await Device.start();
+  t.after(() => device.stop());
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  const shot = join(device.folder, 'wall.png');
+  const seen = async () => {
+    await device.command('snapshot', '--force', shot);
+    return stops(page, await readFile(shot));
+  };
+  assert.equal(await seen(), 0);
+  await device.command('record', 'start', join(device.folder, 'it.mkv'));
+  // Nothing else happens that would have the wall looked at again.
+  await until('the wall says it', async () => (await seen()) > 100, { within: 10_000, every: 200 });
+  await device.command('record', 'stop');
+  await until('the wall says it no more', async () => (await seen()) === 0, { within: 10_000, every: 200 });
+});

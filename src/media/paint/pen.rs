@@ -4,7 +4,7 @@
 //! letter. GStreamer 1.22's overlay draws without its lock, so nothing of it is changed while it
 //! draws: what it drew is taken before the next text is set (decision 022).
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -187,19 +187,17 @@ fn light(luma: u8) -> u8 {
 pub(super) struct Writer<'a> {
     width: u32,
     pen: OnceCell<Option<Pen>>,
+    is_broken: Cell<bool>,
     memory: &'a Memory,
 }
 
 /// What was written and measured last, so that it need not be again.
 #[derive(Default)]
 pub(super) struct Memory {
-    stamps: RefCell<Known<(String, Font), Written>>,
+    stamps: RefCell<Known<(String, Font), Arc<Stamp>>>,
     /// Letters of all sizes have the same shape, so that one size is measured.
-    widths: RefCell<Known<(String, bool), Option<u32>>>,
+    widths: RefCell<Known<(String, bool), u32>>,
 }
-
-/// None where it could not be written.
-type Written = Option<Arc<Stamp>>;
 
 /// Of the picture before this one, and of this one.
 struct Known<K, V> {
@@ -217,13 +215,14 @@ impl<K, V> Default for Known<K, V> {
 }
 
 impl<K: Ord, V: Clone> Known<K, V> {
-    fn get(&mut self, key: K, make: impl FnOnce(&K) -> V) -> V {
+    /// What cannot be made is tried again the next time.
+    fn get(&mut self, key: K, make: impl FnOnce() -> Option<V>) -> Option<V> {
         if let Some(known) = self.now.get(&key) {
-            return known.clone();
+            return Some(known.clone());
         }
-        let value = self.before.remove(&key).unwrap_or_else(|| make(&key));
+        let value = self.before.remove(&key).or_else(make)?;
         self.now.insert(key, value.clone());
-        value
+        Some(value)
     }
 
     /// Forgets what the last picture did not need.
@@ -251,6 +250,7 @@ impl<'a> Writer<'a> {
         Self {
             width,
             pen: OnceCell::new(),
+            is_broken: Cell::new(false),
             memory,
         }
     }
@@ -265,24 +265,31 @@ impl<'a> Writer<'a> {
         self.pen.get_or_init(start).as_ref()
     }
 
+    /// A pen that failed once is not used again: what it still draws would be taken for the next
+    /// text.
+    fn with_pen<T>(&self, use_it: impl FnOnce(&Pen) -> Option<T>) -> Option<T> {
+        let pen = self.pen().filter(|_| !self.is_broken.get())?;
+        let done = use_it(pen);
+        self.is_broken.set(done.is_none());
+        done
+    }
+
     pub(super) fn write(&self, words: &str, font: Font) -> Option<Arc<Stamp>> {
         let mut stamps = self.memory.stamps.borrow_mut();
-        stamps.get((words.to_owned(), font), |_| {
-            self.pen()
-                .and_then(|pen| pen.write(words, font))
-                .map(Arc::new)
+        stamps.get((words.to_owned(), font), || {
+            self.with_pen(|pen| pen.write(words, font)).map(Arc::new)
         })
     }
 
     /// How wide words are, in pixels; guessed, where nothing can be written anyway.
     pub(super) fn measure(&self, words: &str, font: Font) -> u32 {
         let mut widths = self.memory.widths.borrow_mut();
-        let wide = widths.get((words.to_owned(), font.bold), |_| {
+        let wide = widths.get((words.to_owned(), font.bold), || {
             let at = Font {
                 pixels: MEASURED,
                 ..font
             };
-            self.pen().and_then(|pen| pen.measure(words, at))
+            self.with_pen(|pen| pen.measure(words, at))
         });
         let wide = wide.unwrap_or_else(|| {
             let count = u32::try_from(words.chars().count()).unwrap_or(u32::MAX);

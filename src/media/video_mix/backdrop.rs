@@ -133,6 +133,7 @@ impl Painting {
         let is_new = wanted != self.shown;
         match &wanted {
             Shown::Call(call) => {
+                self.mix.hide(call);
                 let lacks = |plate: &Plate| self.mix.lacks(plate);
                 let painted = self.painter.call(call, is_new, lacks)?;
                 if let Some(behind) = painted.behind {

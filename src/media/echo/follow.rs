@@ -17,6 +17,10 @@ const EVERY: gst::ClockTime = gst::ClockTime::from_seconds(10);
 /// How much of what is played is looked for.
 const PIECE_MS: u32 = 2_000;
 
+/// What is played is told so much before it is heard at most, and by so much a microphone may lag. One
+/// that gives nothing for longer is closed.
+const GRACE: gst::ClockTime = gst::ClockTime::SECOND;
+
 /// Softer than this, nobody speaks: 45 dB below full scale, as a mean square.
 const SILENCE: f64 = 3e-5;
 
@@ -74,19 +78,29 @@ impl Follower {
             }
             return Some(());
         };
+        let begins = from + early;
+        let ends = begins + ms(PIECE_MS) + late;
+        if piece.at > ends + GRACE {
+            // The microphone was closed meanwhile, and what is played goes on.
+            self.begin_anew();
+            return Some(());
+        }
         match piece.end {
             End::Far => self.far.put(piece),
             End::Near => self.near.put(piece),
         }
-        let begins = from + early;
-        if piece.end == End::Near && piece.at > begins + ms(PIECE_MS) + late {
+        if piece.end == End::Near && piece.at > ends {
             let path = EchoPath(self.path.upgrade()?);
             self.look(&path, begins);
             self.looked = piece.at;
-            self.from = None;
-            (self.far, self.near) = (Tape::default(), Tape::default());
+            self.begin_anew();
         }
         Some(())
+    }
+
+    fn begin_anew(&mut self) {
+        self.from = None;
+        (self.far, self.near) = (Tape::default(), Tape::default());
     }
 
     fn look(&mut self, path: &EchoPath, begins: gst::ClockTime) {
@@ -162,6 +176,42 @@ mod tests {
     }
 
     #[test]
+    fn a_microphone_that_is_closed_leaves_nothing_on_the_tapes() {
+        gst::init().unwrap();
+        let path = EchoPath::default();
+        path.set_delay(Some(30_000_000));
+        let mut follower = Follower::new(Arc::downgrade(&path.0));
+        let piece = |end, at| Overheard {
+            end,
+            at,
+            samples: vec![0.25; 480],
+        };
+        // One end alone, for an hour after the microphone gave something last.
+        let begins = gst::ClockTime::from_seconds(100);
+        follower.hear(&piece(End::Near, begins));
+        let listens = |follower: &Follower| follower.from.is_some();
+        assert!(listens(&follower));
+        let mut longest = 0;
+        for number in 0..360_000 {
+            follower.hear(&piece(End::Far, begins + ms(10) * number));
+            if listens(&follower) {
+                longest = number;
+            }
+        }
+        assert!(!listens(&follower));
+        assert!(longest < 500, "{longest}");
+        assert_eq!(follower.far.cut(begins, 48_000), vec![0.0; 48_000]);
+        // The other end alone, after a gap.
+        follower.hear(&piece(End::Near, begins + ms(3_600_000)));
+        assert!(listens(&follower));
+        follower.hear(&piece(End::Near, begins + ms(7_200_000)));
+        assert!(!listens(&follower));
+        // And it is followed again.
+        play(&mut follower, 10_000, 45, 42, true);
+        assert!((path.delay() - 42_000_000).abs() < 500_000);
+    }
+
+    #[test]
     fn a_delay_that_has_become_another_is_told_to_the_canceller() {
         gst::init().unwrap();
         let path = EchoPath::default();
@@ -193,7 +243,7 @@ mod tests {
         };
         follower.hear(&piece);
         let later = Overheard {
-            at: gst::ClockTime::from_seconds(1_010),
+            at: gst::ClockTime::from_seconds(1_003),
             ..piece
         };
         assert!(follower.hear(&later).is_none(), "there is no path any more");

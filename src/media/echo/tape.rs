@@ -4,7 +4,11 @@ use gstreamer as gst;
 
 use super::Overheard;
 
-/// What was heard, each piece in its place in time; what is missing is silence.
+/// As much as a tape holds: half a minute, 6 MB. Measuring needs some twenty seconds.
+const LIMIT: usize = 30 * 48_000;
+
+/// What was heard, each piece in its place in time; what is missing is silence, and what comes too
+/// late for the tape is left out.
 #[derive(Default)]
 pub(super) struct Tape {
     begins: Option<gst::ClockTime>,
@@ -18,7 +22,10 @@ impl Tape {
             return;
         };
         let place = count(away);
-        let end = place + piece.samples.len();
+        let end = place.saturating_add(piece.samples.len());
+        if end > LIMIT {
+            return;
+        }
         if self.samples.len() < end {
             self.samples.resize(end, 0.0);
         }
@@ -55,6 +62,20 @@ mod tests {
             at: gst::ClockTime::from_mseconds(at_ms),
             samples: samples.to_vec(),
         }
+    }
+
+    #[test]
+    fn a_tape_ends_however_late_a_piece_comes() {
+        let mut tape = Tape::default();
+        tape.put(&piece(100, &[1.0; 48]));
+        tape.put(&piece(30_099, &[2.0; 48]));
+        assert_eq!(tape.samples.len(), LIMIT);
+        for at_ms in [30_100, 7_200_000, 3_600_000_000] {
+            tape.put(&piece(at_ms, &[3.0; 48]));
+            assert_eq!(tape.samples.len(), LIMIT);
+        }
+        let cut = tape.cut(gst::ClockTime::from_mseconds(30_099), 96);
+        assert_eq!((cut[0], cut[48]), (2.0, 0.0));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::net::UnixDatagram,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -152,8 +153,23 @@ fn the_delay_of_a_device_is_measured_and_kept() {
     let status = told(home, &["status", "--json"]);
     assert_eq!(status["echo"]["delay_ms"], pair["delay_ms"]);
 
-    // A muted room keeps its microphone closed.
+    // Muted meanwhile it ends, and says what to do.
+    let mut measuring = roomd(home, &["calibrate"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut words = BufReader::new(measuring.stderr.take().unwrap()).lines();
+    words
+        .find(|line| line.as_ref().unwrap().starts_with("Playing"))
+        .expect("it plays")
+        .unwrap();
     assert!(ask(home, &["mute"]).status.success());
+    let why = words.last().unwrap().unwrap();
+    assert!(!measuring.wait().unwrap().success());
+    assert!(why.contains("roomd unmute"), "{why}");
+
+    // A muted room keeps its microphone closed.
     let refused = ask(home, &["calibrate"]);
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && why.contains("muted"), "{why}");

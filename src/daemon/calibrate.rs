@@ -81,9 +81,11 @@ impl Calibrate {
         let progress = self.progress.clone();
         let thread = std::thread::Builder::new().name("calibrate".to_owned());
         let begun = thread.spawn(move || {
-            media.command(Command::Listen(true));
+            let listening = Listening::new(|listening| {
+                media.command(Command::Listen(listening));
+            });
             let told = measure(&echo.path, &echo.calibrations, &progress);
-            media.command(Command::Listen(false));
+            drop(listening);
             *lock(&progress) = Progress::Over(told);
         });
         if let Err(error) = begun {
@@ -91,6 +93,22 @@ impl Calibrate {
             return json!({ "error": format!("there is no thread to measure with: {error}") });
         }
         lock(&self.progress).told()
+    }
+}
+
+/// Has the microphone open until it is dropped, also where what is done meanwhile panics.
+struct Listening<F: Fn(bool)>(F);
+
+impl<F: Fn(bool)> Listening<F> {
+    fn new(order: F) -> Self {
+        order(true);
+        Self(order)
+    }
+}
+
+impl<F: Fn(bool)> Drop for Listening<F> {
+    fn drop(&mut self) {
+        (self.0)(false);
     }
 }
 
@@ -154,4 +172,23 @@ impl Progress {
 
 fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, panic};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_does_not_leave_the_microphone_open() {
+        let orders = RefCell::new(Vec::new());
+        let panicked = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            let _listening = Listening::new(|order| orders.borrow_mut().push(order));
+            assert_eq!(*orders.borrow(), [true]);
+            panic::resume_unwind(Box::new(()));
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(orders.into_inner(), [true, false]);
+    }
 }

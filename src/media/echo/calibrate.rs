@@ -26,8 +26,12 @@ const AHEAD: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 /// What the microphone hears comes this much later at most than it is recorded.
 const LAG: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
-/// A microphone that gives nothing for so long gives nothing.
+/// A microphone that gives nothing for so long gives nothing: so long may it take to open.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One that has given something and lags so far behind what is played is closed. What is played is
+/// told some tenths of a second before it is heard.
+const CLOSED: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,10 @@ pub enum CalibrateError {
     #[error("the signal cannot be played: {0}")]
     Mix(#[from] MixError),
     /// The microphone is closed, or does not give anything.
-    #[error("the microphone gives nothing; see roomd status and roomd devices")]
+    #[error(
+        "the microphone gives nothing; where the room was muted meanwhile, see roomd unmute, else \
+         roomd status and roomd devices"
+    )]
     NoMicrophone,
     /// The mix did not give what was put into it.
     #[error("the signal was not played; see the log of roomd")]
@@ -61,20 +68,18 @@ pub enum CalibrateError {
 }
 
 /// Measures, which takes some twelve seconds; what the microphone gives meanwhile is silence to
-/// everybody else. It must be open, or be opened by somebody within ten seconds.
+/// everybody else. It must be open, or be opened by somebody within ten seconds, and stay so.
 pub fn calibrate(path: &EchoPath, tell: impl Fn(Step)) -> Result<Calibration, CalibrateError> {
     let player = path.player().ok_or(CalibrateError::NoSpeaker)?;
     let _hush = Hush::new(path);
-    let overheard = path.listen();
+    let mut ends = Ends::new(path.listen());
     tell(Step::Opening);
-    let (mut far, mut near) = (Tape::default(), Tape::default());
-    let mut now = None;
-    while now.is_none() {
-        now = hear(&overheard, &mut far, &mut near)?;
+    while ends.now.is_none() {
+        ends.hear()?;
     }
     let playing = Playing::begin(&*player)?;
     let signal = sweep();
-    let start = now.unwrap_or(gst::ClockTime::ZERO) + BEFORE;
+    let start = ends.now.unwrap_or(gst::ClockTime::ZERO) + BEFORE;
     let times: Vec<gst::ClockTime> = (0..TIMES)
         .map(|turn| start + EVERY * u64::from(turn))
         .collect();
@@ -84,16 +89,22 @@ pub fn calibrate(path: &EchoPath, tell: impl Fn(Step)) -> Result<Calibration, Ca
         gst::ClockTime::SECOND * u64::try_from(signal.len()).unwrap_or(0) / u64::from(RATE);
     let last = times.last().copied().unwrap_or(start);
     let end = last + path.play_latency() + length + late + LAG;
-    while now.is_none_or(|now| now < end) {
-        if let (Some(now), Some((turn, at))) = (now, due.peek())
+    while ends.now.is_none_or(|now| now < end) {
+        if let (Some(now), Some((turn, at))) = (ends.now, due.peek())
             && now + AHEAD >= **at
         {
             tell(Step::Playing(*turn, TIMES));
             playing.push(&signal, **at);
             due.next();
         }
-        now = hear(&overheard, &mut far, &mut near)?.or(now);
+        ends.hear()?;
     }
+    let Ends {
+        overheard,
+        far,
+        near,
+        ..
+    } = ends;
     drop((overheard, playing));
     tell(Step::Comparing);
     let nominal = |at: gst::ClockTime| at + path.play_latency();
@@ -125,24 +136,56 @@ pub fn calibrate(path: &EchoPath, tell: impl Fn(Step)) -> Result<Calibration, Ca
     Ok(calibration::judge(&takes)?)
 }
 
-/// Puts the next piece onto its tape. Returns the time, if the microphone told it.
-fn hear(
-    overheard: &Receiver<Overheard>,
-    far: &mut Tape,
-    near: &mut Tape,
-) -> Result<Option<gst::ClockTime>, CalibrateError> {
-    match overheard.recv_timeout(PATIENCE) {
-        Ok(piece) => {
-            let at = piece.at;
-            let is_near = piece.end == End::Near;
-            let tape = if is_near { near } else { far };
-            tape.put(&piece);
-            Ok(is_near.then_some(at))
+/// What is heard at both ends.
+struct Ends {
+    overheard: Receiver<Overheard>,
+    far: Tape,
+    near: Tape,
+    /// The time, as the microphone told it last.
+    now: Option<gst::ClockTime>,
+    /// When the first piece was heard, of whatever end.
+    begun: Option<gst::ClockTime>,
+}
+
+impl Ends {
+    fn new(overheard: Receiver<Overheard>) -> Self {
+        Self {
+            overheard,
+            far: Tape::default(),
+            near: Tape::default(),
+            now: None,
+            begun: None,
         }
-        // Nobody but us ends it.
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(CalibrateError::NoMicrophone)
+    }
+
+    /// Puts the next piece onto its tape.
+    fn hear(&mut self) -> Result<(), CalibrateError> {
+        let piece = match self.overheard.recv_timeout(PATIENCE) {
+            Ok(piece) => piece,
+            // Nobody but us ends it.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                return Err(CalibrateError::NoMicrophone);
+            }
+        };
+        let begun = *self.begun.get_or_insert(piece.at);
+        match piece.end {
+            End::Near => {
+                self.now = Some(piece.at);
+                self.near.put(&piece);
+            }
+            // It goes on without a microphone, so that nothing runs out of patience.
+            End::Far => {
+                let until = match self.now {
+                    Some(now) => now + CLOSED,
+                    None => begun + gst::ClockTime::from_seconds(PATIENCE.as_secs()),
+                };
+                if piece.at > until {
+                    return Err(CalibrateError::NoMicrophone);
+                }
+                self.far.put(&piece);
+            }
         }
+        Ok(())
     }
 }
 
@@ -202,5 +245,51 @@ impl<'a> Playing<'a> {
 impl Drop for Playing<'_> {
     fn drop(&mut self) {
         self.player.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    /// Hears pieces of ten milliseconds: the loudspeaker's for so long, 300 ms ahead, and the
+    /// microphone's in a span of that. Returns when it is given up.
+    fn ended_ms(played_ms: u64, heard_ms: std::ops::Range<u64>) -> Option<u64> {
+        let (pieces, overheard) = sync_channel(2);
+        let mut ends = Ends::new(overheard);
+        for at_ms in (0..played_ms).step_by(10) {
+            let mut hear = |end, at_ms| {
+                let at = gst::ClockTime::from_mseconds(at_ms);
+                let samples = vec![0.0; 480];
+                pieces.send(Overheard { end, at, samples }).unwrap();
+                ends.hear()
+            };
+            let mut heard = hear(End::Far, at_ms + 300);
+            if heard.is_ok() && heard_ms.contains(&at_ms) {
+                heard = hear(End::Near, at_ms);
+            }
+            if let Err(error) = heard {
+                assert!(matches!(error, CalibrateError::NoMicrophone));
+                assert!(error.to_string().contains("roomd unmute"));
+                return Some(at_ms);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_microphone_that_is_closed_ends_it_while_something_is_played() {
+        assert_eq!(ended_ms(20_000, 0..20_000), None);
+        assert_eq!(
+            ended_ms(60_000, 0..5_000),
+            Some(5_000 - 10 + 2_000 - 300 + 10)
+        );
+        // It may take its time to open, once.
+        assert_eq!(ended_ms(20_000, 9_000..20_000), None);
+        assert_eq!(ended_ms(60_000, 0..0), Some(10_010));
+        // A moment without is no end.
+        assert_eq!(ended_ms(1_500, 0..10), None);
     }
 }

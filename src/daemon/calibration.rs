@@ -4,6 +4,7 @@
 //! it.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -72,13 +73,13 @@ impl Calibrations {
     /// A microphone is opened: what was measured with it, in nanoseconds.
     pub(super) fn opened(&self, microphone: &Device) -> Option<i64> {
         let mut state = self.lock();
-        state.microphone = Some(name(microphone));
+        state.microphone = Some(name_of(microphone));
         self.pair(&state).map(|pair| nanoseconds(pair.delay_ms))
     }
 
     /// Whether anything was measured with a microphone.
     pub(super) fn knows(&self, microphone: &Device) -> bool {
-        let name = name(microphone);
+        let name = name_of(microphone);
         let state = self.lock();
         let mut pairs = state.kept.pairs.iter();
         pairs.any(|pair| pair.microphone == name && pair.speaker == self.speaker)
@@ -153,13 +154,16 @@ impl Calibrations {
 }
 
 /// A pipeline file and the device that it opens: `alsa:plughw:CARD=Jabra,DEV=0`.
-pub(super) fn name(device: &Device) -> String {
-    let settings = &device.settings;
+pub(super) fn name(pipeline: &str, settings: &BTreeMap<String, String>) -> String {
     let which = settings.get("device").or_else(|| settings.get("location"));
     match which {
-        Some(which) => format!("{}:{which}", device.file.name),
-        None => device.file.name.clone(),
+        Some(which) => format!("{pipeline}:{which}"),
+        None => pipeline.to_owned(),
     }
+}
+
+fn name_of(device: &Device) -> String {
+    name(&device.file.name, &device.settings)
 }
 
 fn read(path: &Path) -> io::Result<Kept> {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{
-    calibration::Calibrations,
+    calibration::{self, Calibrations},
     encoders::{self, Encoders},
     own::There,
     start::StartError,
@@ -281,12 +281,7 @@ impl Plan {
     /// What was measured of the loudspeaker that is used.
     pub(super) fn calibrations(&self, config: &Config) -> Arc<Calibrations> {
         let choice = &self.speaker;
-        let device = choice.settings.get("device");
-        let speaker = device.or_else(|| choice.settings.get("location"));
-        let speaker = match speaker {
-            Some(device) => format!("{}:{device}", choice.pipeline),
-            None => choice.pipeline.clone(),
-        };
+        let speaker = calibration::name(&choice.pipeline, &choice.settings);
         Arc::new(Calibrations::load(&config.state_dir, speaker))
     }
 

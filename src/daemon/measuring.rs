@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -10,11 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{clock, status};
-use crate::{
-    cli::{self, Calibrate},
-    config::{self, Flags, Purpose, Surroundings},
-    control,
-};
+use crate::{cli::Calibrate, control};
 
 /// How often it is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -24,29 +20,15 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Does it.
 pub(super) fn calibrate(what: &Calibrate) -> ExitCode {
-    let Some(socket) = socket(&what.flags) else {
-        return ExitCode::from(cli::EXIT_CONFIG);
+    let socket = match super::runtime_dir(&what.flags) {
+        Ok(dir) => status::socket(&dir),
+        Err(code) => return code,
     };
     super::end(if what.forget {
         forget(&socket, what.json)
     } else {
         measure(&socket, what.now, what.json)
     })
-}
-
-/// A file that is broken is in nobody's way: what runs goes on with what it started with.
-fn socket(flags: &Flags) -> Option<PathBuf> {
-    let dir = match config::load(flags, Purpose::Server) {
-        Ok(loaded) => Some(loaded.config.runtime_dir),
-        Err(problems) => {
-            let dir = Surroundings::here().runtime_dir(flags);
-            if dir.is_none() {
-                config::print(&problems);
-            }
-            dir
-        }
-    };
-    dir.map(|dir| status::socket(&dir))
 }
 
 fn ask(socket: &Path, request: &Value) -> Result<Value, String> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{calibration::Calibrations, engine::Echo, standing::Calibrating};
@@ -38,21 +39,32 @@ impl Calibrate {
     }
 
     /// Does what is asked. `alone` says that nobody else is in the room, `muted` that the microphone
-    /// may not be opened.
-    pub(super) fn ask(&self, what: Calibrating, alone: bool, muted: bool) -> Value {
-        match what {
+    /// may not be opened. Nobody waits for the disk here.
+    pub(super) fn ask(
+        &self,
+        what: Calibrating,
+        alone: bool,
+        muted: bool,
+        answer: oneshot::Sender<Value>,
+    ) {
+        let told = match what {
             Calibrating::Begin { now } => self.begin(now || alone, muted),
             Calibrating::Progress => lock(&self.progress).told(),
-            Calibrating::Forget => {
-                self.echo.path.set_delay(None);
-                match self.echo.calibrations.forget() {
-                    Ok(()) => self.status(),
-                    Err(error) => {
-                        json!({ "error": format!("it cannot be forgotten: {error}") })
-                    }
-                }
-            }
-        }
+            Calibrating::Forget => return self.forget(answer),
+        };
+        // Whoever asked may have gone.
+        let _ = answer.send(told);
+    }
+
+    fn forget(&self, answer: oneshot::Sender<Value>) {
+        self.echo.path.set_delay(None);
+        let calibrations = self.echo.calibrations.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = answer.send(match calibrations.forget() {
+                Ok(()) => calibrations.status(),
+                Err(error) => json!({ "error": format!("it cannot be forgotten: {error}") }),
+            });
+        });
     }
 
     /// What is known.

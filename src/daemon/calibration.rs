@@ -45,6 +45,7 @@ struct Pair {
 pub(super) struct Calibrations {
     state_dir: PathBuf,
     speaker: String,
+    /// Whoever answers how it is looks here, so that nobody has it while waiting for the disk.
     state: Mutex<State>,
 }
 
@@ -86,19 +87,20 @@ impl Calibrations {
     }
 
     /// Remembers what was measured with the microphone that is open. Returns the delay in
-    /// nanoseconds, and what is wrong where it is not kept.
+    /// nanoseconds, and what is wrong where it is not kept. Takes as long as the disk does, and
+    /// waits for whoever else changes the file.
     pub(super) fn keep(&self, measured: &Calibration) -> (i64, io::Result<()>) {
-        let mut state = self.lock();
-        let kept = match state.microphone.clone() {
+        let microphone = self.lock().microphone.clone();
+        let kept = match microphone {
             Some(microphone) => {
                 let pair = Pair {
-                    microphone,
+                    microphone: microphone.clone(),
                     speaker: self.speaker.clone(),
                     delay_ms: measured.delay_ms,
                     level_db: measured.level_db,
                     drift_ppm: measured.drift_ppm,
                 };
-                self.change(&mut state, Some(pair))
+                self.change(Some(&microphone), Some(pair))
             }
             None => Err(io::Error::other("no microphone is open")),
         };
@@ -106,10 +108,10 @@ impl Calibrations {
     }
 
     /// Forgets what was measured with the microphone that was open last; without one, with this
-    /// loudspeaker.
+    /// loudspeaker. Takes as long as [`Self::keep`].
     pub(super) fn forget(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        self.change(&mut state, None)
+        let microphone = self.lock().microphone.clone();
+        self.change(microphone.as_deref(), None)
     }
 
     /// Both names, and what was measured, for programs.
@@ -131,21 +133,21 @@ impl Calibrations {
         pairs.find(|pair| pair.microphone == microphone && pair.speaker == self.speaker)
     }
 
-    /// Puts a pair into the place of what there is of it, in the file as well.
-    fn change(&self, state: &mut State, pair: Option<Pair>) -> io::Result<()> {
+    /// Puts a pair into the place of what there is of a microphone, in the file as well; without
+    /// one, of all of them.
+    fn change(&self, microphone: Option<&str>, pair: Option<Pair>) -> io::Result<()> {
         let _lock = state::lock(&self.state_dir)?;
         let path = self.state_dir.join(FILE);
         // Another roomd may have measured another pair.
         let mut kept = read(&path).unwrap_or_default();
-        let microphone = state.microphone.clone();
         kept.pairs.retain(|old| {
-            let same = microphone.as_ref().is_none_or(|it| *it == old.microphone);
+            let same = microphone.is_none_or(|it| it == old.microphone);
             !(same && old.speaker == self.speaker)
         });
         kept.pairs.extend(pair);
-        state.kept = kept;
-        let text = serde_json::to_vec_pretty(&state.kept)?;
-        state::write(&path, &text, Readers::Usual)
+        let text = serde_json::to_vec_pretty(&kept);
+        self.lock().kept = kept;
+        state::write(&path, &text?, Readers::Usual)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -181,6 +183,13 @@ fn nanoseconds(ms: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        process::Command,
+        sync::{Arc, mpsc},
+        thread,
+        time::Duration,
+    };
+
     use super::*;
     use crate::pipeline::{File, Kind};
 
@@ -231,6 +240,44 @@ mod tests {
         assert_eq!(again.opened(&one), Some(30_500_000));
         assert!(again.keep(&measured(31.0)).1.is_ok());
         assert_eq!(load("alsa:a").opened(&one), Some(31_000_000));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_disk_who_asks_how_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let here = Arc::new(Calibrations::load(place.path(), "alsa:a".into()));
+        here.opened(&card("default"));
+        // A file that is not read to its end before we end it.
+        let path = place.path().join(FILE);
+        for forgets in [false, true] {
+            let _ = fs::remove_file(&path);
+            assert!(
+                Command::new("mkfifo")
+                    .arg(&path)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let slow = here.clone();
+            let changing = thread::spawn(move || {
+                if forgets {
+                    slow.forget()
+                } else {
+                    slow.keep(&measured(20.0)).1
+                }
+            });
+            // Only once somebody reads it.
+            let writer = fs::File::options().write(true).open(&path).unwrap();
+            let (told, status) = mpsc::channel();
+            let asked = here.clone();
+            thread::spawn(move || told.send(asked.status()));
+            let status = status.recv_timeout(Duration::from_mins(1)).unwrap();
+            assert_eq!(status["delay_ms"].as_f64(), forgets.then_some(20.0));
+            drop(writer);
+            changing.join().unwrap().unwrap();
+            let delay_ms = here.status()["delay_ms"].as_f64();
+            assert_eq!(delay_ms, (!forgets).then_some(20.0));
+        }
     }
 
     #[test]

@@ -449,8 +449,7 @@ impl Device {
                 let status = self.room.status();
                 let alone = status.members.is_empty() && status.links.is_empty();
                 let muted = !self.own.is_on(Switch::Microphone);
-                // Whoever asked may have gone.
-                let _ = answer.send(self.calibrate.ask(what, alone, muted));
+                self.calibrate.ask(what, alone, muted, answer);
             }
         }
     }

@@ -17,8 +17,8 @@ const EVERY: gst::ClockTime = gst::ClockTime::from_seconds(10);
 /// How much of what is played is looked for.
 const PIECE_MS: u32 = 2_000;
 
-/// What is played is told so much before it is heard at most, and by so much a microphone may lag. One
-/// that gives nothing for longer is closed.
+/// What is played is told at most so much before it is heard, and by so much a microphone may lag.
+/// One that gives nothing for longer is closed.
 const GRACE: gst::ClockTime = gst::ClockTime::SECOND;
 
 /// Softer than this, nobody speaks: 45 dB below full scale, as a mean square.

@@ -205,12 +205,13 @@ impl Writer {
     fn take(&self, board: &Board) -> Result<(), RecordError> {
         let timeline = Arc::new(Mutex::new(Timeline::default()));
         let [pictures, sound] = self.sources.clone();
-        let (stop, times, silence) = (self.stop.clone(), timeline.clone(), sound.clone());
+        let (times, silence) = (timeline.clone(), sound.clone());
+        let is_over = || {
+            let stop = self.stop.clone();
+            move || stop.load(Relaxed)
+        };
         let mut known = None;
-        let taken = board.shown().take(move |sample| {
-            if stop.load(Relaxed) {
-                return false;
-            }
+        let taken = board.shown().take(is_over(), move |sample| {
             let Some(at) = on_the_common_clock(sample).and_then(|buffer| buffer.pts()) else {
                 return true;
             };
@@ -226,11 +227,7 @@ impl Writer {
             push(&pictures, sample.buffer().map(|it| stamped(it, at, None)));
             true
         });
-        let stop = self.stop.clone();
-        let heard = board.heard().take(move |sample| {
-            if stop.load(Relaxed) {
-                return false;
-            }
+        let heard = board.heard().take(is_over(), move |sample| {
             let Some(buffer) = on_the_common_clock(sample) else {
                 return true;
             };

@@ -16,8 +16,13 @@ use gstreamer as gst;
 /// Most who ask at a time.
 const MOST_TAKERS: usize = 16;
 
-/// Takes samples, on a streaming thread, where it must not wait. False: this was the last.
-type Taker = Box<dyn FnMut(&gst::Sample) -> bool + Send>;
+/// Who asks. Both are called on a streaming thread too, and must not wait.
+struct Taker {
+    /// Takes a sample. False: this was the last.
+    take: Box<dyn FnMut(&gst::Sample) -> bool + Send>,
+    /// Nobody wants any more, whether or not a sample has come since.
+    is_over: Box<dyn Fn() -> bool + Send>,
+}
 
 /// Where the samples of a mix can be had, whichever mix that is at present.
 #[derive(Clone, Default)]
@@ -36,17 +41,26 @@ impl Tap {
             return;
         }
         let mut takers = self.0.takers.lock().unwrap_or_else(PoisonError::into_inner);
-        takers.retain_mut(|taker| taker(sample));
+        takers.retain_mut(|taker| !(taker.is_over)() && (taker.take)(sample));
         self.0.asked.store(!takers.is_empty(), Relaxed);
     }
 
-    /// Has every sample from here on taken. False where too many ask already.
-    pub(super) fn take(&self, taker: impl FnMut(&gst::Sample) -> bool + Send + 'static) -> bool {
+    /// Has every sample from here on taken, until `is_over`. False where too many ask already.
+    pub(super) fn take(
+        &self,
+        is_over: impl Fn() -> bool + Send + 'static,
+        take: impl FnMut(&gst::Sample) -> bool + Send + 'static,
+    ) -> bool {
         let mut takers = self.0.takers.lock().unwrap_or_else(PoisonError::into_inner);
+        // A mix that gives nothing takes nobody off the list.
+        takers.retain(|taker| !(taker.is_over)());
         if takers.len() >= MOST_TAKERS {
             return false;
         }
-        takers.push(Box::new(taker));
+        takers.push(Taker {
+            take: Box::new(take),
+            is_over: Box::new(is_over),
+        });
         self.0.asked.store(true, Relaxed);
         true
     }
@@ -54,16 +68,19 @@ impl Tap {
     /// Waits for the next sample.
     pub(super) fn next(&self, within: Duration) -> Option<gst::Sample> {
         let (give, given) = sync_channel(1);
-        let taken = self.take(move |sample| {
-            // Nobody waits any more where it comes too late.
-            let _ = give.try_send(sample.clone());
-            false
-        });
-        if taken {
-            given.recv_timeout(within).ok()
-        } else {
-            None
-        }
+        let waiting = Arc::new(());
+        let waits = Arc::downgrade(&waiting);
+        let taken = self.take(
+            move || waits.strong_count() == 0,
+            move |sample| {
+                // Nobody waits any more where it comes too late.
+                let _ = give.try_send(sample.clone());
+                false
+            },
+        );
+        let sample = taken.then(|| given.recv_timeout(within).ok());
+        drop(waiting);
+        sample.flatten()
     }
 }
 
@@ -111,7 +128,7 @@ mod tests {
         let tap = Tap::default();
         let taken = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&taken);
-        assert!(tap.take(move |_| count.fetch_add(1, Relaxed) < 2));
+        assert!(tap.take(|| false, move |_| count.fetch_add(1, Relaxed) < 2));
         for _ in 0..10 {
             tap.push(&sample());
         }
@@ -122,9 +139,27 @@ mod tests {
     fn a_mix_that_gives_nothing_is_not_asked_without_end() {
         let tap = Tap::default();
         for _ in 0..MOST_TAKERS {
-            assert!(tap.take(|_| true));
+            assert!(tap.take(|| false, |_| true));
         }
-        assert!(!tap.take(|_| true));
+        assert!(!tap.take(|| false, |_| true));
         assert!(tap.next(Duration::from_mins(10)).is_none(), "at once");
+    }
+
+    #[test]
+    fn who_wants_no_more_makes_room_although_the_mix_gives_nothing() {
+        let tap = Tap::default();
+        let over = Arc::new(AtomicBool::new(false));
+        for _ in 0..MOST_TAKERS {
+            let over = Arc::clone(&over);
+            assert!(tap.take(move || over.load(Relaxed), |_| true));
+        }
+        assert!(!tap.take(|| false, |_| true));
+        over.store(true, Relaxed);
+        for _ in 0..=MOST_TAKERS {
+            assert!(tap.next(Duration::ZERO).is_none());
+        }
+        assert!(tap.take(|| true, |_| panic!("it was over before")));
+        tap.push(&sample());
+        assert!(tap.is_idle());
     }
 }

@@ -195,6 +195,20 @@ fn another_size_under_way_ends_it_and_what_was_before_can_be_played() {
 }
 
 #[test]
+fn one_follows_another_although_nothing_was_played() {
+    let place = tempfile::tempdir().unwrap();
+    let mut mixes = Mixes::new();
+    // More than may take at a time.
+    for number in 1..=17 {
+        let path = place.path().join(format!("{number}.mkv"));
+        let (recording, told) = mixes.record(File::create(&path).unwrap());
+        mixes.play(1, false);
+        recording.stop();
+        told.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+}
+
+#[test]
 fn a_mix_that_gives_nothing_is_no_reason_to_wait_for_the_end() {
     let place = tempfile::tempdir().unwrap();
     let mixes = Mixes::new();

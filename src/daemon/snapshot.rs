@@ -6,6 +6,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -95,12 +96,14 @@ fn not_written(file: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Writes all of it or nothing.
+/// Writes all of it or nothing, for its owner alone: while nobody is there, the picture has the PIN.
 fn write(file: &Path, png: &[u8], force: bool) -> io::Result<()> {
     if force {
-        return state::write(&with_directory(file), png, Readers::Usual);
+        return state::write(&with_directory(file), png, Readers::Owner);
     }
-    let mut new = OpenOptions::new().write(true).create_new(true).open(file)?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o600);
+    let mut new = options.open(file)?;
     let written = new.write_all(png).and_then(|()| new.sync_all());
     if written.is_err() {
         let _ = fs::remove_file(file);
@@ -118,6 +121,8 @@ fn with_directory(file: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     /// The beginning of a PNG of 640x360.
@@ -144,15 +149,19 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("wall.png");
         check(&file, false).unwrap();
+        let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
         write(&file, b"one", false).unwrap();
+        assert_eq!(mode(), 0o600);
         let refused = check(&file, false).unwrap_err();
         assert!(refused.contains("--force"), "{refused}");
         // Made by somebody else since it was looked for.
         let refused = write(&file, b"two", false).unwrap_err();
         assert!(not_written(&file, &refused).contains("--force"));
         assert_eq!(fs::read(&file).unwrap(), b"one");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         check(&file, true).unwrap();
         write(&file, b"two", true).unwrap();
+        assert_eq!(mode(), 0o600);
         assert_eq!(fs::read(&file).unwrap(), b"two");
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }

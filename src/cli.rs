@@ -618,7 +618,7 @@ Examples:
     /// Record what the screen shows and the speaker plays; everybody in the room is told so
     #[command(after_help = "\
 Examples:
-  roomd record start meeting.mkv
+  roomd record start /var/lib/roomd/meeting.mkv
   roomd record stop")]
     Record {
         #[command(subcommand)]
@@ -643,7 +643,8 @@ Examples:
 enum Record {
     /// Begin to record
     Start {
-        /// The file, which must not be there: Matroska, written by roomd itself
+        /// The file, which must not be there: Matroska, written by roomd itself, as a service in its
+        /// state directory alone
         file: PathBuf,
         #[command(flatten)]
         find: Find,

@@ -321,6 +321,9 @@ fn values_come_from_flags_then_environment_then_file() {
     };
     let built_in = machine.load(None, &Flags::default()).unwrap();
     assert_eq!(built_in.config.state_dir, Path::new("/var/lib/of-systemd"));
+    let kept = machine.surroundings.state_directories();
+    assert_eq!(kept, ["/var/lib/of-systemd", "/other"].map(PathBuf::from));
+    assert!(Surroundings::default().state_directories().is_empty());
     assert_eq!(built_in.config.runtime_dir, Path::new("/run/of-systemd"));
     let of_file = machine.load(Some(file), &flags).unwrap();
     assert_eq!(of_file.config.state_dir, machine.dir.path().join("kept"));

@@ -458,6 +458,14 @@ impl Surroundings {
         Some(Path::new(dir).join("roomd"))
     }
 
+    /// The directories that systemd keeps for this service; none where it has started none.
+    #[must_use]
+    pub fn state_directories(&self) -> Vec<PathBuf> {
+        let named = self.variable("STATE_DIRECTORY").unwrap_or_default();
+        let named = named.split(':').filter(|dir| !dir.is_empty());
+        named.map(PathBuf::from).collect()
+    }
+
     /// The first directory that systemd names in a variable.
     fn directory(&self, name: &str) -> Option<PathBuf> {
         let first = self.variable(name)?.split(':').next()?;

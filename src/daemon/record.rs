@@ -8,11 +8,14 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tracing::{info, warn};
 
 use super::clock;
@@ -21,10 +24,15 @@ use crate::media::{Board, RecordError, Recording};
 /// Recordings that have ended and are not yet known to have. There is one at a time.
 const ENDED: usize = 4;
 
+/// How long a process that stops waits for its file, which takes a second where the disk is well.
+const WHOLE_WITHIN: Duration = Duration::from_secs(2);
+
 /// The recorder of a device.
 pub(super) struct Recorder {
     /// Where pictures and sound are had; none without a screen.
     board: Option<Board>,
+    /// Under which directories a file stays where it was put; none: anywhere.
+    kept: Vec<PathBuf>,
     running: Option<Running>,
     ended: mpsc::Receiver<Result<(), RecordError>>,
     tell: mpsc::Sender<Result<(), RecordError>>,
@@ -48,10 +56,13 @@ pub(super) struct Prepared {
 }
 
 impl Recorder {
-    pub(super) fn new(board: Option<Board>) -> Self {
+    /// `kept` is what systemd keeps for a service: its `/tmp` is its own and gone with it, and the
+    /// rest it may not write.
+    pub(super) fn new(board: Option<Board>, kept: Vec<PathBuf>) -> Self {
         let (tell, ended) = mpsc::channel(ENDED);
         Self {
             board,
+            kept,
             running: None,
             ended,
             tell,
@@ -72,6 +83,16 @@ impl Recorder {
         }
         if !path.is_absolute() {
             return Err("the file's path must be absolute".to_owned());
+        }
+        if let Some(dir) = self.kept.first()
+            && !self.kept.iter().any(|dir| is_under(dir, path))
+        {
+            return Err(format!(
+                "as a service roomd records under {dir} alone, where the file is found again: \
+                 name one there, not {}",
+                path.display(),
+                dir = dir.display()
+            ));
         }
         // What was said in a meeting is not for everybody who has an account here.
         let mut options = OpenOptions::new();
@@ -130,7 +151,7 @@ impl Recorder {
             return;
         };
         let path = running.path.display().to_string();
-        let seconds = running.began.elapsed_at(clock::now().at);
+        let seconds = seconds(&running);
         let mut answer = json!({ "file": path, "seconds": seconds });
         match how {
             Ok(()) => info!(file = path, seconds, "recorded"),
@@ -151,7 +172,7 @@ impl Recorder {
         self.running.as_ref().map_or(Value::Null, |running| {
             json!({
                 "file": running.path.display().to_string(),
-                "seconds": running.began.elapsed_at(clock::now().at),
+                "seconds": seconds(running),
             })
         })
     }
@@ -161,24 +182,34 @@ impl Recorder {
         self.trouble.as_deref()
     }
 
-    /// The process ends: waits until the file is whole.
+    /// The process ends: waits until the file is whole, but not for a disk that does not answer.
     pub(super) async fn close(&mut self) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        running.recording.end();
+        if timeout(WHOLE_WITHIN, self.ended()).await.is_ok() {
+            return;
+        }
         if let Some(running) = self.running.take() {
-            // Its thread is joined, so it must not hold up those of the runtime.
-            let _ = tokio::task::spawn_blocking(move || running.recording.stop()).await;
+            let path = running.path.display();
+            warn!("the end of the recording to {path} is not written: the disk takes too long");
         }
     }
 }
 
-/// Seconds between two moments.
-trait Elapsed {
-    fn elapsed_at(self, now: Instant) -> u64;
+/// For so many seconds there has been a recording.
+fn seconds(running: &Running) -> u64 {
+    let since = clock::now().at.saturating_duration_since(running.began);
+    since.as_secs()
 }
 
-impl Elapsed for Instant {
-    fn elapsed_at(self, now: Instant) -> u64 {
-        now.saturating_duration_since(self).as_secs()
-    }
+/// Whether a file is in a directory or further down, by whatever links.
+fn is_under(dir: &Path, file: &Path) -> bool {
+    // Where there is no such directory, no file can be made in it either.
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    file.parent()
+        .is_some_and(|place| real(place).starts_with(real(dir)))
 }
 
 fn not_made(path: &Path, error: &io::Error) -> String {
@@ -187,10 +218,9 @@ fn not_made(path: &Path, error: &io::Error) -> String {
         io::ErrorKind::AlreadyExists => {
             format!("{path} is there already, and no recording is written over another file")
         }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => format!(
-            "roomd may not write {path}: {error}; as a service it may write to its state \
-             directory alone"
-        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("roomd may not write {path}: {error}")
+        }
         _ => format!("{path} cannot be made: {error}"),
     }
 }
@@ -206,12 +236,12 @@ mod tests {
             Ok(_) => panic!("{} was made", path.display()),
             Err(text) => text,
         };
-        let blind = Recorder::new(None);
+        let blind = Recorder::new(None, Vec::new());
         let file = place.path().join("it.mkv");
         assert!(refused(&blind, &file).contains("no screen"));
         assert!(!file.exists());
 
-        let recorder = Recorder::new(Some(Board::default()));
+        let recorder = Recorder::new(Some(Board::default()), Vec::new());
         assert!(refused(&recorder, Path::new("it.mkv")).contains("absolute"));
         fs::write(&file, "mine").unwrap();
         assert!(refused(&recorder, &file).contains("is there already"));
@@ -221,13 +251,75 @@ mod tests {
         assert!(refused(&recorder, Path::new("/proc/it.mkv")).contains("/proc/it.mkv"));
     }
 
+    #[test]
+    fn a_service_records_where_the_file_is_found_again() {
+        let place = tempfile::tempdir().unwrap();
+        let kept = place.path().join("kept");
+        fs::create_dir_all(kept.join("more")).unwrap();
+        std::os::unix::fs::symlink(&kept, place.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(place.path(), kept.join("out")).unwrap();
+        let recorder = Recorder::new(
+            Some(Board::default()),
+            vec![place.path().join("link"), "/var/lib/other".into()],
+        );
+        for good in ["kept/1.mkv", "link/2.mkv", "kept/more/3.mkv"] {
+            recorder.prepare(&place.path().join(good)).unwrap();
+        }
+        for bad in ["4.mkv", "kept/../5.mkv", "kept/out/6.mkv", "kept-not/7.mkv"] {
+            let path = place.path().join(bad);
+            let Err(text) = recorder.prepare(&path) else {
+                panic!("{bad} was made");
+            };
+            assert!(text.contains("link alone"), "{text}");
+            assert!(!path.exists());
+        }
+    }
+
     #[tokio::test]
     async fn nothing_ends_that_has_not_begun() {
-        let mut recorder = Recorder::new(Some(Board::default()));
+        let mut recorder = Recorder::new(Some(Board::default()), Vec::new());
         let (answer, told) = oneshot::channel();
         recorder.end(answer);
         assert_eq!(told.await.unwrap()["error"], "nothing is recorded");
         assert!(recorder.status().is_null());
         recorder.close().await;
+    }
+
+    /// A recorder that writes to a file of its own.
+    fn begun(file: File) -> Recorder {
+        crate::media::init().unwrap();
+        let mut recorder = Recorder::new(Some(Board::default()), Vec::new());
+        let path = "/it.mkv".into();
+        recorder.begin(Prepared { path, file }).unwrap();
+        recorder
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_says_how_its_recording_did() {
+        let mut recorder = begun(tempfile::tempfile().unwrap());
+        let (answer, told) = oneshot::channel();
+        recorder.end(answer);
+        recorder.close().await;
+        assert!(!recorder.is_running());
+        let told = told.await.unwrap();
+        assert_eq!(told["file"], "/it.mkv");
+        assert!(told["error"].is_null(), "{told}");
+
+        // What cannot be brought to a disk.
+        let mut recorder = begun(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        recorder.close().await;
+        let trouble = recorder.trouble().unwrap();
+        assert!(trouble.contains("/it.mkv has ended"), "{trouble}");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_does_not_answer_holds_up_no_end() {
+        let mut recorder = begun(tempfile::tempfile().unwrap());
+        let silent = Recording::start(&Board::default(), tempfile::tempfile().unwrap(), |_| {});
+        let running = recorder.running.as_mut().unwrap();
+        // The one of the recorder goes on.
+        let _going_on = std::mem::replace(&mut running.recording, silent.unwrap());
+        let late = timeout(10 * WHOLE_WITHIN, recorder.close()).await;
+        assert!(late.is_ok() && !recorder.is_running());
     }
 }

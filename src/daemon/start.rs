@@ -329,7 +329,10 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             media,
             events: from_media,
             own,
-            recorder: Recorder::new(shown.clone()),
+            recorder: Recorder::new(
+                shown.clone(),
+                config::Surroundings::here().state_directories(),
+            ),
         },
         told,
         (heard, board.clone()),

@@ -15,7 +15,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -24,6 +23,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::{Board, debian_package, engine::now, fanout::on_the_common_clock};
+use crate::ladder::Tier;
 use timeline::{Piece, Timeline};
 
 /// The most of the file that a power cut takes, beside what is on its way through the encoders.
@@ -52,8 +52,7 @@ const WRITTEN: u32 = 256;
 /// A keyframe after so many pictures, so that one can begin to look anywhere.
 const KEYFRAME_EVERY: u32 = 60;
 
-/// In kbit/s, for 720 lines; sound in bit/s.
-const PICTURE_KBPS: u32 = 2500;
+/// In bit/s.
 const SOUND_BPS: i32 = 96_000;
 
 /// Why it is not recorded, or not any more.
@@ -96,7 +95,6 @@ fn written(error: &io::Error) -> String {
 #[derive(Debug)]
 pub struct Recording {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Recording {
@@ -107,46 +105,22 @@ impl Recording {
         ended: impl FnOnce(Result<(), RecordError>) + Send + 'static,
     ) -> Result<Self, RecordError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let pipeline = gst::Pipeline::new();
-        let mut writer = Writer {
-            sources: [PICTURES, SOUNDS].map(source),
-            sink: AppSink::builder().sync(false).max_buffers(WRITTEN).build(),
-            pipeline,
-            file,
-            stop: Arc::clone(&stop),
-        };
-        let begun = writer.begin(board);
-        if begun.is_err() {
-            stop.store(true, Relaxed);
-            writer.end();
-        }
-        begun?;
-        let thread = std::thread::Builder::new()
+        let mut writer = Writer::begin(board, file, Arc::clone(&stop))?;
+        std::thread::Builder::new()
             .name("record".to_owned())
             .spawn(move || {
                 let written = writer.run();
                 // Nothing more is taken.
-                writer.stop.store(true, Relaxed);
-                writer.end();
+                drop(writer);
                 ended(written);
             })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(Self { stop })
     }
 
-    /// Asks for its end, and does not wait for it.
+    /// Asks for its end, of which `ended` is told: some tenths of a second, or as long as the disk
+    /// takes.
     pub fn end(&self) {
         self.stop.store(true, Relaxed);
-    }
-
-    /// Ends it, and waits until all of it is on the disk: some tenths of a second.
-    pub fn stop(mut self) {
-        self.end();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -156,7 +130,7 @@ impl Drop for Recording {
     }
 }
 
-/// From the encoders to the file.
+/// From the encoders to the file. Dropping it takes nothing more, however it has come to that.
 struct Writer {
     pipeline: gst::Pipeline,
     /// Of pictures and of sound.
@@ -167,19 +141,27 @@ struct Writer {
 }
 
 impl Writer {
-    fn begin(&mut self, board: &Board) -> Result<(), RecordError> {
-        let [pictures, sound] = &self.sources;
+    fn begin(board: &Board, file: File, stop: Arc<AtomicBool>) -> Result<Self, RecordError> {
+        let it = Self {
+            pipeline: gst::Pipeline::new(),
+            sources: [PICTURES, SOUNDS].map(source),
+            sink: AppSink::builder().sync(false).max_buffers(WRITTEN).build(),
+            file,
+            stop,
+        };
+        let [pictures, sound] = &it.sources;
         let mux = make("matroskamux")?;
         // What was written is never touched again.
         mux.set_property("streamable", true);
-        self.pipeline.add_many([&mux, self.sink.upcast_ref()])?;
-        mux.link(&self.sink)?;
-        self.chain(pictures, video()?, &mux)?;
-        self.chain(sound, audio()?, &mux)?;
-        self.pipeline
+        it.pipeline.add_many([&mux, it.sink.upcast_ref()])?;
+        mux.link(&it.sink)?;
+        it.chain(pictures, video()?, &mux)?;
+        it.chain(sound, audio()?, &mux)?;
+        it.pipeline
             .set_state(gst::State::Playing)
             .map_err(|_| RecordError::Failed("it does not start".to_owned()))?;
-        self.take(board)
+        it.take(board)?;
+        Ok(it)
     }
 
     fn chain(
@@ -285,8 +267,11 @@ impl Writer {
         self.file.sync_all()?;
         Ok(())
     }
+}
 
-    fn end(&self) {
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 }
@@ -346,6 +331,37 @@ fn make(element: &'static str) -> Result<gst::Element, RecordError> {
     Ok(gst::ElementFactory::make(element).build()?)
 }
 
+/// In kbit/s, for pictures of so many pixels: so much more than a member gets at most as the
+/// encoder is told to be quick, and small letters are to be read.
+fn picture_kbps(width: u32, height: u32) -> u32 {
+    // As many pixels in 16 to 9.
+    let lines = (u64::from(width) * u64::from(height) * 9 / 16).isqrt();
+    Tier::new(u32::try_from(lines).unwrap_or(u32::MAX), 30).most_kbps * 5 / 3
+}
+
+/// Has an encoder told its bitrate before it is told the size of its pictures.
+fn with_the_size(
+    encoder: &gst::Element,
+    tell: impl Fn(&gst::Element, u32) + Send + Sync + 'static,
+) {
+    let Some(pad) = encoder.static_pad("sink") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        if let Some(gst::EventView::Caps(event)) = info.event().map(|it| it.view())
+            && let Some(shape) = event.caps().structure(0)
+            && let (Ok(width), Ok(height)) = (shape.get::<i32>("width"), shape.get("height"))
+            && let Some(encoder) = pad.parent_element()
+        {
+            tell(
+                &encoder,
+                picture_kbps(width.unsigned_abs(), i32::unsigned_abs(height)),
+            );
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 /// H.264 where it can be made here, and else VP8.
 fn video() -> Result<Vec<gst::Element>, RecordError> {
     let convert = make("videoconvert")?;
@@ -353,10 +369,10 @@ fn video() -> Result<Vec<gst::Element>, RecordError> {
         let encoder = make("vp8enc")?;
         encoder.set_property("deadline", 1i64);
         encoder.set_property("cpu-used", 8i32);
-        encoder.set_property(
-            "target-bitrate",
-            i32::try_from(PICTURE_KBPS * 1000).unwrap_or(0),
-        );
+        with_the_size(&encoder, |encoder, kbps| {
+            let bps = i32::try_from(kbps * 1000).unwrap_or(i32::MAX);
+            encoder.set_property("target-bitrate", bps);
+        });
         encoder.set_property(
             "keyframe-max-dist",
             i32::try_from(KEYFRAME_EVERY).unwrap_or(60),
@@ -365,7 +381,9 @@ fn video() -> Result<Vec<gst::Element>, RecordError> {
     };
     encoder.set_property_from_str("tune", "zerolatency");
     encoder.set_property_from_str("speed-preset", "ultrafast");
-    encoder.set_property("bitrate", PICTURE_KBPS);
+    with_the_size(&encoder, |encoder, kbps| {
+        encoder.set_property("bitrate", kbps)
+    });
     encoder.set_property("key-int-max", KEYFRAME_EVERY);
     Ok(vec![convert, encoder, make("h264parse")?])
 }

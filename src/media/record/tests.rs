@@ -114,7 +114,7 @@ fn what_is_shown_and_played_is_in_the_file_from_the_first_picture_to_the_last() 
     // Nobody is there for two seconds, and the sound's mix rests.
     mixes.play(60, false);
     mixes.play(30, true);
-    recording.stop();
+    recording.end();
     told.recv_timeout(PATIENCE).unwrap().unwrap();
     let (seen, last, heard) = read(&path);
     assert!(seen >= 150, "{seen} of 180 pictures");
@@ -203,7 +203,7 @@ fn one_follows_another_although_nothing_was_played() {
         let path = place.path().join(format!("{number}.mkv"));
         let (recording, told) = mixes.record(File::create(&path).unwrap());
         mixes.play(1, false);
-        recording.stop();
+        recording.end();
         told.recv_timeout(PATIENCE).unwrap().unwrap();
     }
 }
@@ -213,6 +213,58 @@ fn a_mix_that_gives_nothing_is_no_reason_to_wait_for_the_end() {
     let place = tempfile::tempdir().unwrap();
     let mixes = Mixes::new();
     let (recording, told) = mixes.record(File::create(place.path().join("it.mkv")).unwrap());
-    recording.stop();
+    recording.end();
     told.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+#[test]
+fn who_cannot_go_on_takes_nothing_more() {
+    let place = tempfile::tempdir().unwrap();
+    let mut mixes = Mixes::new();
+    let file = File::create(place.path().join("it.mkv")).unwrap();
+    let writer = Writer::begin(&mixes.board, file, Arc::default()).unwrap();
+    mixes.play(1, true);
+    assert!(!mixes.board.shown().is_idle() && !mixes.board.heard().is_idle());
+    // No thread was to be had.
+    drop(writer);
+    mixes.play(1, true);
+    assert!(mixes.board.shown().is_idle() && mixes.board.heard().is_idle());
+}
+
+#[test]
+fn larger_pictures_get_more_bits() {
+    assert_eq!(picture_kbps(1280, 720), 2500);
+    assert_eq!(picture_kbps(1920, 1080), 4250);
+    assert!(picture_kbps(3840, 2160) > 2 * picture_kbps(1920, 1080));
+    assert!(picture_kbps(1080, 1920).abs_diff(4250) < 100, "upright");
+
+    super::super::init().unwrap();
+    for (width, height) in [(320, 180), (1920, 1080)] {
+        let all = video().unwrap();
+        let encoder = all[1].clone();
+        let caps = format!("video/x-raw,format=I420,width={width},height={height},framerate=30/1");
+        let (source, sink) = (source(PICTURES), AppSink::builder().sync(false).build());
+        source.set_caps(Some(&caps.parse().unwrap()));
+        let pipeline = gst::Pipeline::new();
+        let ends = [
+            source.clone().upcast(),
+            sink.clone().upcast::<gst::Element>(),
+        ];
+        let chain = [&ends[..1], &all, &ends[1..]].concat();
+        pipeline.add_many(&chain).unwrap();
+        gst::Element::link_many(&chain).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let planes = vec![90; width * height * 3 / 2];
+        let mut buffer = gst::Buffer::from_slice(planes);
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+        source.push_buffer(buffer).unwrap();
+        source.end_of_stream().unwrap();
+        sink.pull_sample().unwrap();
+        let _ = pipeline.set_state(gst::State::Null);
+        let size = |it: usize| u32::try_from(it).unwrap();
+        assert_eq!(
+            encoder.property::<u32>("bitrate"),
+            picture_kbps(size(width), size(height))
+        );
+    }
 }

@@ -300,7 +300,7 @@ mod tests {
         let (answer, told) = oneshot::channel();
         recorder.end(answer);
         recorder.close().await;
-        assert!(!recorder.is_running());
+        assert!(recorder.running.is_none());
         let told = told.await.unwrap();
         assert_eq!(told["file"], "/it.mkv");
         assert!(told["error"].is_null(), "{told}");
@@ -320,6 +320,6 @@ mod tests {
         // The one of the recorder goes on.
         let _going_on = std::mem::replace(&mut running.recording, silent.unwrap());
         let late = timeout(10 * WHOLE_WITHIN, recorder.close()).await;
-        assert!(late.is_ok() && !recorder.is_running());
+        assert!(late.is_ok() && recorder.running.is_none());
     }
 }

@@ -252,9 +252,7 @@ async fn run(loaded: Loaded, flags: &Flags, purpose: Purpose, log: &Log) -> Resu
 /// Starts the device's half: media, and the room in a task of its own.
 #[cfg(feature = "media")]
 fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
-    use super::{
-        calibrate, clock, device, engine, identity, line, own::Own, record::Recorder, wall,
-    };
+    use super::{calibrate, clock, device, engine, identity, own::Own, record::Recorder, wall};
     use crate::{
         media::Board,
         protocol::Kind,
@@ -262,15 +260,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     };
 
     let config = &loaded.config;
-    let (server, token) = match (&config.signalling, site) {
-        (Signalling::Own(_), Some(site)) => (line::Server::Own(site.exchange().clone()), None),
-        (Signalling::Own(_), None) => return Err(StartError::ClientCannotServe),
-        (Signalling::Remote(remote), _) => {
-            let url = remote.url.to_string().parse()?;
-            let client = net::client::Client::new(url, remote.ca.as_deref())?;
-            (line::Server::Remote(client), remote.token.clone())
-        }
-    };
+    let (server, token) = signalling(config, site)?;
     crate::media::init()?;
     let (events, from_media) = mpsc::channel(device::FROM_MEDIA);
     let plan = engine::Plan::make(loaded);
@@ -356,6 +346,25 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         stop,
         task,
     })
+}
+
+/// Where the device signals, and what stands for the PIN there.
+#[cfg(feature = "media")]
+fn signalling(
+    config: &Config,
+    site: Option<&Site>,
+) -> Result<(super::line::Server, Option<crate::protocol::Secret>), StartError> {
+    use super::line::Server;
+
+    match (&config.signalling, site) {
+        (Signalling::Own(_), Some(site)) => Ok((Server::Own(site.exchange().clone()), None)),
+        (Signalling::Own(_), None) => Err(StartError::ClientCannotServe),
+        (Signalling::Remote(remote), _) => {
+            let url = remote.url.to_string().parse()?;
+            let client = net::client::Client::new(url, remote.ca.as_deref())?;
+            Ok((Server::Remote(client), remote.token.clone()))
+        }
+    }
 }
 
 #[cfg(not(feature = "media"))]

@@ -382,7 +382,7 @@ fn video() -> Result<Vec<gst::Element>, RecordError> {
     encoder.set_property_from_str("tune", "zerolatency");
     encoder.set_property_from_str("speed-preset", "ultrafast");
     with_the_size(&encoder, |encoder, kbps| {
-        encoder.set_property("bitrate", kbps)
+        encoder.set_property("bitrate", kbps);
     });
     encoder.set_property("key-int-max", KEYFRAME_EVERY);
     Ok(vec![convert, encoder, make("h264parse")?])

@@ -352,8 +352,10 @@ impl Sender {
             }
             _ => "vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay",
         };
+        // An offer that is made before the first packet says no more than this; and H.264 is in no
+        // other mode than 1.
         let encoding = if self.codec == Codec::H264 {
-            "H264"
+            "H264,packetization-mode=(string)1"
         } else {
             "VP8"
         };

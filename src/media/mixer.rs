@@ -194,7 +194,8 @@ impl Mixer {
 
     /// Has the worker take an input out, not before the running time `at`.
     pub(super) fn take_out(&self, input: Input, at: gst::ClockTime) {
-        if self.leaving.try_send(Leaving { input, at }).is_err() {
+        // Without a worker, the whole pipeline is gone or about to be.
+        if let Err(mpsc::TrySendError::Full(_)) = self.leaving.try_send(Leaving { input, at }) {
             tracing::error!("the worker of a mix does not keep up; an input stays in it");
         }
         wake(&self.bus);

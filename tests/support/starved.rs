@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 /// A thread that waited so long for a core, of the time between two looks, says that the machine is
-/// short of breath: the mix waits 40 ms for its inputs, and several threads are in a row before it.
-const STARVED: Duration = Duration::from_millis(25);
+/// short of breath.
+const STARVED: Duration = Duration::from_millis(60);
 
 /// A test has failed, and the machine may be to blame: it is to be tried again.
 #[derive(Debug)]

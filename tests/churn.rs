@@ -31,7 +31,7 @@ mod outlet;
 #[path = "support/starved.rs"]
 #[expect(dead_code, reason = "isolation.rs needs more of it")]
 mod starved;
-use starved::{Cores, Starved};
+use starved::{Cores, Starved, attempt};
 
 /// How many come and go.
 const MEMBERS: u64 = 40;
@@ -58,22 +58,9 @@ const PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 /// Frames in one of them.
 const FRAMES: u32 = 960;
 
-/// How often something is tried where the machine is too busy to judge it.
-const ATTEMPTS: usize = 4;
-
-#[test]
-fn forty_come_and_go_and_nothing_is_seen_or_heard_of_it() {
-    let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
-        match churn() {
-            Ok(()) => return,
-            Err(Starved(faults)) => {
-                println!("this machine is too busy to judge: {faults}");
-                seen.push(faults);
-            }
-        }
-    }
-    panic!("too busy a machine, or a fault: {seen:#?}");
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_come_and_go_and_nothing_is_seen_or_heard_of_it() {
+    attempt(async || churn()).await;
 }
 
 fn churn() -> Result<(), Starved> {

@@ -20,6 +20,10 @@ mod newcomers;
 #[path = "isolation/peer.rs"]
 mod peer;
 #[path = "support/starved.rs"]
+#[expect(
+    dead_code,
+    reason = "a case here is tried for a time, and not so often"
+)]
 mod starved;
 #[path = "support/media.rs"]
 #[expect(dead_code, reason = "media_loopback.rs needs more of it")]

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 mod starved;
 #[path = "support/media.rs"]
 mod support;
-use starved::{Cores, Starved};
+use starved::{Cores, Starved, attempt};
 use support::{Browser, Said, branch_of, catalogue, ladder, network, parts, recipes, tier};
 
 /// The branches of the only tier, as the statistics call them.
@@ -721,17 +721,7 @@ async fn who_is_speaking_is_known_and_how_loud() {
 /// A member is played as loud as it is to be, and on the way there nothing clicks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_is_heard_and_its_change_is_not() {
-    let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
-        match change_volumes().await {
-            Ok(()) => return,
-            Err(Starved(faults)) => {
-                println!("this machine is too busy to judge: {faults}");
-                seen.push(faults);
-            }
-        }
-    }
-    panic!("too busy a machine, or a fault: {seen:#?}");
+    attempt(async || change_volumes().await).await;
 }
 
 async fn change_volumes() -> Result<(), Starved> {
@@ -789,17 +779,7 @@ async fn change_volumes() -> Result<(), Starved> {
 /// clicks where it begins and ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_is_not_sent_and_its_edges_are_not_heard() {
-    let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
-        match pause_and_speak().await {
-            Ok(()) => return,
-            Err(Starved(faults)) => {
-                println!("this machine is too busy to judge: {faults}");
-                seen.push(faults);
-            }
-        }
-    }
-    panic!("too busy a machine, or a fault: {seen:#?}");
+    attempt(async || pause_and_speak().await).await;
 }
 
 async fn pause_and_speak() -> Result<(), Starved> {
@@ -857,7 +837,8 @@ async fn pause_and_speak() -> Result<(), Starved> {
         .count();
     println!(
         "in eight seconds {sent} packets, {sounds} sounds, {loud} pieces of 10 ms with the tone; \
-         the largest bend is {worst}"
+         the largest bend is {worst}; waited {:?}",
+        cores.borrow().longest()
     );
     let verdict = cores.into_inner().judge(&[
         (worst > 600).then(|| format!("a click of {worst}")),
@@ -1069,9 +1050,6 @@ async fn what_a_peer_shows_decides_its_tier() {
 /// What others may notice of an encoder that is replaced, in milliseconds without a picture.
 const FREEZE: u64 = 1_000;
 
-/// How often something is tried where the machine is too busy to judge it.
-const ATTEMPTS: usize = 4;
-
 /// An encoder that stalls, or fails, while it runs: the next of its codec takes its place, and the
 /// link stays what it was.
 #[tokio::test(flavor = "multi_thread")]
@@ -1095,17 +1073,7 @@ async fn an_h264_encoder_that_fails_in_a_call_is_replaced_within_a_second() {
 }
 
 async fn is_replaced(codec: Codec, fault: &str, says: &str) {
-    let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
-        match replace(codec, fault, says).await {
-            Ok(()) => return,
-            Err(Starved(faults)) => {
-                println!("this machine is too busy to judge: {faults}");
-                seen.push(faults);
-            }
-        }
-    }
-    panic!("too busy a machine, or a fault: {seen:#?}");
+    attempt(async || replace(codec, fault, says).await).await;
 }
 
 /// An encoder whose output ends in this way.

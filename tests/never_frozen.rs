@@ -35,13 +35,10 @@ mod starved;
 #[path = "support/media.rs"]
 #[expect(dead_code, reason = "media_loopback.rs needs more of it")]
 mod support;
-use starved::{Cores, Starved};
+use starved::{Cores, Starved, attempt};
 use support::{Browser, Said, catalogue, ladder, network, recipes, tier};
 
 const PATIENCE: Duration = Duration::from_secs(40);
-
-/// How often something is tried where the machine is too busy to judge it.
-const ATTEMPTS: usize = 4;
 
 /// The wall of these tests.
 const WALL: Picture = Picture {
@@ -297,20 +294,6 @@ async fn formats_that_nobody_expects_are_shown() {
         })
         .await;
     }
-}
-
-async fn attempt(case: impl AsyncFn() -> Result<(), Starved>) {
-    let mut seen = Vec::new();
-    for _ in 0..ATTEMPTS {
-        match case().await {
-            Ok(()) => return,
-            Err(Starved(faults)) => {
-                println!("this machine is too busy to judge: {faults}");
-                seen.push(faults);
-            }
-        }
-    }
-    panic!("too busy a machine, or a fault: {seen:#?}");
 }
 
 // The stage

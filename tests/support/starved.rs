@@ -10,6 +10,24 @@ const STARVED: Duration = Duration::from_millis(60);
 #[derive(Debug)]
 pub struct Starved(pub String);
 
+/// How often something is tried where the machine is too busy to judge it.
+const ATTEMPTS: usize = 4;
+
+/// Tries it until the machine was not to blame for what failed.
+pub async fn attempt(case: impl AsyncFn() -> Result<(), Starved>) {
+    let mut seen = Vec::new();
+    for _ in 0..ATTEMPTS {
+        match case().await {
+            Ok(()) => return,
+            Err(Starved(faults)) => {
+                println!("this machine is too busy to judge: {faults}");
+                seen.push(faults);
+            }
+        }
+    }
+    panic!("too busy a machine, or a fault: {seen:#?}");
+}
+
 /// How long the threads of this process wait for a core. Who waits for a lock or for the network is
 /// not in it, so it excuses nobody who holds up others.
 pub struct Cores {

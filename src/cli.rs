@@ -78,6 +78,22 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+    /// Let in who waits at the door of the roomd that runs here.
+    Admit {
+        /// Where that roomd is.
+        flags: Flags,
+        /// For programs.
+        json: bool,
+    },
+    /// Have nobody disturb the room of the roomd that runs here, or have everybody again.
+    DoNotDisturb {
+        /// Where that roomd is.
+        flags: Flags,
+        /// Nobody.
+        on: bool,
+        /// For programs.
+        json: bool,
+    },
     /// Have members played louder or fainter on the speaker of the roomd that runs here.
     Volume {
         /// Where that roomd is.
@@ -214,6 +230,7 @@ where
 }
 
 /// What begins with a word of its own.
+#[expect(clippy::too_many_lines, reason = "an arm for each command")]
 fn command(word: Word) -> Command {
     match word {
         Word::Run { start } => Command::Run(start.into()),
@@ -269,6 +286,15 @@ fn command(word: Word) -> Command {
         Word::Mute { find, json } => switch(find, Switch::Microphone, false, json),
         Word::Unmute { find, json } => switch(find, Switch::Microphone, true, json),
         Word::Camera { find, to, json } => switch(find, Switch::Camera, to == Position::On, json),
+        Word::Admit { find, json } => Command::Admit {
+            flags: find.into(),
+            json,
+        },
+        Word::DoNotDisturb { find, to, json } => Command::DoNotDisturb {
+            flags: find.into(),
+            on: to == Position::On,
+            json,
+        },
         Word::Volume {
             of,
             percent,
@@ -541,6 +567,31 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Let in who waits: camera and microphone open, unless they are switched off
+    Admit {
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have no chime sound and nothing open unless somebody here lets them in, or end that
+    ///
+    /// It stays so over a restart. A meeting that runs goes on.
+    #[command(after_help = "\
+Examples:
+  roomd do-not-disturb on
+  roomd do-not-disturb off")]
+    DoNotDisturb {
+        /// What it shall be
+        #[arg(value_enum)]
+        to: Position,
+        #[command(flatten)]
+        find: Find,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Have a member played louder or fainter, as long as it stays
     ///
     /// 100 is as it arrives, 50 is -18 dB, which is about a third as loud to the ear, and 0 is silence.
@@ -666,7 +717,7 @@ impl ValueEnum for Layout {
     }
 }
 
-/// What a camera can be.
+/// What a camera can be, and do-not-disturb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Position {
     On,

@@ -12,6 +12,7 @@ pub mod room;
 pub mod sdp;
 pub mod ladder;
 pub mod floor;
+pub mod privacy;
 pub mod scene;
 pub mod echo;
 pub mod pipeline;

@@ -20,10 +20,14 @@ const DECIDES: &[(&str, &[&str])] = &[
     ("sdp", &[]),
     ("ladder", &[]),
     ("floor", &[]),
+    ("privacy", &["protocol"]),
     ("scene", &["protocol"]),
     ("echo", &[]),
     ("pipeline", &[]),
-    ("config", &["protocol", "pipeline", "ladder", "scene"]),
+    (
+        "config",
+        &["protocol", "pipeline", "ladder", "privacy", "scene"],
+    ),
 ];
 
 /// What touches the world, likewise. No edge knows another: they meet in `daemon`, through queues.

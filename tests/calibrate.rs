@@ -164,10 +164,15 @@ fn the_delay_of_a_device_is_measured_and_kept() {
         .find(|line| line.as_ref().unwrap().starts_with("Playing"))
         .expect("it plays")
         .unwrap();
+    let status = told(home, &["status", "--json"]);
+    assert_eq!(status["privacy"]["measuring"], true, "{status}");
+    assert_eq!(status["privacy"]["open"], false, "to nobody else");
     assert!(ask(home, &["mute"]).status.success());
     let why = words.last().unwrap().unwrap();
     assert!(!measuring.wait().unwrap().success());
     assert!(why.contains("roomd unmute"), "{why}");
+    let status = told(home, &["status", "--json"]);
+    assert_eq!(status["privacy"]["measuring"], false, "{status}");
 
     // A muted room keeps its microphone closed.
     let refused = ask(home, &["calibrate"]);

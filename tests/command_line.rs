@@ -167,6 +167,26 @@ fn what_can_be_switched_has_words_for_both_ways() {
 }
 
 #[test]
+fn who_may_look_in_is_said_in_two_commands() {
+    let parsed = |words: &[&str]| parse_from(["roomd"].iter().chain(words)).unwrap();
+    assert!(matches!(
+        parsed(&["admit"]),
+        Command::Admit { json: false, .. }
+    ));
+    for (word, wanted) in [("on", true), ("off", false)] {
+        let Command::DoNotDisturb { on, .. } = parsed(&["do-not-disturb", word]) else {
+            panic!("{word}");
+        };
+        assert_eq!(on, wanted);
+    }
+    assert!(parse_from(["roomd", "do-not-disturb"]).is_err());
+    assert!(
+        parse_from(["roomd", "admit", "Ann"]).is_err(),
+        "whoever waits, or nobody"
+    );
+}
+
+#[test]
 fn a_volume_is_that_of_one_or_of_all() {
     for (words, of, percent, json) in [
         (&["Ann", "60"][..], Some("Ann"), 60, false),
@@ -218,8 +238,20 @@ fn words_that_make_no_sense_are_refused() {
 fn the_examples_of_help_are_commands() {
     let mut examples = 0;
     for command in [
-        "", "run", "serve", "check", "init", "devices", "status", "camera", "volume", "layout",
-        "snapshot", "record", "pin",
+        "",
+        "run",
+        "serve",
+        "check",
+        "init",
+        "devices",
+        "status",
+        "camera",
+        "do-not-disturb",
+        "volume",
+        "layout",
+        "snapshot",
+        "record",
+        "pin",
     ] {
         let words = ["roomd", command, "--help"];
         let words = words.iter().filter(|word| !word.is_empty());

@@ -29,7 +29,9 @@ mod starved;
 #[path = "support/media.rs"]
 mod support;
 use starved::{Cores, Starved, attempt};
-use support::{Browser, Said, branch_of, catalogue, ladder, network, parts, recipes, tier};
+use support::{
+    Browser, Said, branch_of, catalogue, ladder, network, parts, recipes, source_of, tier,
+};
 
 /// The branches of the only tier, as the statistics call them.
 const VP8: &str = "VP8 180p30";
@@ -206,7 +208,7 @@ async fn congestion_feedback_comes_in_time_where_little_is_sent() {
 async fn congestion_feedback_tells_of_all_packets_of_a_large_frame() {
     for codec in [Codec::H264, Codec::Vp8] {
         let mut world = World::with(1, |parts| {
-            parts.camera = Some(support::source_of(
+            parts.camera = Some(source_of(
                 &parts.timebase,
                 "videotestsrc is-live=true pattern=snow ! \
                  video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
@@ -713,6 +715,64 @@ async fn who_is_speaking_is_known_and_how_loud() {
         .until("nobody has the floor", |_| {
             let known = speakers.borrow();
             known.floor.is_none() && known.now.is_empty() && known.order == [ann.clone()]
+        })
+        .await;
+    world.stop();
+}
+
+/// Whether a meeting goes on: pictures that stand still and sound without a voice say nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movement_is_known_and_stillness_is_none() {
+    let source = |parts: &mut Parts, picture| {
+        parts.camera = Some(source_of(&parts.timebase, picture));
+        parts.microphone = Some(source_of(
+            &parts.timebase,
+            "audiotestsrc is-live=true wave=silence samplesperbuffer=960 ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! appsink name=out",
+        ));
+    };
+    let mut world = World::with(2, |parts| {
+        source(
+            parts,
+            "videotestsrc is-live=true pattern=gradient ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
+        );
+    })
+    .await;
+    let stirred: Vec<_> = world.devices.iter().map(|it| it.media.stirred()).collect();
+    let link = world.link(0, 1, Codec::Vp8);
+    // The decoded pictures of three looks at least.
+    world
+        .until("some seconds of a still picture", |world| {
+            (0..2).all(|device| world.frames(device, &link) > 120)
+        })
+        .await;
+    for one in &stirred {
+        assert_eq!(*one.borrow(), 0, "nothing has moved");
+    }
+    world.stop();
+
+    let mut world = World::with(2, |parts| {
+        source(
+            parts,
+            "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 ! appsink name=out",
+        );
+    })
+    .await;
+    let stirred: Vec<_> = world.devices.iter().map(|it| it.media.stirred()).collect();
+    world.link(0, 1, Codec::Vp8);
+    world
+        .until("a movement", |_| {
+            stirred.iter().all(|one| *one.borrow() > 0)
+        })
+        .await;
+    // What comes from elsewhere alone says so, too: the camera here is closed.
+    world.own(1, false, false);
+    world
+        .until("the camera is closed", |world| !world.stats(1).camera)
+        .await;
+    let before = *stirred[1].borrow();
+    world
+        .until("a movement elsewhere", |_| {
+            *stirred[1].borrow() > before + 1
         })
         .await;
     world.stop();

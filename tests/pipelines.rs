@@ -726,6 +726,70 @@ fn sound(timebase: &Timebase, speaker: Device) -> (AudioMix, mpsc::Receiver<MixN
 }
 
 #[test]
+fn the_chime_is_what_the_speaker_plays_and_closes_it_again() {
+    /// Where the chime begins and ends, at 48 kHz.
+    const SECOND_TONE: usize = 10_080;
+    const LENGTH: usize = 29_760;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("heard.pcm");
+    let timebase = timebase();
+    let speaker = device(
+        Kind::Speaker,
+        "file",
+        &[("location", file.to_str().unwrap())],
+    );
+    let (mix, _told) = sound(&timebase, speaker);
+    let conductor = conductor(&timebase);
+    assert!(!mix.is_running());
+    mix.chime().expect("nobody else is heard");
+    // Until there is as much silence behind it.
+    let loud = |[left, _]: &[f64; 2]| left.abs() > 30.0;
+    let mut all = Vec::new();
+    for _ in 0..1000 {
+        pull(&timebase, conductor.output());
+        all = heard(&file, 0);
+        if all
+            .iter()
+            .position(loud)
+            .is_some_and(|from| all.len() > from + 2 * LENGTH)
+        {
+            break;
+        }
+    }
+    let from = all.iter().position(loud).expect("it is heard");
+    assert!(all.len() > from + 2 * LENGTH, "it is never over");
+    let last = all.iter().rposition(loud).expect("it is heard");
+    assert!(last - from < LENGTH, "it lasts {} frames", last - from);
+    assert!(
+        last - from > LENGTH * 8 / 10,
+        "it lasts {} frames",
+        last - from
+    );
+    let first = &all[from + 480..from + SECOND_TONE - 480];
+    let second = &all[from + SECOND_TONE + 9_600..last];
+    assert!(amplitude(first, 659.26) > 1000.0 && amplitude(first, 523.25) < 150.0);
+    assert!(amplitude(second, 523.25) > 300.0 && amplitude(second, 659.26) < 60.0);
+    let peak = all
+        .iter()
+        .fold(0.0f64, |most, [left, _]| most.max(left.abs()));
+    assert!((4_000.0..8_500.0).contains(&peak), "{peak}");
+    assert!(all.iter().all(|[left, right]| (left - right).abs() < 2.0));
+    // A click is where the second difference is far beyond what these tones have.
+    for three in all.windows(3) {
+        let bend = (three[0][0] - 2.0 * three[1][0] + three[2][0]).abs();
+        assert!(bend < 150.0, "a click of {bend}");
+    }
+    mix.end_chime();
+    for _ in 0..1000 {
+        if !mix.is_running() {
+            break;
+        }
+        pull(&timebase, conductor.output());
+    }
+    assert!(!mix.is_running(), "the speaker is held open for nobody");
+}
+
+#[test]
 fn everybody_is_heard_and_who_leaves_is_not_and_nothing_clicks() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("heard.pcm");

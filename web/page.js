@@ -394,9 +394,11 @@ function happened(happening) {
       const { before, person } = happening;
       const { name, media: now } = person.member;
       const sits = person.member.here ?? false;
+      const hold = words.ofHold(name, now.hold);
       const records = person.member.recording ?? false;
       if ((before.recording ?? false) !== records) say(words.ofRecordingChange(name, records));
-      if ((before.here ?? false) !== sits) say(words.ofPlace(name, sits));
+      if ((before.media.hold ?? null) !== (now.hold ?? null)) say(hold ? hold.text : `${name} is open.`);
+      else if ((before.here ?? false) !== sits) say(words.ofPlace(name, sits));
       else if (before.media.audio !== now.audio && !sits) say(`${name} ${now.audio ? 'is not muted any more' : 'is muted'}.`);
       break;
     }
@@ -765,10 +767,17 @@ function renderBanner() {
   else if (soundBlocked) said = words.ofBlockedSound();
   else if (devices.wants.audio && wish.audio && !here && devices.wants.audio !== 'missing') said = words.ofDevices(null, devices.wants.audio);
   else if (devices.wants.video && wish.video && devices.wants.video !== 'missing') said = words.ofDevices(devices.wants.video, null);
+  else if (held()) said = held();
   else if (here) said = words.ofHere();
   else if (session.state === 'joined' && session.people.length === 0) said = words.ofAlone();
   tell('banner', said);
   tell('toast', toast?.words ?? null);
+}
+
+/** What is to be said of a room that is not simply open. */
+function held() {
+  const all = session.people.map(({ member }) => words.ofHold(member.name, member.media.hold));
+  return all.find((said) => said !== null) ?? null;
 }
 
 /** @param {string} id @param {words.Words | null} said */

@@ -22,7 +22,7 @@
  * @property {() => boolean} [visible] whether the page is on a screen
  * @property {(what: string, detail: unknown) => void} [log]
  *
- * @typedef {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} Media
+ * @typedef {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} Media
  * @typedef {object} Member As the server tells it.
  * @property {string} member
  * @property {string} name

@@ -14,7 +14,7 @@
  * @property {boolean} away
  * @property {boolean} here it sits in the room of a device, which speaks and hears for it
  * @property {boolean} recording
- * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
+ * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
  * @property {string | null} paused why the picture is not sent at present, although the camera is on
@@ -26,7 +26,7 @@
  */
 
 import { ASPECT, fitting, grid, spotlight, wanted } from './layout.js';
-import { hue, initials, ofPerson, ofPause, ofTile } from './words.js';
+import { hue, initials, ofClosed, ofPerson, ofPause, ofTile } from './words.js';
 
 /** Below this, in either direction, a screen is a phone's. */
 const PHONE = 500;
@@ -267,7 +267,8 @@ class Tile {
     const paused = seen.media.video ? seen.paused : null;
     const trouble = seen.self
       ? (paused === null ? null : ofPause(muted))
-      : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted });
+      : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted })
+        ?? ofClosed(seen.media.hold);
     this.#tell(trouble);
     if (!seen.self && paused === null && before?.paused && this.#drawn) {
       // The picture that was paused stands still until the next comes.

@@ -205,6 +205,37 @@ export function ofRecordingChange(name, on) {
   return on ? `${name} records from now on.` : `${name} does not record any more.`;
 }
 
+/**
+ * Why a room sends nothing of itself, or soon will not. Nobody but the people in it can do anything.
+ * @param {string} name of the room
+ * @param {string | null | undefined} hold what it says of it
+ * @returns {Words | null} null where it is simply open
+ */
+export function ofHold(name, hold) {
+  const waits = 'Nobody is seen or heard until somebody in the room lets you in.';
+  switch (hold) {
+    case null: case undefined: return null;
+    case 'announcing': return { text: `${name} is being told that you are here. Its camera and microphone open in five seconds.`, tone: 'wait' };
+    case 'asking': return { text: `You are at the door of ${name}. ${waits}`, tone: 'wait' };
+    case 'quiet_hours': return { text: `${name} has its quiet hours. ${waits}`, tone: 'wait' };
+    case 'do_not_disturb': return { text: `${name} is not to be disturbed. ${waits}`, tone: 'wait' };
+    case 'idle': return { text: `Is anybody here? Nobody has spoken or moved for half an hour. Say a word, or ${name} closes its camera and microphone in a minute.`, tone: 'wait' };
+    case 'left': return { text: `${name} has closed its camera and microphone, because nobody spoke or moved for half an hour. Somebody in the room can open them again.`, tone: 'wait' };
+    default: return { text: `${name} keeps its camera and microphone closed for now.`, tone: 'wait' };
+  }
+}
+
+/**
+ * What the tile of such a room says.
+ * @param {string | null | undefined} hold
+ * @returns {{ text: string, short: string, details: boolean } | null}
+ */
+export function ofClosed(hold) {
+  if (!hold || hold === 'idle') return null;
+  const short = hold === 'announcing' ? 'Opens in a few seconds' : hold === 'left' ? 'Closed' : 'Not open yet';
+  return { text: `${short}.`, short, details: false };
+}
+
 /** @returns {Words} */
 export function ofBlockedSound() {
   return { text: 'Your browser keeps the sound off until you say so.', action: 'Turn sound on', does: 'sound', tone: 'wait' };
@@ -288,13 +319,20 @@ export function ofReason(why) {
 
 /**
  * What a person's states are called, for the one who hears them.
- * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean }} media
+ * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} media
  * @param {{ device?: boolean, self?: boolean, away?: boolean, here?: boolean, recording?: boolean }} more
  */
 export function ofPerson(media, { device = false, self = false, away = false, here = false, recording = false } = {}) {
   const words = [];
   if (self) words.push('you');
   if (device) words.push('room device');
+  const closed = ofClosed(media.hold);
+  if (closed) {
+    words.push(closed.short.toLowerCase());
+    if (recording) words.push('recording');
+    if (away) words.push('reconnecting');
+    return words.join(', ');
+  }
   if (here) words.push('in the room');
   else words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
   words.push(media.no_camera ? 'no camera' : media.video ? 'camera on' : 'camera off');

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     pipeline::{Catalogue, Kind},
+    privacy::{self, Admit, Hours},
     protocol::LONGEST_NAME,
     scene::Layout,
 };
@@ -128,6 +129,10 @@ impl Judge<'_> {
                 height: self.take("wall.height", &file.wall.height, 1080),
                 layout: self.take("wall.layout", &file.wall.layout, Layout::Grid),
             },
+            privacy: privacy::Settings {
+                admit: self.take("privacy.admit", &file.privacy.admit, Admit::default()),
+                quiet: self.quiet_hours(file),
+            },
             audio: self.audio(&file.audio),
             log: match self.flags.log_level {
                 Some(level) => {
@@ -144,6 +149,12 @@ impl Judge<'_> {
             },
         };
         (Some(config), pipelines.unwrap_or_default())
+    }
+
+    fn quiet_hours(&mut self, file: &File) -> Option<Hours> {
+        let given = file.privacy.quiet_hours.right()?;
+        self.note("privacy.quiet-hours", given);
+        Some(given.value)
     }
 
     /// The value of a key, and a note of where it comes from.

@@ -238,6 +238,14 @@ fn lines(config: &Config) -> Vec<Line> {
     lines.shown("[wall]", "wall.width", wall.width.to_string());
     lines.shown("[wall]", "wall.height", wall.height.to_string());
     lines.shown("[wall]", "wall.layout", text(wall.layout.word()));
+    let privacy = &config.privacy;
+    lines.shown("[privacy]", "privacy.admit", text(privacy.admit.word()));
+    match &privacy.quiet {
+        Some(hours) => {
+            lines.shown("[privacy]", "privacy.quiet-hours", text(&hours.to_string()));
+        }
+        None => lines.absent("[privacy]", "privacy.quiet-hours", "none"),
+    }
     let audio = &config.audio;
     lines.shown("[audio]", "audio.kbps", audio.kbps.0.to_string());
     let cancel = text(audio.echo_cancel.word());

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     pipeline::Codec,
+    privacy::{Admit, Hours, HoursError},
     protocol::{IdError, LONGEST_NAME, RoomName, Secret},
     scene::Layout,
 };
@@ -41,6 +42,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "screen",
             "video",
             "wall",
+            "privacy",
             "audio",
             "log",
         ],
@@ -102,6 +104,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("video.encoders.vp8", &["pipeline", "settings"]),
     ("video.encoders.h264", &["pipeline", "settings"]),
     ("wall", &["width", "height", "layout"]),
+    ("privacy", &["admit", "quiet-hours"]),
     (
         "audio",
         &["kbps", "echo-cancel", "noise-suppression", "gain-control"],
@@ -144,6 +147,7 @@ pub struct File {
     pub(super) screen: Part,
     pub(super) video: Video,
     pub(super) wall: Wall,
+    pub(super) privacy: Privacy,
     pub(super) audio: Audio,
     pub(super) log: Log,
 }
@@ -225,6 +229,12 @@ pub(super) struct Wall {
 }
 
 #[derive(Debug, Default)]
+pub(super) struct Privacy {
+    pub(super) admit: Given<Admit>,
+    pub(super) quiet_hours: Given<Hours>,
+}
+
+#[derive(Debug, Default)]
 pub(super) struct Audio {
     pub(super) kbps: Given<u32>,
     pub(super) echo_cancel: Given<EchoCancel>,
@@ -264,6 +274,7 @@ impl File {
             screen: Part::of(&mut top, "screen"),
             video: Video::read(&mut top),
             wall: Wall::read(&mut top),
+            privacy: Privacy::read(&mut top),
             audio: Audio::read(&mut top),
             log: Log::read(&mut top),
         }
@@ -599,6 +610,31 @@ impl Wall {
             }),
         }
     }
+}
+
+impl Privacy {
+    fn read(top: &mut Table<'_, '_>) -> Self {
+        let Some(mut table) = sub_table(top, "privacy", "privacy", "admit = \"chime\"") else {
+            return Self::default();
+        };
+        Self {
+            admit: table.read("admit", |cell| {
+                let words = Admit::ALL.map(|admit| (admit.word(), admit));
+                cell.one_of("one of \"chime\", \"ask\" and \"auto\"", &words)
+            }),
+            quiet_hours: table.read("quiet-hours", |cell| {
+                cell.parsed("two times of the day", "22:00-07:00", hours)
+            }),
+        }
+    }
+}
+
+fn hours(text: &str) -> Result<Hours, Misread> {
+    text.parse().map_err(|error: HoursError| {
+        let remedy = "write from when to when, by the clock in the room, for example: \
+                      quiet-hours = \"22:00-07:00\"";
+        Misread::new(error.to_string(), remedy)
+    })
 }
 
 impl Audio {

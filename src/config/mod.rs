@@ -36,6 +36,7 @@ pub use problem::{Problem, Text};
 use crate::{
     ladder::Tier,
     pipeline::{Catalogue, Codec},
+    privacy,
     protocol::{RoomName, Secret},
     scene::Layout,
 };
@@ -81,6 +82,8 @@ pub struct Config {
     pub video: Video,
     /// How those in a call are shown.
     pub wall: Wall,
+    /// Who may look in.
+    pub privacy: privacy::Settings,
     /// How the sound is sent.
     pub audio: Audio,
     /// What is logged.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::{calibration::Calibrations, engine::Echo, standing::Calibrating};
@@ -17,6 +17,7 @@ pub(super) struct Calibrate {
     echo: Echo,
     media: Arc<Media>,
     progress: Arc<Mutex<Progress>>,
+    ended: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -35,25 +36,41 @@ impl Calibrate {
             echo,
             media,
             progress: Arc::default(),
+            ended: Arc::default(),
         }
     }
 
-    /// Does what is asked. `alone` says that nobody else is in the room, `muted` that the microphone
-    /// may not be opened. Nobody waits for the disk here.
+    /// Does what is asked. `alone` says that nobody else is in the room, `closed` why the microphone
+    /// may not be opened. Says whether it has begun to measure. Nobody waits for the disk here.
     pub(super) fn ask(
         &self,
         what: Calibrating,
         alone: bool,
-        muted: bool,
+        closed: Option<&str>,
         answer: oneshot::Sender<Value>,
-    ) {
+    ) -> bool {
         let told = match what {
-            Calibrating::Begin { now } => self.begin(now || alone, muted),
+            Calibrating::Begin { now } => self.begin(now || alone, closed),
             Calibrating::Progress => lock(&self.progress).told(),
-            Calibrating::Forget => return self.forget(answer),
+            Calibrating::Forget => {
+                self.forget(answer);
+                return false;
+            }
         };
+        let begun = matches!(what, Calibrating::Begin { .. }) && told.get("error").is_none();
         // Whoever asked may have gone.
         let _ = answer.send(told);
+        begun
+    }
+
+    /// Waits until it is measured no longer, and another time has not begun.
+    pub(super) async fn ended(&self) {
+        loop {
+            self.ended.notified().await;
+            if !matches!(*lock(&self.progress), Progress::Running(_)) {
+                return;
+            }
+        }
     }
 
     fn forget(&self, answer: oneshot::Sender<Value>) {
@@ -72,9 +89,8 @@ impl Calibrate {
         self.echo.calibrations.status()
     }
 
-    fn begin(&self, may_disturb: bool, muted: bool) -> Value {
-        if muted {
-            let error = "the room is muted, so its microphone stays closed; see roomd unmute";
+    fn begin(&self, may_disturb: bool, closed: Option<&str>) -> Value {
+        if let Some(error) = closed {
             return json!({ "error": error });
         }
         if !may_disturb {
@@ -92,7 +108,13 @@ impl Calibrate {
         let (echo, media) = (self.echo.clone(), self.media.clone());
         let progress = self.progress.clone();
         let thread = std::thread::Builder::new().name("calibrate".to_owned());
+        let ended = Arc::clone(&self.ended);
         let begun = thread.spawn(move || {
+            // The last to be dropped.
+            let _ending = Ending {
+                progress: Arc::clone(&progress),
+                ended,
+            };
             let listening = Listening::new(|listening| {
                 media.command(Command::Listen(listening));
             });
@@ -121,6 +143,24 @@ impl<F: Fn(bool)> Listening<F> {
 impl<F: Fn(bool)> Drop for Listening<F> {
     fn drop(&mut self) {
         (self.0)(false);
+    }
+}
+
+/// Says that it is over when it is dropped, also where measuring panicked.
+struct Ending {
+    progress: Arc<Mutex<Progress>>,
+    ended: Arc<Notify>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        {
+            let mut progress = lock(&self.progress);
+            if matches!(*progress, Progress::Running(_)) {
+                *progress = Progress::Over(json!({ "failed": "measuring broke off; see the log" }));
+            }
+        }
+        self.ended.notify_one();
     }
 }
 
@@ -202,5 +242,23 @@ mod tests {
         }));
         assert!(panicked.is_err());
         assert_eq!(orders.into_inner(), [true, false]);
+    }
+
+    #[test]
+    fn a_panic_is_an_end_like_any_other() {
+        let progress = Arc::new(Mutex::new(Progress::Running(Step::Comparing)));
+        let ended = Arc::new(Notify::new());
+        let ending = Ending {
+            progress: Arc::clone(&progress),
+            ended: Arc::clone(&ended),
+        };
+        let panicked = panic::catch_unwind(panic::AssertUnwindSafe(move || {
+            let _ending = ending;
+            panic::resume_unwind(Box::new(()));
+        }));
+        assert!(panicked.is_err());
+        assert!(matches!(&*lock(&progress), Progress::Over(told) if told["failed"].is_string()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(ended.notified());
     }
 }

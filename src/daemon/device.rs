@@ -2,7 +2,13 @@
 //!
 //! It decides nothing. One task owns the [`Room`]; GStreamer's threads reach it through a queue.
 
-use std::{collections::VecDeque, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,8 +27,9 @@ use super::{
 use crate::{
     cli::Switch,
     media::{self, Board, Media, Volume},
-    protocol::{Generation, LinkId, Reason, Wish},
-    room::{Input, Open, Output, Room, State},
+    privacy::{self, Privacy, Shown, Visitor},
+    protocol::{Generation, LinkId, MemberId, Reason, Wish},
+    room::{Input, Open, Output, Room, State, Status},
 };
 
 /// What may wait between media and the room. Eight links with thirty candidates each, gathered in
@@ -45,6 +52,12 @@ pub(super) struct Device {
     lost: Option<String>,
     /// Microphone and camera, as they are wanted and as they are.
     own: Own,
+    /// Whether they may be open.
+    privacy: Privacy,
+    /// What the wall shows of that.
+    shown: Shown,
+    /// Somebody speaks, or something moves.
+    stirred: watch::Receiver<u64>,
     /// How loud each member is played.
     volumes: Volumes,
     recorder: Recorder,
@@ -68,6 +81,7 @@ pub(super) struct Parts {
     /// What media reports.
     pub(super) events: mpsc::Receiver<media::Event>,
     pub(super) own: Own,
+    pub(super) privacy: Privacy,
     pub(super) recorder: Recorder,
 }
 
@@ -85,17 +99,21 @@ impl Device {
             media,
             events,
             own,
+            privacy,
             recorder,
         } = parts;
         Self {
             room,
             server,
             line: None,
+            stirred: media.stirred(),
             media,
             events,
             news,
             lost: None,
             own,
+            privacy,
+            shown: Shown::Alone,
             volumes: Volumes::default(),
             recorder,
             recording: false,
@@ -115,6 +133,7 @@ impl Device {
         tokio::pin!(stop);
         self.handle(Input::Tick).await;
         loop {
+            let deadline = self.deadline();
             let input = tokio::select! {
                 () = &mut stop => break,
                 heard = hear(&mut self.line) => Some(self.heard(heard)),
@@ -124,7 +143,15 @@ impl Device {
                     self.asked(ask).await;
                     continue;
                 }
-                () = clock::until(self.room.deadline()) => Some(Input::Tick),
+                Ok(()) = self.stirred.changed() => {
+                    self.privacy.handle(now(), privacy::Input::Stir);
+                    Some(Input::Tick)
+                }
+                () = self.calibrate.ended() => {
+                    self.privacy.handle(now(), privacy::Input::Measure(false));
+                    Some(Input::Tick)
+                }
+                () = clock::until(deadline) => Some(Input::Tick),
             };
             if let Some(input) = input {
                 self.handle(input).await;
@@ -266,12 +293,88 @@ impl Device {
             self.recording = on;
         }
         let mut next = VecDeque::from([input]);
-        while let Some(input) = next.pop_front() {
-            self.room.handle(clock::now().at, input);
-            while let Some(output) = self.room.poll() {
-                next.extend(self.obey(output).await);
+        loop {
+            while let Some(input) = next.pop_front() {
+                self.room.handle(clock::now().at, input);
+                while let Some(output) = self.room.poll() {
+                    next.extend(self.obey(output).await);
+                }
+            }
+            // What opens has been said before.
+            self.stand();
+            self.tell_own();
+            if !self.keep_private() {
+                break;
+            }
+            next.push_back(Input::Media(self.own.told()));
+        }
+        self.stand();
+    }
+
+    /// Says who is there, and does what follows for who may look in. Says whether something is
+    /// to be said before what may be open is: to the members, or on the wall.
+    fn keep_private(&mut self) -> bool {
+        let status = self.room.status();
+        let before = self.own.told();
+        let mut opens = false;
+        let present = privacy::Input::Present(visitors(&status));
+        self.privacy.handle(now(), present);
+        while let Some(output) = self.privacy.poll() {
+            match output {
+                privacy::Output::Chime => {
+                    self.media.command(media::Command::Chime);
+                }
+                privacy::Output::Show(shown) => {
+                    match &shown {
+                        Shown::Visit { names, hold } => {
+                            info!(?hold, visitors = names.len(), "nothing is open");
+                        }
+                        Shown::Call { .. } => info!("camera and microphone may be open"),
+                        Shown::Measuring => info!("the microphone may be open to measure the echo"),
+                        Shown::Alone => {}
+                    }
+                    self.shown = shown;
+                }
+                privacy::Output::Tell(hold) => self.own.hold(hold),
+                privacy::Output::Allow(allowed) => {
+                    self.own.allow(allowed);
+                    self.untold = true;
+                    if !allowed {
+                        self.tell_own();
+                    }
+                    self.gate_sound(&status, allowed);
+                }
+                privacy::Output::Measure(on) => {
+                    self.own.measure(on);
+                    self.untold = true;
+                    opens = on;
+                    if !on {
+                        self.tell_own();
+                    }
+                }
             }
         }
+        self.own.told() != before || opens
+    }
+
+    /// While nothing is open no sound passes in either direction.
+    fn gate_sound(&self, status: &Status, allowed: bool) {
+        for link in &status.links {
+            let mut members = status.members.iter();
+            let here = members.any(|it| it.member == link.peer && it.here);
+            let link = link.link.clone();
+            let on = allowed && !here;
+            self.media.command(media::Command::Sound { link, on });
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let both = [self.room.deadline(), self.privacy.deadline()];
+        both.into_iter().flatten().min()
+    }
+
+    /// Says how the membership stands.
+    fn stand(&self) {
         let status = self.room.status();
         let standing = Standing {
             joined: status.state == State::Joined,
@@ -279,6 +382,7 @@ impl Device {
             off: self.own.off(),
             recording: self.recording || status.members.iter().any(|it| it.recording),
             guests: guests(&status),
+            shown: self.shown.clone(),
             words: status.words,
         };
         self.standing.send_if_modified(|known| {
@@ -305,7 +409,8 @@ impl Device {
                     line.say(&message);
                 }
             }
-            Output::Open(open) => {
+            Output::Open(mut open) => {
+                open.sound &= self.privacy.is_open();
                 debug!(link = %open.link, generation = %open.generation, offerer = open.offerer, "opening");
                 let (link, generation) = (open.link.clone(), open.generation);
                 let volume = self.volumes.of(&open.peer);
@@ -361,6 +466,7 @@ impl Device {
                 self.media.command(media::Command::Show { link, height });
             }
             Output::Sound { link, on } => {
+                let on = on && self.privacy.is_open();
                 self.media.command(media::Command::Sound { link, on });
             }
             Output::Asked { by, what } => return self.wished(by, what),
@@ -434,6 +540,32 @@ impl Device {
                 // Whoever asked may have gone.
                 let _ = answer.send(done);
             }
+            Ask::Admit(answer) => {
+                let waited = self.privacy.waits();
+                let names: Vec<String> = self.privacy.visitors().iter().map(name).collect();
+                self.privacy.handle(now(), privacy::Input::Admit);
+                self.handle(Input::Tick).await;
+                let _ = answer.send(if waited {
+                    info!("somebody here has let them in");
+                    json!({ "admitted": names })
+                } else {
+                    json!({ "error": "nobody waits to be let in" })
+                });
+            }
+            Ask::DoNotDisturb { on, answer } => {
+                info!(on, "do not disturb");
+                self.own.do_not_disturb(on);
+                let kept = self.own.keep();
+                let input = privacy::Input::DoNotDisturb(on);
+                self.privacy.handle(now(), input);
+                self.handle(Input::Tick).await;
+                let mut status = json!({ "do_not_disturb": on });
+                if let Err(error) = kept {
+                    warn!(%error, "this cannot be kept over a restart");
+                    status["not_kept"] = json!(error.to_string());
+                }
+                let _ = answer.send(status);
+            }
             Ask::Switch { which, on, answer } => {
                 let kept = self.switch(which, on, None);
                 self.handle(Input::Media(self.own.told())).await;
@@ -448,8 +580,20 @@ impl Device {
             Ask::Calibrate { what, answer } => {
                 let status = self.room.status();
                 let alone = status.members.is_empty() && status.links.is_empty();
-                let muted = !self.own.is_on(Switch::Microphone);
-                self.calibrate.ask(what, alone, muted, answer);
+                let closed = if !self.own.is_on(Switch::Microphone) {
+                    Some("the room is muted, so its microphone stays closed; see roomd unmute")
+                } else if self.privacy.waits() {
+                    Some(
+                        "somebody waits to be let in, so the microphone stays closed; see roomd admit",
+                    )
+                } else {
+                    None
+                };
+                if self.calibrate.ask(what, alone, closed, answer) {
+                    // It opens when the wall says so.
+                    self.privacy.handle(now(), privacy::Input::Measure(true));
+                    self.handle(Input::Tick).await;
+                }
             }
         }
     }
@@ -521,6 +665,13 @@ impl Device {
             "lost": self.lost,
             "microphone": self.own.status(Switch::Microphone),
             "camera": self.own.status(Switch::Camera),
+            "privacy": {
+                "open": self.privacy.is_open(),
+                "hold": self.privacy.hold(),
+                "visitors": self.privacy.visitors().iter().map(name).collect::<Vec<_>>(),
+                "do_not_disturb": self.privacy.is_do_not_disturb(),
+                "measuring": self.privacy.is_measuring(),
+            },
             "screen": self.board.screen(),
             "speaking": *self.media.speakers().borrow(),
             "recording": self.recorder.status(),
@@ -534,6 +685,32 @@ impl Device {
             let _ = ask.send(answer);
         });
     }
+}
+
+/// What time it is, on the wall as well.
+fn now() -> privacy::Now {
+    let minute = media::local_time().map(|(hour, minute)| u16::from(hour) * 60 + u16::from(minute));
+    privacy::Now {
+        at: clock::now().at,
+        minute,
+    }
+}
+
+fn name(visitor: &Visitor) -> String {
+    visitor.name.clone()
+}
+
+/// Everybody who could look in: the members, and those whose links outlive their membership.
+fn visitors(status: &Status) -> Vec<Visitor> {
+    let members = status.members.iter().map(|it| (&it.member, &it.name));
+    let links = status.links.iter().map(|it| (&it.peer, &it.name));
+    let mut all: BTreeMap<&MemberId, &String> = links.collect();
+    all.extend(members);
+    let visitor = |(member, name): (&MemberId, &String)| Visitor {
+        member: member.clone(),
+        name: name.clone(),
+    };
+    all.into_iter().map(visitor).collect()
 }
 
 async fn hear(line: &mut Option<Line>) -> Heard {

@@ -84,6 +84,13 @@ pub fn execute(command: Command) -> ExitCode {
             on,
             json,
         } => switch(&flags, which, on, json),
+        Command::Admit { flags, json } => {
+            tell(&flags, &json!({ "do": "admit" }), json, status::admitted)
+        }
+        Command::DoNotDisturb { flags, on, json } => {
+            let ask = json!({ "do": "do-not-disturb", "on": on });
+            tell(&flags, &ask, json, status::do_not_disturb)
+        }
         Command::Volume {
             flags,
             of,

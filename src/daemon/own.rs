@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::{
     cli::Switch,
     media::Notice,
-    protocol::Media,
+    protocol::{Hold, Media},
     system::state::{self, Readers},
 };
 
@@ -40,6 +40,8 @@ pub(super) enum There {
 struct Chosen {
     microphone: bool,
     camera: bool,
+    #[serde(default)]
+    do_not_disturb: bool,
 }
 
 /// One of the two.
@@ -57,10 +59,17 @@ pub(super) struct Own {
     path: PathBuf,
     microphone: One,
     camera: One,
+    /// Whether what is wanted may be, at present.
+    allowed: bool,
+    /// Whether the microphone may be, for nobody: its echo is measured.
+    measuring: bool,
+    /// What the members are told about that.
+    hold: Option<Hold>,
+    do_not_disturb: bool,
 }
 
 impl Own {
-    /// What was chosen before, and what there is.
+    /// What was chosen before, and what there is. Nothing may be open yet.
     pub(super) fn load(state_dir: &Path, there: &BTreeMap<Notice, There>) -> Self {
         let path = state_dir.join(FILE);
         let chosen = chosen(&path);
@@ -73,7 +82,36 @@ impl Own {
             path,
             microphone: one(chosen.microphone, Notice::Microphone),
             camera: one(chosen.camera, Notice::Camera),
+            allowed: false,
+            measuring: false,
+            hold: None,
+            do_not_disturb: chosen.do_not_disturb,
         }
+    }
+
+    /// Whether what is wanted may be from here on.
+    pub(super) fn allow(&mut self, allowed: bool) {
+        self.allowed = allowed;
+    }
+
+    /// Whether the microphone may be open from here on although nobody is there.
+    pub(super) fn measure(&mut self, measuring: bool) {
+        self.measuring = measuring;
+    }
+
+    /// What the members are told about that from here on.
+    pub(super) fn hold(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
+    }
+
+    /// Whether nobody is to be disturbed.
+    pub(super) fn is_do_not_disturb(&self) -> bool {
+        self.do_not_disturb
+    }
+
+    /// Switches that.
+    pub(super) fn do_not_disturb(&mut self, on: bool) {
+        self.do_not_disturb = on;
     }
 
     /// Switches one of the two. `by` is who asked for it from outside.
@@ -117,8 +155,8 @@ impl Own {
     /// plugged in is found.
     pub(super) fn open(&self) -> Media {
         Media {
-            audio: self.microphone.on,
-            video: self.camera.on,
+            audio: (self.allowed || self.measuring) && self.microphone.on,
+            video: self.allowed && self.camera.on,
             ..Media::default()
         }
     }
@@ -128,10 +166,11 @@ impl Own {
         let [no_microphone, no_camera] =
             [&self.microphone, &self.camera].map(|one| one.there != There::Yes);
         Media {
-            audio: self.microphone.on && !no_microphone,
-            video: self.camera.on,
+            audio: self.allowed && self.microphone.on && !no_microphone,
+            video: self.allowed && self.camera.on,
             no_microphone,
             no_camera,
+            hold: self.hold,
         }
     }
 
@@ -150,6 +189,7 @@ impl Own {
         let chosen = Chosen {
             microphone: self.microphone.on,
             camera: self.camera.on,
+            do_not_disturb: self.do_not_disturb,
         };
         let text = serde_json::to_vec(&chosen)?;
         state::write(&self.path, &text, Readers::Usual)
@@ -174,6 +214,7 @@ fn chosen(path: &Path) -> Chosen {
     let both = |on| Chosen {
         microphone: on,
         camera: on,
+        do_not_disturb: false,
     };
     let read = fs::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
     match read {
@@ -199,7 +240,14 @@ mod tests {
     }
 
     fn own(place: &Path) -> Own {
-        Own::load(place, &both(There::Yes, There::Yes))
+        load(place, There::Yes, There::Yes)
+    }
+
+    /// Of a room with somebody in it.
+    fn load(place: &Path, microphone: There, camera: There) -> Own {
+        let mut own = Own::load(place, &both(microphone, camera));
+        own.allow(true);
+        own
     }
 
     fn flags(media: Media) -> [bool; 4] {
@@ -208,6 +256,7 @@ mod tests {
             video,
             no_microphone,
             no_camera,
+            hold: _,
         } = media;
         [audio, video, no_microphone, no_camera]
     }
@@ -229,6 +278,49 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_open_that_is_not_allowed_and_nothing_that_is_not_wanted() {
+        let place = tempfile::tempdir().unwrap();
+        let mut own = Own::load(place.path(), &both(There::Yes, There::Yes));
+        own.hold(Some(Hold::Announcing));
+        assert_eq!(flags(own.open()), [false; 4], "not before anybody said so");
+        assert_eq!(flags(own.told()), [false; 4]);
+        assert_eq!(own.told().hold, Some(Hold::Announcing));
+        own.switch(Switch::Camera, false, None);
+        own.hold(None);
+        own.allow(true);
+        assert_eq!(flags(own.open()), [true, false, false, false]);
+        assert_eq!(own.told(), own.open());
+        own.allow(false);
+        assert_eq!(flags(own.open()), [false; 4]);
+        assert_eq!(
+            own.status(Switch::Microphone),
+            json!({ "on": true, "there": true }),
+            "it is wanted all the same"
+        );
+        own.measure(true);
+        assert_eq!(flags(own.open()), [true, false, false, false]);
+        assert_eq!(flags(own.told()), [false; 4], "it is for nobody");
+        own.switch(Switch::Microphone, false, None);
+        assert_eq!(flags(own.open()), [false; 4], "muted is muted");
+    }
+
+    #[test]
+    fn do_not_disturb_outlives_the_process() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(
+            place.path().join(FILE),
+            r#"{"microphone":true,"camera":false}"#,
+        )
+        .unwrap();
+        let mut first = own(place.path());
+        assert!(!first.is_do_not_disturb(), "a file of before");
+        assert!(!first.is_on(Switch::Camera));
+        first.do_not_disturb(true);
+        first.keep().unwrap();
+        assert!(own(place.path()).is_do_not_disturb());
+    }
+
+    #[test]
     fn a_choice_that_cannot_be_read_opens_nothing() {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join(FILE), "{\"microphone\":tr").unwrap();
@@ -236,14 +328,14 @@ mod tests {
         assert_eq!(flags(own.open()), [false, false, false, false]);
         own.switch(Switch::Camera, true, None);
         own.keep().unwrap();
-        let again = Own::load(place.path(), &both(There::Yes, There::Yes));
+        let again = load(place.path(), There::Yes, There::Yes);
         assert_eq!(flags(again.open()), [false, true, false, false]);
     }
 
     #[test]
     fn nobody_is_told_of_a_device_that_is_not_there() {
         let place = tempfile::tempdir().unwrap();
-        let mut own = Own::load(place.path(), &both(There::No, There::No));
+        let mut own = load(place.path(), There::No, There::No);
         assert_eq!(flags(own.told()), [false, true, true, true]);
         assert_eq!(
             flags(own.open()),
@@ -267,7 +359,7 @@ mod tests {
     #[test]
     fn what_stands_in_by_configuration_is_never_a_device() {
         let place = tempfile::tempdir().unwrap();
-        let mut own = Own::load(place.path(), &both(There::Yes, There::Never));
+        let mut own = load(place.path(), There::Yes, There::Never);
         assert!(!own.noticed(Notice::Camera, true), "the slate runs");
         assert_eq!(flags(own.told()), [true, true, false, true]);
     }

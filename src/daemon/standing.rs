@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::{cli::Switch, scene::Guest};
+use crate::{cli::Switch, privacy::Shown, scene::Guest};
 
 /// Whether there is a membership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pub recording: bool,
     /// Who is there, as the wall shows them.
     pub guests: Vec<Guest>,
+    /// What the wall shows of who may look in.
+    pub shown: Shown,
 }
 
 /// What is asked of the device, and where the answer goes.
@@ -45,6 +47,15 @@ pub(super) enum Ask {
         /// Which of the two.
         which: Switch,
         /// What it shall be.
+        on: bool,
+        /// Says what it is then.
+        answer: oneshot::Sender<Value>,
+    },
+    /// Whoever waits shall be let in.
+    Admit(oneshot::Sender<Value>),
+    /// Nobody shall be disturbed, or everybody may be again.
+    DoNotDisturb {
+        /// Which of the two.
         on: bool,
         /// Says what it is then.
         answer: oneshot::Sender<Value>,

@@ -25,6 +25,7 @@ use crate::{
     cli,
     config::{self, Config, Flags, Loaded, LogLevel, Purpose, Signalling},
     control, net,
+    privacy::Shown,
     system::{
         log::{Level, Log},
         service,
@@ -45,6 +46,9 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 /// for hours. Where somebody is in the room by then, they are measured later.
 #[cfg(feature = "media")]
 const TRY_WITHIN: Duration = Duration::from_secs(10);
+
+const NOBODY_COMES_TO_A_SERVER: &str =
+    "this roomd is a server alone, without a room that anybody could look into";
 
 const NO_SCREEN_OF_A_SERVER: &str = "this roomd is a server alone, without a screen";
 #[cfg(feature = "media")]
@@ -255,6 +259,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     use super::{calibrate, clock, device, engine, identity, own::Own, record::Recorder, wall};
     use crate::{
         media::Board,
+        privacy::Privacy,
         protocol::Kind,
         room::{self, Room},
     };
@@ -272,6 +277,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let media = std::sync::Arc::new(plan.start(loaded, board.clone(), &echo, events)?);
     // Known before anybody is there who could see and hear.
     let own = Own::load(&config.state_dir, plan.there());
+    let privacy = Privacy::new(config.privacy.clone(), own.is_do_not_disturb());
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
@@ -319,6 +325,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             media,
             events: from_media,
             own,
+            privacy,
             recorder: Recorder::new(
                 shown.clone(),
                 config::Surroundings::here().state_directories(),
@@ -473,6 +480,7 @@ impl Running {
                 words: "serving".to_owned(),
                 recording: false,
                 guests: Vec::new(),
+                shown: Shown::Alone,
             },
             |device| device.standing.borrow().clone(),
         )
@@ -503,6 +511,8 @@ impl Running {
             Some("switch") => self.switch(&ask, answer),
             Some("volume") => self.volume(&ask, answer),
             Some("layout") => self.arrange(config, &ask, answer),
+            Some("admit") => self.admit(answer),
+            Some("do-not-disturb") => self.do_not_disturb(&ask, answer),
             Some("snapshot") => self.snapshot(answer),
             Some("record") => self.record(&ask, answer),
             Some("calibrate") => self.calibrate(&ask, answer),
@@ -539,6 +549,28 @@ impl Running {
             return;
         };
         let _ = device.asks.try_send(Ask::Switch { which, on, answer });
+    }
+
+    /// Likewise.
+    fn admit(&self, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let _ = answer.send(json!({ "error": NOBODY_COMES_TO_A_SERVER }));
+            return;
+        };
+        let _ = device.asks.try_send(Ask::Admit(answer));
+    }
+
+    /// Likewise.
+    fn do_not_disturb(&self, ask: &Value, answer: oneshot::Sender<Value>) {
+        let Some(device) = &self.device else {
+            let _ = answer.send(json!({ "error": NOBODY_COMES_TO_A_SERVER }));
+            return;
+        };
+        let Some(on) = ask["on"].as_bool() else {
+            let _ = answer.send(json!({ "error": "`on` is true or false" }));
+            return;
+        };
+        let _ = device.asks.try_send(Ask::DoNotDisturb { on, answer });
     }
 
     /// Likewise.

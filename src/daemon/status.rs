@@ -51,6 +51,9 @@ pub(super) fn text(status: &Value) -> String {
             let words = format!("to {file}, for {since} s; everybody in the room is told so");
             line(&mut text, "Recording", &words);
         }
+        if let Some(privacy) = privacy(&status["privacy"]) {
+            line(&mut text, "Privacy", &privacy);
+        }
         for link in room
             .get("links")
             .and_then(Value::as_array)
@@ -97,6 +100,56 @@ pub(super) fn switched(which: Switch, answer: &Value) -> String {
         );
     }
     text
+}
+
+/// What `roomd admit` says: who is let in.
+pub(super) fn admitted(answer: &Value) -> String {
+    format!("{} let in.\n", are(&answer["admitted"]))
+}
+
+/// Whom a list names, and that they are.
+fn are(names: &Value) -> String {
+    let names: Vec<String> = names.as_array().into_iter().flatten().map(words).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", names.join(", "))
+}
+
+/// What `roomd do-not-disturb` says.
+pub(super) fn do_not_disturb(answer: &Value) -> String {
+    let mut text = if answer["do_not_disturb"] == true {
+        "Nobody is disturbed: no chime sounds, and nothing opens unless you say roomd admit.\n"
+    } else {
+        "Whoever joins is announced, as the configuration says.\n"
+    }
+    .to_owned();
+    if let Some(why) = answer["not_kept"].as_str() {
+        let _ = writeln!(
+            text,
+            "This cannot be kept, so it may be otherwise after a restart: {why}"
+        );
+    }
+    text
+}
+
+/// Why nothing is open although somebody is there, and what else there is to know.
+fn privacy(privacy: &Value) -> Option<String> {
+    let who = are(&privacy["visitors"]);
+    let text = match privacy["hold"].as_str() {
+        Some("announcing") => format!("{who} announced; all opens in a few seconds"),
+        Some("asking") => format!("{who} waiting to be let in: roomd admit"),
+        Some("quiet_hours") => format!("{who} waiting to be let in: quiet hours; roomd admit"),
+        Some("do_not_disturb") => {
+            format!("{who} waiting to be let in: do not disturb; roomd admit")
+        }
+        Some("idle") => "nobody speaks and nothing moves; all closes within a minute".to_owned(),
+        Some("left") => "closed, because nobody spoke and nothing moved: roomd admit".to_owned(),
+        _ if privacy["measuring"] == true => {
+            "the microphone is open to measure the echo".to_owned()
+        }
+        _ if privacy["do_not_disturb"] == true => "do not disturb".to_owned(),
+        _ => return None,
+    };
+    Some(text)
 }
 
 /// What `roomd volume` says: who is played how loud.

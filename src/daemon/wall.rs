@@ -10,14 +10,18 @@ use crate::{
     config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice, Speakers},
     net,
+    privacy::Shown,
     protocol::{Generation, Kind, Media, Role, RoomName},
     room::{LinkState, LinkStatus, Status},
-    scene::{self, Call, Facts, Guest, Layout, Part, Sight, Way},
+    scene::{self, Call, Facts, Guest, Layout, Part, Sight, Visit, Way},
 };
 
 /// systemd-timesyncd puts it there when it has set the clock. Without it the time may be that of
 /// the factory, and is not shown.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+
+/// What the microphone is while nobody is there and it is open.
+const MEASURING: &str = "Microphone open: the echo is being measured";
 
 /// What was last heard of each part: what is wrong with it, or that it is well.
 pub(super) type News = BTreeMap<Notice, Option<String>>;
@@ -97,6 +101,10 @@ impl Wall {
                 _ => None,
             };
             let off = off.filter(|(which, _)| standing.off.contains(which));
+            if what == Notice::Microphone && standing.shown == Shown::Measuring {
+                // What is wrong is said whatever else there is no room for.
+                return wrong(MEASURING);
+            }
             match off.filter(|_| found != There::Never) {
                 Some((_, words)) => well(words),
                 None => part(name, found, news.get(&what)),
@@ -111,12 +119,20 @@ impl Wall {
                 .then(media::local_time)
                 .flatten(),
             minutes: self.minutes(),
+            visit: match &standing.shown {
+                Shown::Visit { names, hold } => Some(Visit {
+                    names: names.clone(),
+                    hold: *hold,
+                }),
+                Shown::Alone | Shown::Measuring | Shown::Call { .. } => None,
+            },
             call: Call {
                 guests: standing.guests.clone(),
                 layout: self.layout,
                 speaking: speakers.now,
                 spoke: speakers.order,
                 is_recorded: standing.recording,
+                idle: standing.shown == Shown::Call { idle: true },
             },
         });
     }

@@ -12,6 +12,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::Timebase;
+use super::chime;
 use super::echo::{EchoPath, Player};
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
@@ -31,6 +32,14 @@ const EXIT: u32 = 16;
 const FADE_FRAMES: usize = 480;
 /// How long it may take until what was pushed has come to the mixer.
 const FADE_WITHIN: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// The key of the chime, which no member has, nor [`GUEST`].
+const CHIME: u64 = u64::MAX - 1;
+/// The chime begins so much later, so that a speaker which is opened for it is open.
+const LEAD: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+/// How long it is.
+const CHIME_LASTS: gst::ClockTime = gst::ClockTime::from_mseconds(chime::LENGTH_MS as u64);
+/// In what pieces it is handed over, in milliseconds.
+const PIECE_MS: u32 = 40;
 /// How long a stopping mix may take before it is left to itself.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
@@ -118,6 +127,33 @@ impl AudioMix {
         self.shared.add(key)
     }
 
+    /// Plays the chime. One that sounds is cut short. [`Self::end_chime`] is to be called when it is
+    /// over.
+    pub fn chime(&self) -> Result<(), MixError> {
+        let source = self.add(CHIME)?;
+        let mono = "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=1";
+        source.set_caps(Some(&mono.parse()?));
+        let mut time = self.shared.timebase.running_time() + LEAD;
+        let piece = gst::ClockTime::from_mseconds(u64::from(PIECE_MS));
+        let frames = usize::try_from(PIECE_MS * chime::RATE / 1000).unwrap_or(1);
+        for samples in chime::samples().chunks(frames) {
+            let bytes: Vec<u8> = samples.iter().flat_map(|it| it.to_le_bytes()).collect();
+            let mut buffer = gst::Buffer::from_mut_slice(bytes);
+            let about = buffer.make_mut();
+            about.set_pts(time);
+            about.set_duration(piece * samples.len() as u64 / frames as u64);
+            time += piece;
+            // It is refused while the mix is being stopped.
+            let _ = source.push_buffer(buffer);
+        }
+        Ok(())
+    }
+
+    /// Closes the speaker again, if nobody else is heard on it.
+    pub fn end_chime(&self) {
+        self.remove(CHIME);
+    }
+
     /// A member leaves, if it is there. Returns at once; the sound fades within a few frames.
     pub fn remove(&self, key: u64) {
         self.shared.remove(key);
@@ -171,9 +207,15 @@ impl Shared {
     fn put_in(&self, mixer: &Mixer, key: u64) -> Result<AppSrc, MixError> {
         let upstream = self.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
+        // All of the chime is there at once.
+        let longest = if key == CHIME {
+            LEAD + CHIME_LASTS
+        } else {
+            gst::ClockTime::ZERO
+        };
         let elements = vec![
             source.clone().upcast(),
-            mixer::queue(upstream)?,
+            mixer::queue(upstream + longest)?,
             gst::ElementFactory::make("audioconvert").build()?,
             gst::ElementFactory::make("audioresample").build()?,
             gst::ElementFactory::make("capsfilter")

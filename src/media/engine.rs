@@ -52,7 +52,7 @@ use links::Link;
 use orders::{Order, Orders};
 use passthrough::Passing;
 pub use speech::Speakers;
-use speech::Speech;
+use speech::{Speech, Told};
 use tiers::Tiers;
 
 /// Messages of links and devices that wait for the engine. Each is handled in well under a
@@ -120,6 +120,8 @@ pub trait Mixes: Send + Sync {
     fn rename(&self, key: u64, name: &str);
     /// It goes.
     fn remove(&self, key: u64);
+    /// The chime is to sound.
+    fn chime(&self) {}
     /// All is over. Called on a thread of its own; may take a while.
     fn close(&self);
 }
@@ -137,6 +139,7 @@ impl Mixes for () {
 pub struct Media {
     orders: Orders,
     speakers: watch::Receiver<Speakers>,
+    stirred: watch::Receiver<u64>,
     done: Mutex<Receiver<()>>,
     certificate: Mutex<Option<JoinHandle<()>>>,
 }
@@ -284,15 +287,17 @@ impl Media {
         let (ended, done) = sync_channel(1);
         let taken = orders.clone();
         let (told, speakers) = watch::channel(Speakers::default());
+        let (stirs, stirred) = watch::channel(0);
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                Engine::new(parts, events, notices, own, taken, told).run(&inbox);
+                Engine::new(parts, events, notices, own, taken, (told, stirs)).run(&inbox);
                 let _ = ended.try_send(());
             })?;
         Ok(Self {
             orders,
             speakers,
+            stirred,
             done: Mutex::new(done),
             certificate: Mutex::new(certificate),
         })
@@ -325,6 +330,13 @@ impl Media {
     #[must_use]
     pub fn speakers(&self) -> watch::Receiver<Speakers> {
         self.speakers.clone()
+    }
+
+    /// How often anybody has spoken or anything has moved, here or elsewhere, as far as it was looked:
+    /// it changes every few seconds while somebody speaks.
+    #[must_use]
+    pub fn stirred(&self) -> watch::Receiver<u64> {
+        self.stirred.clone()
     }
 
     /// Takes everything down. True when it was all down within `patience`.
@@ -432,7 +444,7 @@ impl Engine {
         notices: Notices,
         own: SyncSender<Message>,
         orders: Orders,
-        told: watch::Sender<Speakers>,
+        told: Told,
     ) -> Self {
         let heights = Heights::default();
         parts.mixes.tell_heights(heights.teller(own.clone()));
@@ -644,6 +656,7 @@ impl Engine {
             Command::Close { link, generation } => self.forget(now, &Key { link, generation }),
             Command::Own(media) => self.media = media,
             Command::Listen(listening) => self.listening = listening,
+            Command::Chime => self.parts.mixes.chime(),
             Command::Encoders(recipes) => {
                 self.parts.encoders.retain(|it| it.codec == Codec::Opus);
                 self.parts.encoders.extend(recipes);

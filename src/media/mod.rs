@@ -11,6 +11,7 @@ pub mod audio_mix;
 mod bitstream;
 mod board;
 mod bus;
+mod chime;
 mod congestion;
 pub mod device;
 pub mod echo;
@@ -23,6 +24,7 @@ mod ice;
 mod launch;
 mod loudness;
 mod mixer;
+mod motion;
 mod notices;
 mod paint;
 mod passthrough;
@@ -123,6 +125,8 @@ pub enum Command {
     /// The microphone shall be open even while nobody needs it, where it may be, or need not be any
     /// more.
     Listen(bool),
+    /// Plays the chime on the speaker, where there is one. It takes about a second until it is over.
+    Chime,
     /// How to encode from here on, of each codec the best first. What runs goes on.
     Encoders(Vec<Recipe>),
     /// How loud the other side of a link is played here, in the generations that there are. A new

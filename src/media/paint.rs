@@ -10,7 +10,7 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use crate::scene::{
-    self, Align, Arranged, Call, Colour, Facts, Plate, Rect, Scene, Shape, colours,
+    self, Align, Arranged, Call, Colour, Facts, Plate, Rect, Scene, Shape, Visit, colours,
 };
 use canvas::Canvas;
 use pen::{Memory, Stamp, Writer};
@@ -40,6 +40,17 @@ impl Painter {
         let writer = Writer::new(width, &self.memory);
         let measure = |words: &str, font| writer.measure(words, font);
         let scene = scene::waiting(facts, width, height, &measure);
+        let picture = paint(&scene, &writer, &self.info);
+        self.memory.turn();
+        picture
+    }
+
+    /// What is seen while somebody has come and nothing is open.
+    pub(super) fn visit(&self, visit: &Visit, facts: &Facts) -> Result<gst::Buffer, PaintError> {
+        let (width, height) = (self.info.width(), self.info.height());
+        let writer = Writer::new(width, &self.memory);
+        let measure = |words: &str, font| writer.measure(words, font);
+        let scene = scene::visit(visit, facts, width, height, &measure);
         let picture = paint(&scene, &writer, &self.info);
         self.memory.turn();
         picture

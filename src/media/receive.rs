@@ -22,6 +22,7 @@ use super::{
     gaps::Gaps,
     loudness::Loudness,
     mixer,
+    motion::Motion,
     sound::{Pausing, Sound},
     volume,
 };
@@ -55,6 +56,8 @@ pub struct Arrivals {
     pub sounds: AtomicU64,
     /// How loud they were last.
     pub loudness: Loudness,
+    /// In how many seconds something moved in the pictures.
+    pub movements: AtomicU64,
     /// How long it took from picture to picture.
     pub gaps: Gaps,
 }
@@ -431,9 +434,13 @@ fn opus() -> Result<Made, glib::BoolError> {
 
 /// Counts the pictures that were decoded and hands them on.
 fn picture_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> AppSink {
+    let mut motion = Motion::default();
     end(move |sample| {
         if !gate.is_open() {
             return;
+        }
+        if motion.look(engine::now(), sample) {
+            arrivals.movements.fetch_add(1, Relaxed);
         }
         let shape = sample.caps().and_then(|caps| caps.structure(0));
         let height = shape.and_then(|shape| shape.get::<i32>("height").ok());

@@ -28,6 +28,9 @@ use crate::protocol::LinkId;
 /// How long closing a mix or its device may take before it is left to itself.
 const CLOSE: Duration = Duration::from_secs(3);
 
+/// By then a chime has gone into the mix as a whole.
+const CHIME: Duration = Duration::from_millis(1500);
+
 /// One of the two mixes, as the wall uses it.
 pub(super) trait Mix: Send + 'static {
     /// A member comes, under a key that nobody else has. What is pushed into the answer is mixed.
@@ -41,6 +44,12 @@ pub(super) trait Mix: Send + 'static {
     fn heights(&self) -> BTreeMap<u64, u32> {
         BTreeMap::new()
     }
+    /// Plays the chime, where it is for the ears.
+    fn chime(&self) -> Result<(), MixError> {
+        Ok(())
+    }
+    /// The chime is over.
+    fn end_chime(&self) {}
     /// Ends the mix and closes its device. Returns whether that was done in time.
     fn close(&self, within: Duration) -> bool;
 }
@@ -70,6 +79,12 @@ impl Mix for AudioMix {
     fn label(&self, _: u64, _: &str) {}
     fn remove(&self, key: u64) {
         self.remove(key);
+    }
+    fn chime(&self) -> Result<(), MixError> {
+        self.chime()
+    }
+    fn end_chime(&self) {
+        self.end_chime();
     }
     fn close(&self, within: Duration) -> bool {
         self.close(within)
@@ -140,6 +155,8 @@ struct Reports {
     faults: BTreeSet<u64>,
     /// Whether its device works, where that changed.
     works: Option<bool>,
+    /// The chime is to sound.
+    chime: bool,
 }
 
 impl Wall {
@@ -214,6 +231,10 @@ impl Mixes for Wall {
         });
     }
 
+    fn chime(&self) {
+        self.change(|state| state.reports.chime = true);
+    }
+
     fn close(&self) {
         for mix in &self.mixes {
             mix.shared.change(|state| state.stop = true);
@@ -282,6 +303,8 @@ struct Keeper<M> {
     heights: Arc<Heights>,
     /// The mix has said that its device is there, and not that it is gone.
     works: bool,
+    /// When the chime that sounds is over.
+    chimes_until: Option<Instant>,
 }
 
 /// A member as this mix knows it.
@@ -321,6 +344,7 @@ impl<M: Mix> Keeper<M> {
             heights: Arc::clone(heights),
             // Until it says otherwise: one that is slow to open is there all the same.
             works: true,
+            chimes_until: None,
         }
     }
 
@@ -403,7 +427,10 @@ impl<M: Mix> Keeper<M> {
     fn deadline(&self) -> Option<Instant> {
         match self.mix {
             None => self.retry.at,
-            Some(_) => self.inputs.values().filter_map(|it| it.retry.at).min(),
+            Some(_) => {
+                let inputs = self.inputs.values().filter_map(|it| it.retry.at);
+                inputs.chain(self.chimes_until).min()
+            }
         }
     }
 
@@ -436,7 +463,25 @@ impl<M: Mix> Keeper<M> {
             self.make_again(now);
         }
         self.put_in(now, members);
+        self.chime(now, reports.chime);
         self.tell_heights();
+    }
+
+    /// Begins the chime, or ends it. One that nobody can hear is not made up for.
+    fn chime(&mut self, now: Instant, begin: bool) {
+        let Some(mix) = &self.mix else {
+            self.chimes_until = None;
+            return;
+        };
+        if begin {
+            self.chimes_until = Some(now + CHIME);
+            if let Err(error) = mix.chime() {
+                tracing::warn!(%error, "the chime does not sound");
+            }
+        } else if self.chimes_until.is_some_and(|at| at <= now) {
+            self.chimes_until = None;
+            mix.end_chime();
+        }
     }
 
     /// Says at what height each is shown, where that changed. While the mix is made again, nothing

@@ -144,6 +144,10 @@ pub struct Media {
     /// There is no camera: the picture is one that says so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_camera: bool,
+    /// Why a room keeps both closed although nobody has switched them off, or is about to. Nobody
+    /// can ask for the contrary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
 }
 
 impl Default for Media {
@@ -153,8 +157,30 @@ impl Default for Media {
             video: true,
             no_microphone: false,
             no_camera: false,
+            hold: None,
         }
     }
+}
+
+/// Why a room sends nothing of itself, or soon will not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// It is being told that somebody has come, and opens a few seconds later.
+    Announcing,
+    /// It waits until somebody in it lets them in.
+    Asking,
+    /// It likewise waits, and makes no sound: these are its quiet hours.
+    QuietHours,
+    /// It likewise waits: nobody is to be disturbed.
+    DoNotDisturb,
+    /// Nobody has spoken and nothing has moved for long; it still sends, and closes soon.
+    Idle,
+    /// It has closed, for that reason.
+    Left,
+    /// Any reason that a later version knows.
+    #[serde(other)]
+    Other,
 }
 
 /// `hello`.

@@ -14,9 +14,9 @@ mod read;
 pub use ice::IceServer;
 pub use id::{Generation, IdError, LinkId, MemberId, NodeId, RoomName, Secret, SessionId};
 pub use message::{
-    Again, Answer, Ask, Bye, Candidate, Caps, Client, Codec, Ending, ErrorCode, Hello, Join, Keep,
-    Kind, Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Pause, Problem, Reason,
-    Resume, Role, Room, RoomLink, RoomMember, Sending, Server, Show, Welcome, Wish,
+    Again, Answer, Ask, Bye, Candidate, Caps, Client, Codec, Ending, ErrorCode, Hello, Hold, Join,
+    Keep, Kind, Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Pause, Problem,
+    Reason, Resume, Role, Room, RoomLink, RoomMember, Sending, Server, Show, Welcome, Wish,
 };
 pub use read::{read_client, read_server};
 

@@ -23,6 +23,10 @@ pub const MOST: usize = 16;
 /// The most that are shown beside one that is large.
 const MOST_BESIDE: usize = 5;
 
+/// What is asked of a meeting that is still.
+const QUESTION: &str =
+    "Is anybody here? Say a word or move: otherwise camera and microphone close in a minute.";
+
 /// Everybody in a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
@@ -36,6 +40,8 @@ pub struct Call {
     pub spoke: Vec<LinkId>,
     /// What is seen and heard here is recorded.
     pub is_recorded: bool,
+    /// Nobody has spoken and nothing has moved for long: it is asked whether it goes on.
+    pub idle: bool,
 }
 
 /// How those in a call are shown.
@@ -216,7 +222,12 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
     let mut shapes = Vec::new();
     let mut tiles = Vec::new();
     let mut plates = Vec::new();
-    let Places { all, more } = places(call, width, height);
+    let asked = if call.idle {
+        it.question(width, height, &mut shapes)
+    } else {
+        0
+    };
+    let Places { all, more } = places(call, width, height - asked);
     for (guest, place) in all {
         if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
@@ -313,6 +324,32 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
+    /// Asks below everybody whether anybody is there. Returns how high that is.
+    fn question(&self, width: u32, height: u32, shapes: &mut Vec<Shape>) -> u32 {
+        let limits = Limits {
+            largest: self.name,
+            least: self.least,
+            width: width - width / 10,
+            lines: 3,
+            bold: false,
+        };
+        let block = fit(QUESTION, limits, self.measure);
+        let row = line(block.font);
+        let rows = u32::try_from(block.lines.len()).unwrap_or(1) * row;
+        // What an old screen hides is below it.
+        let used = even(rows + height / 40 + 1);
+        for (words, index) in block.lines.into_iter().zip(0..) {
+            let place = Rect {
+                x: width / 20,
+                y: height - used + index * row,
+                width: limits.width,
+                height: row,
+            };
+            shapes.push(text(place, words, block.font, WARN, self.measure));
+        }
+        used
+    }
+
     /// Around the tile of who speaks.
     fn border(&self, place: Rect) -> Shape {
         let thick = (self.gap / 3).max(1);

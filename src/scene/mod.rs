@@ -1,7 +1,7 @@
 //! What the wall shows, as shapes with their places.
 //!
-//! [`waiting()`] makes a [`Scene`] of [`Facts`] while nobody is there, and [`call()`] of everybody
-//! who is; whoever has a brush paints it. How wide words are
+//! [`waiting()`] makes a [`Scene`] of [`Facts`] while nobody is there, [`visit()`] of who has come
+//! while nothing is open, and [`call()`] of everybody who is there; whoever has a brush paints it. How wide words are
 //! only the brush knows, so it is asked through [`Measure`], and texts shrink or break until they
 //! fit: nothing is cut off, nothing lies over anything else.
 //!
@@ -14,10 +14,12 @@ mod call;
 mod code;
 mod grid;
 mod text;
+mod visit;
 mod waiting;
 
 pub use call::{Arranged, Call, Guest, Layout, MOST, Plate, PlateOf, Sight, Tile, call, hue};
 pub use code::Code;
+pub use visit::{Visit, visit};
 pub use waiting::waiting;
 
 /// What there is to know for somebody who stands in front of the device.
@@ -34,6 +36,8 @@ pub struct Facts {
     /// For how many minutes there has been a picture: with each the waiting one moves by a little,
     /// so that it does not burn in.
     pub minutes: u32,
+    /// Who has come while nothing is open; then this is shown, whoever is in the call.
+    pub visit: Option<Visit>,
     /// Who is there.
     pub call: Call,
 }
@@ -212,6 +216,7 @@ impl fmt::Debug for Facts {
             .field("parts", &self.parts)
             .field("clock", &self.clock)
             .field("minutes", &self.minutes)
+            .field("visit", &self.visit)
             .field("call", &self.call)
             .finish()
     }

@@ -8,7 +8,7 @@ pub(super) fn measure(words: &str, font: Font) -> u32 {
     u32::try_from(words.chars().count()).unwrap() * font.pixels * wide / 100
 }
 
-fn facts(room: &str, address: &str, pin: Option<&str>) -> Facts {
+pub(super) fn facts(room: &str, address: &str, pin: Option<&str>) -> Facts {
     let link = match pin {
         Some(pin) => format!("{address}/#pin={pin}"),
         None => address.to_owned(),
@@ -33,6 +33,7 @@ fn facts(room: &str, address: &str, pin: Option<&str>) -> Facts {
         ],
         clock: Some((9, 41)),
         minutes: 0,
+        visit: None,
         call: Call::default(),
     }
 }

@@ -21,20 +21,8 @@ const TIGHTEST: (u32, bool) = (16, false);
 /// The picture for somebody who stands in front of the device, of at least 320 pixels each way.
 #[must_use]
 pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> Scene {
-    let mut it = Drawing {
-        measure,
-        step: (width.min(height) / 90).max(1),
-        least: height.div_ceil(36),
-        base: width.min(height),
-        shapes: Vec::new(),
-    };
-    let margin = 6 * it.step;
-    let inside = Rect {
-        x: margin,
-        y: margin,
-        width: width - 2 * margin,
-        height: height - 2 * margin,
-    };
+    let mut it = Drawing::new(width, height, measure);
+    let inside = it.inside(width, height);
     let top = it.top(facts, inside);
     let bottom = it.states(&facts.parts, inside);
     let body = Rect {
@@ -47,19 +35,7 @@ pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> 
         Some(way) => it.upright(facts, way, body, height),
         None => it.name(it.title(facts, body, true), body, false),
     }
-    let (right, down) = moved(facts.minutes, it.step);
-    for shape in &mut it.shapes {
-        let place = shape.place_mut();
-        // The margin is wider than that.
-        place.x = place.x.saturating_add_signed(right);
-        place.y = place.y.saturating_add_signed(down);
-    }
-    Scene {
-        width,
-        height,
-        ground: GROUND,
-        shapes: it.shapes,
-    }
+    it.scene(facts.minutes, width, height)
 }
 
 /// By how much everything is moved to the right and down in a minute: nine places in turn, half a
@@ -80,14 +56,14 @@ fn moved(minute: u32, step: u32) -> (i32, i32) {
     (column * by, row * by)
 }
 
-struct Drawing<'a> {
+pub(super) struct Drawing<'a> {
     measure: Measure<'a>,
     /// Eight pixels of a picture of 720: everything is apart by so many of these.
-    step: u32,
+    pub(super) step: u32,
     /// The smallest letters.
-    least: u32,
+    pub(super) least: u32,
     /// The shorter side.
-    base: u32,
+    pub(super) base: u32,
     shapes: Vec<Shape>,
 }
 
@@ -109,10 +85,50 @@ struct Plan {
     height: u32,
 }
 
-impl Drawing<'_> {
+impl<'a> Drawing<'a> {
+    /// A picture of this size with nothing in it.
+    pub(super) fn new(width: u32, height: u32, measure: Measure<'a>) -> Self {
+        Self {
+            measure,
+            step: (width.min(height) / 90).max(1),
+            least: height.div_ceil(36),
+            base: width.min(height),
+            shapes: Vec::new(),
+        }
+    }
+
+    /// All of it but for its margin.
+    pub(super) fn inside(&self, width: u32, height: u32) -> Rect {
+        let margin = 6 * self.step;
+        Rect {
+            x: margin,
+            y: margin,
+            width: width - 2 * margin,
+            height: height - 2 * margin,
+        }
+    }
+
+    /// What was drawn, moved by a little, as it is in this minute: nothing burns in, of a visitor
+    /// who waits through a night either.
+    pub(super) fn scene(mut self, minutes: u32, width: u32, height: u32) -> Scene {
+        let (right, down) = moved(minutes, self.step);
+        for shape in &mut self.shapes {
+            let place = shape.place_mut();
+            // The margin is wider than that.
+            place.x = place.x.saturating_add_signed(right);
+            place.y = place.y.saturating_add_signed(down);
+        }
+        Scene {
+            width,
+            height,
+            ground: GROUND,
+            shapes: self.shapes,
+        }
+    }
+
     /// The time, at the top right, and at the left that this is recorded. Returns where what is
     /// below may begin.
-    fn top(&mut self, facts: &Facts, inside: Rect) -> u32 {
+    pub(super) fn top(&mut self, facts: &Facts, inside: Rect) -> u32 {
         if facts.clock.is_none() && !facts.call.is_recorded {
             return inside.y;
         }
@@ -135,7 +151,7 @@ impl Drawing<'_> {
     }
 
     /// How the device is, at the bottom. Returns where what is above it must end.
-    fn states(&mut self, parts: &[Part], inside: Rect) -> u32 {
+    pub(super) fn states(&mut self, parts: &[Part], inside: Rect) -> u32 {
         let font = Font {
             pixels: self.least,
             bold: false,
@@ -444,7 +460,14 @@ impl Drawing<'_> {
     }
 
     /// Lines one below the other. Returns how high they are.
-    fn lines(&mut self, block: Block, row: u32, place: Rect, colour: Colour, align: Align) -> u32 {
+    pub(super) fn lines(
+        &mut self,
+        block: Block,
+        row: u32,
+        place: Rect,
+        colour: Colour,
+        align: Align,
+    ) -> u32 {
         let mut y = place.y;
         for words in block.lines {
             let place = Rect {
@@ -479,12 +502,12 @@ impl Drawing<'_> {
 
 /// The height of a line: what Noto Sans has above and below, and a little air; what is large and
 /// heavy needs less of it.
-fn line(font: Font) -> u32 {
+pub(super) fn line(font: Font) -> u32 {
     let (part, of) = if font.bold { (5, 4) } else { (7, 5) };
     (font.pixels * part).div_ceil(of)
 }
 
-fn height(block: &Block) -> u32 {
+pub(super) fn height(block: &Block) -> u32 {
     line(block.font) * u32::try_from(block.lines.len()).unwrap_or(0)
 }
 

@@ -41,6 +41,8 @@ pipeline = "unheard"
 width = 320
 height = 180
 framerate = 15
+[privacy]
+admit = "auto"
 `);
   const device = await Roomd.start({
     command: ['run', '--pipelines', folder, '--config', config],

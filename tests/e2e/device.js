@@ -51,8 +51,11 @@ kbps = 600
 
 /** A device with its server, and a directory of its own for what it shows and plays. */
 export class Device {
-  /** @param {{ config?: string, listen?: string, env?: object, screen?: boolean }} options */
-  static async start({ config = clip(), listen, env = {}, screen = true } = {}) {
+  /**
+   * @param {{ config?: string, listen?: string, env?: object, screen?: boolean, privacy?: string }} options
+   *   `privacy`: who may look in; without it all opens at once, as most tests want it
+   */
+  static async start({ config = clip(), listen, env = {}, screen = true, privacy = 'admit = "auto"' } = {}) {
     const device = new Device();
     device.folder = await mkdtemp(join(tmpdir(), 'roomd-e2e-device-'));
     device.pictures = join(device.folder, 'screen');
@@ -65,6 +68,8 @@ ${screen ? `pipeline = "file"\nsettings = { location = ${JSON.stringify(join(dev
 [speaker]
 pipeline = "file"
 settings = { location = ${JSON.stringify(device.samples)} }
+[privacy]
+${privacy}
 `);
     device.env = { RUNTIME_DIRECTORY: device.folder, ...env };
     device.roomd = await Roomd.start({

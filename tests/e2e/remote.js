@@ -77,6 +77,8 @@ settings = { location = ${JSON.stringify(microphone)} }
 ${SCREENS[screen || 'none'](device.screen)}
 [speaker]
 pipeline = "none"
+[privacy]
+admit = "auto"
 [video]
 codecs = ["vp8"]
 width = ${width}

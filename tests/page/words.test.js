@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import * as words from '../../web/words.js';
 
 const WANTS = [null, 'asking', 'denied', 'dismissed', 'missing', 'busy', 'failed', 'insecure', 'unplugged'];
+const HOLDS = ['announcing', 'asking', 'quiet_hours', 'do_not_disturb', 'idle', 'left', 'from_the_future'];
 const JARGON = /\b(ICE|SDP|STUN|TURN|DTLS|WebRTC|WebSocket|NAT|getUserMedia|undefined|null|error)\b/i;
 
 function everySentence() {
@@ -26,6 +27,7 @@ function everySentence() {
     for (const muted of [false, true]) said.push(words.ofTile({ name: 'Anna', state: 'live', why: null, failures: 0, seconds: 9, paused, muted }));
   }
   said.push(words.ofPause(false), words.ofPause(true));
+  for (const hold of HOLDS) said.push(words.ofHold('Atrium', hold), words.ofClosed(hold));
   for (const why of ['left', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
   said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofMutedHere(), words.ofOldBrowser());
   return said.filter(Boolean);
@@ -126,4 +128,19 @@ test('what a person is, in words', () => {
   assert.equal(words.ofPerson({ audio: false, video: true }, { device: true }), 'room device, muted, camera on');
   assert.equal(words.ofPerson({ audio: false, video: true, no_microphone: true, no_camera: true }, { device: true }), 'room device, no microphone, no camera');
   assert.equal(words.ofPerson({ audio: true, video: false }, { self: true, away: true }), 'you, microphone on, camera off, reconnecting');
+});
+
+test('a room that is not open says why, and what will happen', () => {
+  assert.equal(words.ofHold('Atrium', undefined), null);
+  assert.equal(words.ofClosed(undefined), null);
+  const said = HOLDS.map((hold) => words.ofHold('Atrium', hold)?.text ?? '');
+  assert.equal(new Set(said).size, HOLDS.length, 'each is another sentence');
+  assert.ok(said.every((text) => text.includes('Atrium')));
+  assert.match(said[0], /open in five seconds/);
+  assert.match(said[1], /until somebody in the room lets you in/);
+  // Nobody elsewhere can open it, so there is no button.
+  assert.ok(HOLDS.every((hold) => words.ofHold('Atrium', hold)?.action === undefined));
+  assert.equal(words.ofClosed('idle'), null, 'it is open still');
+  assert.equal(words.ofPerson({ audio: false, video: false, hold: 'asking' }, { device: true }), 'room device, not open yet');
+  assert.equal(words.ofPerson({ audio: true, video: true, hold: 'idle' }, { device: true }), 'room device, microphone on, camera on');
 });

@@ -1,7 +1,7 @@
 //! The camera and the microphone: open while an encoder needs them and we want to be seen and heard.
 
 use std::{
-    sync::{Arc, mpsc::SyncSender},
+    sync::{Arc, atomic::AtomicU64, mpsc::SyncSender},
     time::Instant,
 };
 
@@ -10,6 +10,7 @@ use crate::media::{
     Notice,
     fanout::{Content, Fanout, Gate},
     loudness::{self, Loudness},
+    motion,
     retry::Retry,
     teardown::Closing,
 };
@@ -24,6 +25,8 @@ pub(super) struct Feed {
     /// How loud it is, where it is a microphone.
     pub(super) loudness: Arc<Loudness>,
     pub(super) heard: Heard,
+    /// In how many seconds something moved before it, where it is a camera.
+    pub(super) movements: Arc<AtomicU64>,
 }
 
 pub(super) enum FeedState {
@@ -50,6 +53,7 @@ impl Feed {
             retry: Retry::default(),
             loudness: Arc::default(),
             heard: Heard::default(),
+            movements: Arc::default(),
         }
     }
 
@@ -120,8 +124,9 @@ impl Engine {
                 // Opened by what reconciles: it may have been switched off meanwhile.
                 let gate = Gate::default();
                 feed.raw.feed_from(&sink, &gate);
-                if device == Device::Microphone {
-                    loudness::measure(&sink, &gate, &feed.loudness);
+                match device {
+                    Device::Microphone => loudness::measure(&sink, &gate, &feed.loudness),
+                    Device::Camera => motion::watch(&sink, &gate, &feed.movements),
                 }
                 feed.state = FeedState::Open(keep, gate);
                 if let Some(stream) = passthrough.filter(|_| device == Device::Camera) {

@@ -1,8 +1,8 @@
 //! Who is speaking: the levels of those who are heard, looked at ten times a second, and what the
-//! floor makes of them.
+//! floor makes of them. And whether anybody speaks or anything moves at all, here or elsewhere.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,9 @@ use crate::{
 /// How often levels are looked at, which is as often as there are new ones.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often it is said that somebody speaks, or that something moves.
+const STIR: Duration = Duration::from_secs(5);
+
 /// A level is that of the present for so long.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -34,11 +37,20 @@ pub struct Speakers {
     pub order: Vec<LinkId>,
 }
 
+/// Who is told who speaks, and how often anybody has spoken or anything has moved.
+pub(super) type Told = (watch::Sender<Speakers>, watch::Sender<u64>);
+
 /// What the engine knows of who speaks.
 pub(super) struct Speech {
     floor: Floor<LinkId>,
+    /// Those who are heard by our own microphone, as one.
+    room: Floor<()>,
     look_at: Option<Instant>,
     told: watch::Sender<Speakers>,
+    /// Movements that are known, on all links and before the camera.
+    movements: u64,
+    stirred_at: Option<Instant>,
+    stirs: watch::Sender<u64>,
 }
 
 /// The last level of a source of sound.
@@ -65,16 +77,34 @@ impl Heard {
 }
 
 impl Speech {
-    pub(super) fn new(told: watch::Sender<Speakers>) -> Self {
+    pub(super) fn new((told, stirs): Told) -> Self {
         Self {
             floor: Floor::default(),
+            room: Floor::default(),
             look_at: None,
             told,
+            movements: 0,
+            stirred_at: None,
+            stirs,
         }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.look_at
+    }
+
+    /// Takes how many movements are known, and says so where somebody speaks or something has moved.
+    fn stir(&mut self, now: Instant, movements: u64) {
+        // Those of a link that is over are forgotten, which is none.
+        let has_moved = movements > self.movements;
+        self.movements = movements;
+        let order = self.floor.order();
+        let speaks = order.iter().any(|link| self.floor.is_speaking(link));
+        let is_news = self.stirred_at.is_none_or(|at| at + STIR <= now);
+        if (has_moved || speaks || self.room.is_speaking(&())) && is_news {
+            self.stirred_at = Some(now);
+            self.stirs.send_modify(|stirs| *stirs += 1);
+        }
     }
 
     fn tell(&self) {
@@ -105,7 +135,10 @@ impl Engine {
         }
         self.speech.look_at = anybody.then(|| now + LOOK);
         let loudness = Arc::clone(&self.microphone.loudness);
-        self.microphone.heard.look(now, &loudness);
+        if let Some(level) = self.microphone.heard.look(now, &loudness) {
+            self.speech.room.hear(now, &(), level.steady);
+        }
+        self.speech.room.due(now);
         for (key, link) in &mut self.links {
             if let Some(level) = link.heard.look(now, &link.arrivals.loudness) {
                 self.speech.floor.hear(now, &key.link, level.steady);
@@ -113,6 +146,10 @@ impl Engine {
         }
         self.speech.floor.due(now);
         self.speech.tell();
+        let links = self.links.values().map(|link| &link.arrivals.movements);
+        let all = links.chain([&*self.camera.movements]);
+        let movements = all.map(|it| it.load(Relaxed)).sum();
+        self.speech.stir(now, movements);
     }
 
     /// A generation of a link is over. Without another one it is not there any more.

@@ -104,7 +104,10 @@ impl Fixture {
                 Notices::new(sender),
                 own,
                 orders,
-                tokio::sync::watch::Sender::default(),
+                (
+                    tokio::sync::watch::Sender::default(),
+                    tokio::sync::watch::Sender::default(),
+                ),
             ),
             inbox,
             events,

@@ -5,7 +5,10 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 
 use super::*;
-use crate::scene::{Part, Way};
+use crate::{
+    protocol::Hold,
+    scene::{Part, Visit, Way},
+};
 
 fn caps(width: u32, height: u32) -> gst::Caps {
     format!(
@@ -40,6 +43,7 @@ fn facts() -> Facts {
         ],
         clock: Some((9, 41)),
         minutes: 0,
+        visit: None,
         call: Call::default(),
     }
 }
@@ -70,7 +74,39 @@ fn screens() {
     let mut away = facts();
     away.way = None;
     away.parts[3] = part("No network: plug in the cable or join a Wi-Fi", true);
+    let visit = |names: &[&str], hold| {
+        let mut facts = facts();
+        let names = names.iter().map(|it| (*it).to_owned()).collect();
+        facts.visit = Some(Visit { names, hold });
+        facts
+    };
+    let crowd = [
+        "Maximiliane von der Marwitz-Schulenburg",
+        "张伟",
+        "Bo",
+        "محمد علي",
+    ];
     let pictures = [
+        (
+            "visit-announcing",
+            (1920, 1080),
+            visit(&["Anna Müller"], Hold::Announcing),
+        ),
+        (
+            "visit-asking",
+            (1280, 720),
+            visit(&["Anna Müller", "Bo"], Hold::Asking),
+        ),
+        (
+            "visit-long-portrait",
+            (1080, 1920),
+            visit(&crowd, Hold::QuietHours),
+        ),
+        (
+            "visit-left",
+            (1280, 720),
+            visit(&["Anna Müller", "Bo"], Hold::Left),
+        ),
         ("waiting-720p", (1280, 720), facts()),
         ("waiting-1080p", (1920, 1080), facts()),
         ("waiting-4k", (3840, 2160), facts()),
@@ -81,7 +117,11 @@ fn screens() {
     ];
     for (name, (width, height), facts) in pictures {
         let caps = caps(width, height);
-        let picture = Painter::new(&caps).unwrap().waiting(&facts).unwrap();
+        let picture = Painter::new(&caps).unwrap();
+        let picture = match &facts.visit {
+            Some(visit) => picture.visit(visit, &facts).unwrap(),
+            None => picture.waiting(&facts).unwrap(),
+        };
         let path = folder.join(name).with_extension("png");
         write_png(&caps, &picture, &path);
     }

@@ -99,6 +99,7 @@ struct Painting {
 enum Shown {
     Ground,
     Waiting(Arc<Facts>),
+    Visit(Arc<Facts>),
     Call(Call),
 }
 
@@ -126,6 +127,7 @@ impl Painting {
     fn show(&mut self, facts: Option<&Arc<Facts>>) -> Result<(), PaintError> {
         let call = self.mix.call(facts.map(AsRef::as_ref));
         let wanted = match facts {
+            Some(facts) if facts.visit.is_some() => Shown::Visit(Arc::clone(facts)),
             _ if !call.guests.is_empty() => Shown::Call(call),
             Some(facts) => Shown::Waiting(Arc::clone(facts)),
             None => Shown::Ground,
@@ -142,10 +144,16 @@ impl Painting {
                 // Although nobody has come or gone, a picture may have: in another generation.
                 self.mix.arrange(&painted.arranged, painted.plates);
             }
-            Shown::Waiting(_) | Shown::Ground if !is_new => {}
+            Shown::Waiting(_) | Shown::Visit(_) | Shown::Ground if !is_new => {}
             Shown::Waiting(facts) => {
                 self.mix.clear();
                 push(&self.source, self.painter.waiting(facts)?);
+            }
+            Shown::Visit(facts) => {
+                self.mix.clear();
+                if let Some(visit) = &facts.visit {
+                    push(&self.source, self.painter.visit(visit, facts)?);
+                }
             }
             Shown::Ground => {
                 self.mix.clear();

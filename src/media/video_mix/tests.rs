@@ -310,6 +310,7 @@ fn facts(pin: &str) -> Facts {
         }],
         clock: None,
         minutes: 0,
+        visit: None,
         call: Call::default(),
     }
 }

@@ -287,8 +287,34 @@ proptest! {
             speaking: vec![link(0), link(3)],
             spoke: vec![link(0), link(5)],
             is_recorded: false,
+            idle: share.is_some(),
         };
         let (width, height) = SIZES[size];
         is_right(&call(&some, width, height, &measure));
+    }
+}
+
+#[test]
+fn a_still_meeting_is_asked_below_everybody_who_is_still_seen() {
+    for (width, height) in SIZES {
+        for count in [1, 2, 9, 16] {
+            let mut meeting = of(count);
+            let before = call(&meeting, width, height, &measure);
+            meeting.idle = true;
+            let asked = call(&meeting, width, height, &measure);
+            is_right(&asked);
+            assert_eq!(asked.tiles.len(), before.tiles.len());
+            let words: Vec<_> = texts(&asked.behind);
+            let question = words
+                .iter()
+                .find(|(words, ..)| words.starts_with("Is anybody here?"));
+            let (_, _, place) = question.unwrap();
+            for tile in &asked.tiles {
+                assert!(
+                    tile.place.y + tile.place.height <= place.y,
+                    "{width}x{height}"
+                );
+            }
+        }
     }
 }

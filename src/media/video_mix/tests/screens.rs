@@ -78,6 +78,7 @@ fn shots() -> Vec<Shot> {
     vec![
         shot("call-1", full, 1, &|_| {}),
         shot("call-2", full, 2, &|_| {}),
+        shot("call-2-idle", full, 2, &|call| call.idle = true),
         shot("call-4", full, 4, &|_| {}),
         shot("call-4-reconnecting", full, 4, &|call| {
             call.guests[2].sight = Sight::Reconnecting;

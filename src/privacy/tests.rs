@@ -1,0 +1,642 @@
+//! Visits in virtual time.
+//!
+//! `PROPTEST_CASES` plays as many as it says.
+
+use std::collections::BTreeMap;
+
+use proptest::{prelude::*, test_runner::RngSeed};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const ANN: u8 = 1;
+const BOB: u8 = 2;
+const EVE: u8 = 3;
+
+/// A room whose wall, members, camera and speaker do what they are told, one output after the other,
+/// and look at the promise after each.
+struct Room {
+    now: Instant,
+    /// Minutes since midnight at the beginning, where the clock is known.
+    began: (Instant, Option<u16>),
+    privacy: Privacy,
+    settings: Settings,
+    fault: Option<Fault>,
+    /// Who is there: everybody's member number and name.
+    there: BTreeMap<u8, Visitor>,
+    /// How often somebody has joined.
+    joins: u8,
+    shown: Shown,
+    told: Option<Hold>,
+    open: bool,
+    /// The microphone is open for nobody, to measure the echo.
+    measuring: bool,
+    chimes: Vec<Instant>,
+    /// Since when the wall shows a visit without a pause.
+    visit_since: Option<Instant>,
+    /// Who left an open room, by names, and when.
+    left: Vec<(String, Instant)>,
+    broken: Vec<String>,
+}
+
+/// What is done wrong on purpose, to see that it is found.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// What opens does so before it is said.
+    OpensFirst,
+    /// What closes does so after it was said.
+    ClosesLast,
+    /// The members are not told.
+    TellsNobody,
+    /// The wall goes on showing what it did.
+    ShowsNothing,
+    /// Its clock runs twice as fast.
+    Hasty,
+    /// It sounds whatever the hour.
+    Loud,
+}
+
+fn chime() -> Settings {
+    Settings::default()
+}
+
+fn ask() -> Settings {
+    Settings {
+        admit: Admit::Ask,
+        quiet: None,
+    }
+}
+
+fn nights() -> Hours {
+    "22:00-07:00".parse().unwrap()
+}
+
+impl Room {
+    fn new(settings: Settings) -> Self {
+        Self::at(settings, Some(12 * 60))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs one instant to count from"
+    )]
+    fn at(settings: Settings, minute: Option<u16>) -> Self {
+        let now = Instant::now();
+        Self {
+            now,
+            began: (now, minute),
+            privacy: Privacy::new(settings.clone(), false),
+            settings,
+            fault: None,
+            there: BTreeMap::new(),
+            joins: 0,
+            shown: Shown::Alone,
+            told: None,
+            open: false,
+            measuring: false,
+            chimes: Vec::new(),
+            visit_since: None,
+            left: Vec::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    fn minute(&self) -> Option<u16> {
+        let passed = self.now.duration_since(self.began.0).as_secs() / 60;
+        let minute = u64::from(self.began.1?) + passed;
+        Some(u16::try_from(minute % (24 * 60)).unwrap())
+    }
+
+    fn is_quiet(&self) -> bool {
+        let contain = |hours: Hours| self.minute().is_none_or(|minute| hours.contain(minute));
+        self.privacy.is_do_not_disturb() || self.settings.quiet.is_some_and(contain)
+    }
+
+    fn tell(&mut self, input: Input) {
+        let admits = input == Input::Admit;
+        let at = match self.fault {
+            Some(Fault::Hasty) => self.now + self.now.duration_since(self.began.0),
+            _ => self.now,
+        };
+        let minute = self.minute();
+        self.privacy.handle(Now { at, minute }, input);
+        let mut outputs: Vec<Output> = std::iter::from_fn(|| self.privacy.poll()).collect();
+        let is_allow = |it: &Output| matches!(it, Output::Allow(_) | Output::Measure(_));
+        match self.fault {
+            Some(Fault::OpensFirst) => {
+                outputs
+                    .sort_by_key(|it| !matches!(it, Output::Allow(true) | Output::Measure(true)));
+            }
+            Some(Fault::ClosesLast) => outputs.sort_by_key(is_allow),
+            Some(Fault::TellsNobody) => outputs.retain(|it| !matches!(it, Output::Tell(_))),
+            Some(Fault::ShowsNothing) => outputs.retain(|it| !matches!(it, Output::Show(_))),
+            Some(Fault::Loud) if outputs.iter().any(|it| matches!(it, Output::Show(_))) => {
+                outputs.push(Output::Chime);
+            }
+            _ => {}
+        }
+        for output in outputs {
+            self.obey(output, admits);
+            self.look();
+        }
+        if self.open && self.there.is_empty() {
+            self.broken.push("open for nobody".to_owned());
+        }
+        if self.measuring && !self.there.is_empty() {
+            self.broken
+                .push("measuring while somebody is there".to_owned());
+        }
+        let asks = self.settings.admit == Admit::Ask;
+        let shows = matches!(self.shown, Shown::Visit { hold, .. } if Some(hold) == self.told);
+        if !self.open && !self.there.is_empty() && !shows {
+            self.broken.push("nobody knows why it is closed".to_owned());
+        }
+        // Whoever has been announced for five seconds is let in.
+        if let Some(since) = self.visit_since
+            && !self.open
+            && !asks
+            && !self.is_quiet()
+            && self.told != Some(Hold::Left)
+            && self.chimes.last().is_some_and(|at| *at >= since)
+            && self
+                .chimes
+                .last()
+                .is_some_and(|at| self.now >= *at + ANNOUNCED)
+        {
+            self.broken.push("it does not open in time".to_owned());
+        }
+    }
+
+    fn obey(&mut self, output: Output, admits: bool) {
+        match output {
+            Output::Chime => {
+                if self.is_quiet() {
+                    self.broken.push("it sounds".to_owned());
+                }
+                self.chimes.push(self.now);
+            }
+            Output::Show(shown) => {
+                let is_visit = matches!(shown, Shown::Visit { .. });
+                self.visit_since = is_visit.then(|| self.visit_since.unwrap_or(self.now));
+                if is_visit && self.visit_since.is_none() {
+                    self.visit_since = Some(self.now);
+                }
+                self.shown = shown;
+            }
+            Output::Tell(hold) => self.told = hold,
+            Output::Allow(open) => {
+                assert_ne!(self.open, open, "said twice");
+                if open && !self.may_open(admits) {
+                    self.broken.push("it opens too soon".to_owned());
+                }
+                self.open = open;
+            }
+            Output::Measure(on) => {
+                assert_ne!(self.measuring, on, "said twice");
+                self.measuring = on;
+            }
+        }
+    }
+
+    /// By itself, or by somebody in the room.
+    fn may_open(&self, admits: bool) -> bool {
+        let is_back = |visitor: &Visitor| {
+            let mut left = self.left.iter();
+            left.any(|(name, at)| *name == visitor.name && self.now < *at + BACK_WITHIN)
+        };
+        let announced = self
+            .chimes
+            .last()
+            .is_some_and(|at| self.now >= *at + ANNOUNCED);
+        admits
+            || self.there.values().all(is_back)
+            || !self.is_quiet()
+                && match self.settings.admit {
+                    Admit::Auto => true,
+                    Admit::Chime => announced,
+                    Admit::Ask => false,
+                }
+    }
+
+    /// The promise.
+    fn look(&mut self) {
+        let is_said = matches!(self.shown, Shown::Call { .. })
+            && matches!(self.told, None | Some(Hold::Idle));
+        if self.open && !is_said {
+            let (shown, told) = (&self.shown, self.told);
+            self.broken.push(format!("open, and {shown:?}, {told:?}"));
+        }
+        if self.measuring && self.shown != Shown::Measuring {
+            let shown = &self.shown;
+            self.broken.push(format!("measuring, and {shown:?}"));
+        }
+    }
+
+    fn present(&mut self) {
+        let visitors = self.there.values().cloned().collect();
+        self.tell(Input::Present(visitors));
+    }
+
+    fn join(&mut self, who: u8) {
+        self.joins += 1;
+        let visitor = Visitor {
+            member: MemberId::from_random([self.joins; 16]),
+            name: format!("guest {who}"),
+        };
+        self.there.insert(who, visitor);
+        self.present();
+    }
+
+    fn leave(&mut self, who: u8) {
+        if let Some(visitor) = self.there.remove(&who) {
+            if self.open {
+                self.left.push((visitor.name, self.now));
+            }
+            self.present();
+        }
+    }
+
+    /// Lets time pass, and calls when it wants to be called.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.privacy.deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.tell(Input::Tick);
+        }
+        self.now = end;
+        self.tell(Input::Tick);
+    }
+
+    fn visit(&self) -> Option<(Hold, usize)> {
+        match &self.shown {
+            Shown::Visit { names, hold } => Some((*hold, names.len())),
+            Shown::Alone | Shown::Measuring | Shown::Call { .. } => None,
+        }
+    }
+
+    fn whole(&self) {
+        assert!(self.broken.is_empty(), "{:?}", self.broken);
+    }
+}
+
+#[test]
+fn who_joins_an_empty_room_is_announced_for_five_seconds() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    assert_eq!(room.chimes.len(), 1);
+    assert_eq!(room.visit(), Some((Hold::Announcing, 1)));
+    assert_eq!(room.told, Some(Hold::Announcing));
+    assert!(!room.open);
+    room.pass(Duration::from_millis(4_999));
+    assert!(!room.open);
+    room.pass(Duration::from_millis(1));
+    assert!(room.open);
+    assert_eq!(room.shown, Shown::Call { idle: false });
+    assert_eq!(room.told, None);
+    room.whole();
+}
+
+#[test]
+fn who_joins_a_meeting_is_not_announced() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    room.pass(2 * SECOND);
+    // Both names are on the wall, and nobody waits longer for it.
+    room.join(BOB);
+    assert_eq!(room.visit(), Some((Hold::Announcing, 2)));
+    room.pass(3 * SECOND);
+    assert!(room.open);
+    room.join(EVE);
+    room.leave(ANN);
+    room.leave(BOB);
+    assert!(room.open);
+    assert_eq!(room.chimes.len(), 1);
+    room.whole();
+}
+
+#[test]
+fn who_leaves_before_it_opens_is_as_if_it_had_never_come() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    room.pass(4 * SECOND);
+    room.leave(ANN);
+    assert_eq!((&room.shown, room.told), (&Shown::Alone, None));
+    room.pass(10 * SECOND);
+    room.join(ANN);
+    assert_eq!(room.chimes.len(), 2);
+    assert!(!room.open);
+    room.whole();
+}
+
+#[test]
+fn who_is_back_within_a_minute_is_no_new_visitor() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    room.pass(10 * SECOND);
+    room.leave(ANN);
+    assert!(!room.open, "nothing is open for nobody");
+    room.pass(59 * SECOND);
+    room.join(ANN);
+    assert!(room.open);
+    room.leave(ANN);
+    room.pass(30 * SECOND);
+    room.join(BOB);
+    assert!(!room.open, "somebody else is one");
+    room.leave(BOB);
+    room.pass(30 * SECOND);
+    room.join(ANN);
+    assert!(!room.open, "a minute is over");
+    assert_eq!(room.chimes.len(), 3);
+    room.whole();
+}
+
+#[test]
+fn somebody_in_the_room_lets_in_who_asks() {
+    let mut room = Room::new(ask());
+    room.tell(Input::Admit);
+    room.join(ANN);
+    assert_eq!(room.chimes.len(), 1, "or nobody would know");
+    assert_eq!(room.visit(), Some((Hold::Asking, 1)));
+    room.pass(24 * 3600 * SECOND);
+    assert!(!room.open);
+    room.tell(Input::Stir);
+    assert!(!room.open);
+    room.tell(Input::Admit);
+    assert!(room.open);
+    room.join(BOB);
+    assert!(room.open, "the meeting runs");
+    room.whole();
+}
+
+#[test]
+fn nothing_sounds_and_nothing_opens_in_quiet_hours() {
+    for admit in Admit::ALL {
+        let quiet = Some(nights());
+        let mut room = Room::at(Settings { admit, quiet }, Some(6 * 60 + 58));
+        room.join(ANN);
+        assert_eq!(room.told, Some(Hold::QuietHours));
+        room.pass(59 * SECOND);
+        assert!(!room.open && room.chimes.is_empty());
+        room.tell(Input::Admit);
+        assert!(room.open, "somebody in the room may");
+        room.whole();
+    }
+    // They end: who still waits is announced.
+    let quiet = Some(nights());
+    let mut room = Room::at(
+        Settings {
+            quiet,
+            ..Settings::default()
+        },
+        Some(6 * 60 + 58),
+    );
+    room.join(ANN);
+    room.pass(3 * 60 * SECOND + ANNOUNCED);
+    assert!(room.open);
+    assert_eq!(room.chimes.len(), 1);
+    room.whole();
+    // They begin: a meeting goes on.
+    let settings = room.settings.clone();
+    let mut room = Room::at(settings.clone(), Some(21 * 60 + 58));
+    room.join(ANN);
+    room.pass(5 * 60 * SECOND);
+    assert!(room.open);
+    // While nobody knows what time it is, it is quiet.
+    let mut room = Room::at(settings, None);
+    room.join(ANN);
+    assert_eq!(room.told, Some(Hold::QuietHours));
+}
+
+#[test]
+fn nobody_is_disturbed_who_does_not_want_to_be() {
+    let mut room = Room::new(chime());
+    room.tell(Input::DoNotDisturb(true));
+    room.join(ANN);
+    assert_eq!(room.told, Some(Hold::DoNotDisturb));
+    room.pass(60 * SECOND);
+    assert!(!room.open && room.chimes.is_empty());
+    // It is switched off: who waits is announced. On again: they wait again.
+    room.tell(Input::DoNotDisturb(false));
+    assert_eq!((room.told, room.chimes.len()), (Some(Hold::Announcing), 1));
+    room.pass(2 * SECOND);
+    room.tell(Input::DoNotDisturb(true));
+    room.pass(60 * SECOND);
+    assert!(!room.open);
+    room.tell(Input::Admit);
+    assert!(room.open);
+    room.pass(60 * SECOND);
+    room.leave(ANN);
+    room.pass(10 * SECOND);
+    room.join(ANN);
+    assert!(room.open, "it was on before, and the meeting is the same");
+    room.leave(ANN);
+    room.tell(Input::DoNotDisturb(true));
+    room.join(ANN);
+    assert!(!room.open, "somebody has just said so");
+    room.whole();
+}
+
+#[test]
+fn a_meeting_that_runs_is_not_ended_by_do_not_disturb() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    room.pass(10 * SECOND);
+    room.tell(Input::DoNotDisturb(true));
+    room.join(BOB);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn a_room_that_nobody_can_be_surprised_in_opens_at_once() {
+    let mut room = Room::new(Settings {
+        admit: Admit::Auto,
+        quiet: None,
+    });
+    room.join(ANN);
+    assert!(room.open && room.chimes.is_empty());
+    room.whole();
+}
+
+#[test]
+fn a_meeting_without_a_sound_and_a_movement_is_asked_and_ends() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    room.pass(ANNOUNCED);
+    room.pass(20 * 60 * SECOND);
+    room.tell(Input::Stir);
+    room.pass(29 * 60 * SECOND + 59 * SECOND);
+    assert_eq!(room.shown, Shown::Call { idle: false });
+    room.pass(SECOND);
+    assert_eq!(room.shown, Shown::Call { idle: true });
+    assert_eq!((room.told, room.open), (Some(Hold::Idle), true));
+    // A word is the answer.
+    room.pass(59 * SECOND);
+    room.tell(Input::Stir);
+    assert_eq!((room.told, room.open), (None, true));
+    room.pass(STILL + ASKED);
+    assert_eq!((room.told, room.open), (Some(Hold::Left), false));
+    assert_eq!(room.visit(), Some((Hold::Left, 1)));
+    // From afar nobody opens it again; from here, or by coming like a visitor.
+    room.tell(Input::Stir);
+    assert!(!room.open);
+    room.tell(Input::Admit);
+    assert!(room.open);
+    room.pass(STILL + ASKED);
+    room.join(BOB);
+    assert_eq!((room.told, room.chimes.len()), (Some(Hold::Announcing), 2));
+    room.pass(ANNOUNCED);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn in_an_empty_room_the_echo_is_measured_and_the_wall_says_so() {
+    let mut room = Room::new(chime());
+    room.tell(Input::Measure(true));
+    assert_eq!((&room.shown, room.measuring), (&Shown::Measuring, true));
+    assert!(!room.open);
+    room.tell(Input::Measure(false));
+    assert_eq!((&room.shown, room.measuring), (&Shown::Alone, false));
+    // Who comes ends it, and it does not begin again when they are gone.
+    room.tell(Input::Measure(true));
+    room.join(ANN);
+    assert!(!room.measuring && !room.open);
+    assert_eq!(room.visit(), Some((Hold::Announcing, 1)));
+    room.leave(ANN);
+    assert_eq!((&room.shown, room.measuring), (&Shown::Alone, false));
+    // Nothing opens for it while somebody waits; in a meeting the microphone is open anyway.
+    for wait in [SECOND, ANNOUNCED] {
+        room.join(BOB);
+        room.pass(wait);
+        room.tell(Input::Measure(true));
+        assert!(!room.measuring);
+        room.leave(BOB);
+        assert!(!room.measuring);
+    }
+    room.whole();
+}
+
+#[test]
+fn hours_are_read_and_written() {
+    let hours = |text: &str| text.parse::<Hours>();
+    let night = hours(" 22:00 - 7:00").unwrap();
+    assert_eq!(night.to_string(), "22:00-07:00");
+    let at = |hour: u16, minute: u16| hour * 60 + minute;
+    let of_night = [at(22, 0), at(0, 0), at(6, 59)];
+    assert!(of_night.into_iter().all(|minute| night.contain(minute)));
+    assert!([at(21, 59), at(7, 0)].iter().all(|it| !night.contain(*it)));
+    let noon = hours("12:00–13:30").unwrap();
+    assert!(noon.contain(at(13, 29)) && !noon.contain(at(13, 30)) && !noon.contain(at(11, 59)));
+    for wrong in [
+        "",
+        "22-7",
+        "24:00-07:00",
+        "22:60-07:00",
+        "22:0-07:00",
+        "22:00",
+        "+2:00-07:00",
+    ] {
+        assert_eq!(hours(wrong), Err(HoursError::Other), "{wrong}");
+    }
+    assert_eq!(hours("07:00-7:00"), Err(HoursError::Same));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Join(u8),
+    Leave(u8),
+    Admit,
+    DoNotDisturb(bool),
+    Stir,
+    Measure(bool),
+    Pass(Duration),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let who = || 1..=3u8;
+    let ms = |most: u64| (0..most).prop_map(|ms| Step::Pass(Duration::from_millis(ms)));
+    prop_oneof![
+        4 => who().prop_map(Step::Join),
+        3 => who().prop_map(Step::Leave),
+        1 => Just(Step::Admit),
+        1 => any::<bool>().prop_map(Step::DoNotDisturb),
+        1 => Just(Step::Stir),
+        1 => any::<bool>().prop_map(Step::Measure),
+        4 => ms(8_000),
+        2 => ms(120_000),
+        1 => ms(7_200_000),
+    ]
+}
+
+fn history() -> impl Strategy<Value = (Settings, u16, Vec<Step>)> {
+    let quiet = prop_oneof![Just(None), Just(Some(nights()))];
+    let admit = prop::sample::select(Admit::ALL.to_vec());
+    let settings = (admit, quiet).prop_map(|(admit, quiet)| Settings { admit, quiet });
+    (
+        settings,
+        0..24 * 60u16,
+        prop::collection::vec(step(), 1..40),
+    )
+}
+
+/// Plays a history, and returns what went wrong.
+fn play(
+    (settings, minute, steps): (Settings, u16, Vec<Step>),
+    fault: Option<Fault>,
+) -> Vec<String> {
+    let mut room = Room::at(settings, Some(minute));
+    room.fault = fault;
+    for step in steps {
+        match step {
+            Step::Join(who) if !room.there.contains_key(&who) => room.join(who),
+            Step::Join(_) => room.present(),
+            Step::Leave(who) => room.leave(who),
+            Step::Admit => room.tell(Input::Admit),
+            Step::DoNotDisturb(on) => room.tell(Input::DoNotDisturb(on)),
+            Step::Stir => room.tell(Input::Stir),
+            Step::Measure(on) => room.tell(Input::Measure(on)),
+            Step::Pass(time) => room.pass(time),
+        }
+    }
+    room.broken
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        rng_seed: RngSeed::Fixed(11),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn nothing_is_open_that_is_not_shown_and_told(history in history()) {
+        prop_assert_eq!(play(history, None), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_is_wrong_is_found() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    for fault in [
+        Fault::OpensFirst,
+        Fault::ClosesLast,
+        Fault::TellsNobody,
+        Fault::ShowsNothing,
+        Fault::Hasty,
+        Fault::Loud,
+    ] {
+        let mut runner = TestRunner::new(config());
+        let found = (0..config().cases).any(|_| {
+            let history = history().new_tree(&mut runner).unwrap().current();
+            !play(history, Some(fault)).is_empty()
+        });
+        assert!(found, "{fault:?}");
+    }
+}

@@ -259,8 +259,10 @@ class Tile {
     }
     this.#part('.mark.room').hidden = !seen.device;
     this.#part('.mark.here').hidden = !seen.here;
-    this.#part('.mark.mic').hidden = seen.media.audio || seen.here;
-    this.#part('.mark.cam').hidden = seen.media.video;
+    // Of a room that is not open yet nothing is switched off.
+    const closed = ofClosed(seen.media.hold);
+    this.#part('.mark.mic').hidden = seen.media.audio || seen.here || closed !== null;
+    this.#part('.mark.cam').hidden = seen.media.video || closed !== null;
 
     this.#follow(seen);
     const muted = !seen.media.audio || seen.here;
@@ -268,7 +270,7 @@ class Tile {
     const trouble = seen.self
       ? (paused === null ? null : ofPause(muted))
       : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted })
-        ?? ofClosed(seen.media.hold);
+        ?? closed;
     this.#tell(trouble);
     if (!seen.self && paused === null && before?.paused && this.#drawn) {
       // The picture that was paused stands still until the next comes.

@@ -212,7 +212,7 @@ export function ofRecordingChange(name, on) {
  * @returns {Words | null} null where it is simply open
  */
 export function ofHold(name, hold) {
-  const waits = 'Nobody is seen or heard until somebody in the room lets you in.';
+  const waits = 'Its camera and microphone stay closed until somebody in the room lets you in.';
   switch (hold) {
     case null: case undefined: return null;
     case 'announcing': return { text: `${name} is being told that you are here. Its camera and microphone open in five seconds.`, tone: 'wait' };

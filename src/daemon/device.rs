@@ -292,23 +292,26 @@ impl Device {
         if let Input::Recording(on) = input {
             self.recording = on;
         }
-        let mut next = VecDeque::from([input]);
-        loop {
-            while let Some(input) = next.pop_front() {
-                self.room.handle(clock::now().at, input);
-                while let Some(output) = self.room.poll() {
-                    next.extend(self.obey(output).await);
-                }
-            }
+        self.decide(input).await;
+        // What closes has closed when it returns, and the wall has not said anything else yet.
+        while self.keep_private() {
+            self.decide(Input::Media(self.own.told())).await;
             // What opens has been said before.
             self.stand();
             self.tell_own();
-            if !self.keep_private() {
-                break;
-            }
-            next.push_back(Input::Media(self.own.told()));
         }
         self.stand();
+    }
+
+    /// Has the room decide, and does what it says.
+    async fn decide(&mut self, input: Input) {
+        let mut next = VecDeque::from([input]);
+        while let Some(input) = next.pop_front() {
+            self.room.handle(clock::now().at, input);
+            while let Some(output) = self.room.poll() {
+                next.extend(self.obey(output).await);
+            }
+        }
     }
 
     /// Says who is there, and does what follows for who may look in. Says whether something is

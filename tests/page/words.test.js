@@ -142,5 +142,6 @@ test('a room that is not open says why, and what will happen', () => {
   assert.ok(HOLDS.every((hold) => words.ofHold('Atrium', hold)?.action === undefined));
   assert.equal(words.ofClosed('idle'), null, 'it is open still');
   assert.equal(words.ofPerson({ audio: false, video: false, hold: 'asking' }, { device: true }), 'room device, not open yet');
+  assert.equal(words.ofPerson({ audio: false, video: false, hold: 'asking' }, { device: true, recording: true }), 'room device, not open yet, recording');
   assert.equal(words.ofPerson({ audio: true, video: true, hold: 'idle' }, { device: true }), 'room device, microphone on, camera on');
 });

@@ -826,7 +826,14 @@ async fn change_volumes() -> Result<(), Starved> {
         .map(|frame| i32::from(i16::from_le_bytes([frame[0], frame[1]])))
         .collect();
     let bends = left.windows(3).map(|it| (it[0] - 2 * it[1] + it[2]).abs());
-    let worst = bends.max().unwrap();
+    let (worst, at) = bends.zip(0..).max().unwrap();
+    if worst > 600 {
+        println!(
+            "about the click, at {at} of {}: {:?}",
+            left.len(),
+            &left[at - 300..at + 300]
+        );
+    }
     println!("the largest bend is {worst} of {} samples", left.len());
     let verdict = cores
         .into_inner()
@@ -889,7 +896,14 @@ async fn pause_and_speak() -> Result<(), Starved> {
         .map(|frame| i32::from(i16::from_le_bytes([frame[0], frame[1]])))
         .collect();
     let bends = left.windows(3).map(|it| (it[0] - 2 * it[1] + it[2]).abs());
-    let worst = bends.max().unwrap();
+    let (worst, at) = bends.zip(0..).max().unwrap();
+    if worst > 600 {
+        println!(
+            "about the click, at {at} of {}: {:?}",
+            left.len(),
+            &left[at - 300..at + 300]
+        );
+    }
     // In pieces of 10 ms.
     let loud = left
         .chunks_exact(480)

@@ -120,15 +120,18 @@ pub struct BranchStats {
     pub raw: Counts,
 }
 
+/// What a webrtcbin sends and receives RTP with.
+pub(super) fn rtpbin(webrtc: &gst::Element) -> Option<gst::Element> {
+    webrtc.downcast_ref::<gst::Bin>()?.by_name("rtpbin")
+}
+
 /// Asks the one RTP session of a bundled webrtcbin.
 ///
 /// Not `get-stats`: in 1.22 bundled streams overwrite each other there.
 #[must_use]
 pub fn transport(webrtc: &gst::Element) -> TransportStats {
     let mut stats = TransportStats::default();
-    let session = webrtc
-        .downcast_ref::<gst::Bin>()
-        .and_then(|bin| bin.by_name("rtpbin"))
+    let session = rtpbin(webrtc)
         .and_then(|rtpbin| rtpbin.emit_by_name::<Option<gst::Element>>("get-session", &[&0u32]));
     let Some(session) = session else {
         return stats;

@@ -9,6 +9,7 @@
 mod backdrop;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ struct Shared {
     timebase: Timebase,
     mixer: Mixer,
     feed: Feed,
+    /// Nobody is there.
+    is_idle: Arc<AtomicBool>,
     rate: gst::Element,
     tiles: Mutex<Tiles>,
 }
@@ -142,14 +145,18 @@ impl VideoMix {
             .property("caps", caps(&settings, IDLE_FRAMERATE)?)
             .build()?;
         let feed = Feed::tapped(settings.board.shown());
-        let idle = caps(&settings, IDLE_FRAMERATE)?;
-        let painter = Painter::new(&idle)?;
-        let (picture, repeat) = backdrop::elements(&idle, painter.ground()?)?;
+        // At the full rate with somebody there: the mix waits for each of its inputs, and would give
+        // its pictures in heaps as far apart as those of a slower backdrop.
+        let behind = caps(&settings, settings.framerate)?;
+        let painter = Painter::new(&behind)?;
+        let is_idle = Arc::new(AtomicBool::new(true));
+        let every = settings.framerate / IDLE_FRAMERATE;
+        let (picture, repeat) = backdrop::elements(&behind, painter.ground()?, &is_idle, every)?;
         let all = [
             picture.clone().upcast(),
             repeat,
             gst::ElementFactory::make("capsfilter")
-                .property("caps", idle)
+                .property("caps", behind)
                 .build()?,
             mixer::queue(settings.upstream)?,
             mix.clone(),
@@ -177,6 +184,7 @@ impl VideoMix {
             timebase: timebase.clone(),
             mixer,
             feed,
+            is_idle,
             rate,
             tiles: Mutex::default(),
         });
@@ -290,6 +298,7 @@ impl Shared {
     ///
     /// Not while an input that matters settles what it gives: it would be told that nothing fits.
     fn draw(&self, somebody: bool) {
+        self.is_idle.store(!somebody, Relaxed);
         let framerate = if somebody {
             self.feed.changes();
             self.settings.framerate

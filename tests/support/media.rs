@@ -80,6 +80,10 @@ impl Browser {
             .downcast::<gst::Pipeline>()
             .unwrap();
         let webrtc = pipeline.by_name("peer").unwrap();
+        // As browsers do: reports tell when something was taken, not when it was sent.
+        let rtpbin = webrtc.downcast_ref::<gst::Bin>().unwrap();
+        let rtpbin = rtpbin.by_name("rtpbin").unwrap();
+        rtpbin.set_property("rtcp-sync-send-time", false);
         // As browsers do: lost pictures are asked for again, lost sound is not.
         let pad = webrtc.static_pad("sink_1").unwrap();
         let transceiver = pad.property::<gst::glib::Object>("transceiver");

@@ -53,6 +53,16 @@ pub(super) struct RelayWatch {
     pub(super) seen: bool,
 }
 
+/// Has sender reports (RFC 3550, 6.4.1) say when something was taken, not when it was sent. For the
+/// latter GStreamer 1.22 wants a latency that it does not know when the first packets go out; what
+/// the first report says is then wrong by as much as the pipeline is old, and who receives it plays
+/// pictures that much before or after their sound.
+fn report_when_taken(webrtc: &gst::Element) {
+    if let Some(rtpbin) = stats::rtpbin(webrtc) {
+        rtpbin.set_property("rtcp-sync-send-time", false);
+    }
+}
+
 pub(super) type Step = Result<(), Failure>;
 
 impl Session {
@@ -68,6 +78,7 @@ impl Session {
             )
             .property("latency", milliseconds)
             .build()?;
+        report_when_taken(&webrtc);
         signals::configure_ice(&webrtc, &spec)?;
         let receiver = Arc::new(Receiver::new(
             &pipeline,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use gstreamer as gst;
+use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::{MixError, Shared};
@@ -28,9 +29,12 @@ struct State {
 }
 
 /// What gives the pictures, the first of which is the ground, and what repeats the latest of them.
+/// While `is_idle`, one in `every` of the repeated ones goes on.
 pub(super) fn elements(
     caps: &gst::Caps,
     ground: gst::Buffer,
+    is_idle: &Arc<AtomicBool>,
+    every: u32,
 ) -> Result<(AppSrc, gst::Element), MixError> {
     let source = AppSrc::builder()
         .caps(caps)
@@ -40,6 +44,19 @@ pub(super) fn elements(
         .property("is-live", true)
         .property("allow-replace", true)
         .build()?;
+    // Its own rate cannot be changed under way: it would wait for a picture of long ago.
+    let is_idle = Arc::clone(is_idle);
+    let exit = repeat
+        .static_pad("src")
+        .ok_or_else(|| glib::bool_error!("an imagefreeze without an end"))?;
+    exit.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let number = info.buffer().map_or(0, |picture| picture.offset());
+        if is_idle.load(Relaxed) && number % u64::from(every.max(1)) != 0 {
+            gst::PadProbeReturn::Drop
+        } else {
+            gst::PadProbeReturn::Ok
+        }
+    });
     push(&source, ground);
     Ok((source, repeat))
 }

@@ -889,6 +889,8 @@ async fn pause_and_speak() -> Result<(), Starved> {
     assert!(world.is_up(0, &link) && world.failed(0, &link).is_none());
     assert!(after.frames_in >= before.frames_in + 60, "pictures go on");
     let sounds = after.sounds_in - before.sounds_in;
+    // After a pause comes the next packet, however long that was; nothing was lost.
+    assert_eq!(after.given_up_in, before.given_up_in);
 
     let samples = std::fs::read(&file).unwrap();
     let left = samples[usize::try_from(from).unwrap() / 4 * 4..].chunks_exact(4);

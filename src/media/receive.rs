@@ -48,6 +48,8 @@ pub struct Arrivals {
     pub bytes: AtomicU64,
     /// RTP packets of the picture, which are among them.
     pub video_packets: AtomicU64,
+    /// RTP packets that were waited for in vain.
+    pub given_up: AtomicU64,
     /// Pictures decoded.
     pub pictures: AtomicU64,
     /// The height of the last of them, in pixels.
@@ -195,6 +197,7 @@ impl Receiver {
             _ => return chain(&pipeline, pad, &[nowhere()?]),
         };
         let (which, mut elements) = make()?;
+        self.count_given_up(pad);
         let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
         let sink = match which {
             Which::Pictures => {
@@ -250,6 +253,18 @@ impl Receiver {
 
     fn milliseconds(&self, now: Instant) -> u64 {
         milliseconds(self.since, now)
+    }
+
+    /// Counts what the jitter buffer says is lost, which decoders make up for.
+    fn count_given_up(&self, pad: &gst::Pad) {
+        let arrivals = Arc::clone(&self.arrivals);
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            let about = info.event().and_then(|event| event.structure());
+            if about.is_some_and(|about| about.name() == "GstRTPPacketLost") {
+                arrivals.given_up.fetch_add(1, Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 
     fn count_pictures(&self, pad: &gst::Pad) {
@@ -498,6 +513,28 @@ fn hand_on(sample: &gst::Sample, outlet: &Outlet, shape: impl FnOnce(gst::Buffer
     if mixer::has_room(&source) {
         let _ = source.push_buffer(buffer);
     }
+}
+
+/// Hands on what comes to a sink of raw pictures as well, while the gate is open.
+///
+/// Invariant of the sink: its timestamps are running times.
+pub(super) fn mirror(sink: &AppSink, gate: &Gate, outlet: &Outlet) {
+    let Some(pad) = sink.static_pad("sink") else {
+        return;
+    };
+    let (gate, outlet) = (gate.clone(), outlet.clone());
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let (Some(buffer), Some((source, _))) = (info.buffer(), outlet.source())
+            && gate.is_open()
+        {
+            source.set_caps(pad.current_caps().as_ref());
+            // It is refused while the mix is being stopped.
+            if mixer::has_room(&source) {
+                let _ = source.push_buffer(buffer.to_owned());
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn chain(

@@ -45,6 +45,8 @@ pub struct LinkStats {
     /// The longest time between two pictures decoded, of those that ended in the last ten seconds
     /// or still last, in milliseconds. None before the first.
     pub gap_ms: Option<u64>,
+    /// RTP packets, of pictures and sound, that were waited for in vain.
+    pub given_up_in: u64,
     /// Pieces of sound decoded.
     pub sounds_in: u64,
     /// How loud the last of them were, before its volume here counts; none where nothing is heard.

@@ -53,14 +53,26 @@ pub(super) struct RelayWatch {
     pub(super) seen: bool,
 }
 
-/// Has sender reports (RFC 3550, 6.4.1) say when something was taken, not when it was sent. For the
-/// latter GStreamer 1.22 wants a latency that it does not know when the first packets go out; what
-/// the first report says is then wrong by as much as the pipeline is old, and who receives it plays
-/// pictures that much before or after their sound.
-fn report_when_taken(webrtc: &gst::Element) {
-    if let Some(rtpbin) = stats::rtpbin(webrtc) {
-        rtpbin.set_property("rtcp-sync-send-time", false);
-    }
+/// Sets what webrtcbin leaves as GStreamer 1.22 has it.
+///
+/// Sender reports (RFC 3550, 6.4.1) say when something was taken, not when it was sent. For the
+/// latter a latency is wanted that is not known yet when the first packets go out; what the first
+/// report says is then wrong by as much as the pipeline is old, and who receives it plays pictures
+/// that much before or after their sound.
+///
+/// Nobody expects a packet before a later one has come. After a pause, which is what silence is and
+/// a screen on which nothing moves, the next one is given up before it is sent, and thrown away when
+/// it comes: the beginning of each word.
+fn tune(webrtc: &gst::Element) {
+    let Some(rtpbin) = stats::rtpbin(webrtc) else {
+        return;
+    };
+    rtpbin.set_property("rtcp-sync-send-time", false);
+    rtpbin.connect("new-jitterbuffer", false, |values| {
+        let buffer = values.get(1)?.get::<gst::Element>().ok()?;
+        buffer.set_property("rtx-next-seqnum", false);
+        None
+    });
 }
 
 pub(super) type Step = Result<(), Failure>;
@@ -78,7 +90,7 @@ impl Session {
             )
             .property("latency", milliseconds)
             .build()?;
-        report_when_taken(&webrtc);
+        tune(&webrtc);
         signals::configure_ice(&webrtc, &spec)?;
         let receiver = Arc::new(Receiver::new(
             &pipeline,

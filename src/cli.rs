@@ -109,8 +109,10 @@ pub enum Command {
     Layout {
         /// Where that roomd is.
         flags: Flags,
-        /// How.
-        layout: Layout,
+        /// How; none leaves that as it is.
+        layout: Option<Layout>,
+        /// Whether the room's own picture is among them; none leaves that as it is.
+        self_view: Option<bool>,
         /// For programs.
         json: bool,
     },
@@ -306,9 +308,15 @@ fn command(word: Word) -> Command {
             percent,
             json,
         },
-        Word::Layout { layout, find, json } => Command::Layout {
+        Word::Layout {
+            layout,
+            self_view,
+            find,
+            json,
+        } => Command::Layout {
             flags: find.into(),
             layout,
+            self_view: self_view.map(|it| it == Position::On),
             json,
         },
         Word::Snapshot { file, force, find } => Command::Snapshot {
@@ -640,11 +648,15 @@ Examples:
     #[command(after_help = "\
 Examples:
   roomd layout speaker
-  roomd layout grid")]
+  roomd layout grid
+  roomd layout --self-view on")]
     Layout {
         /// How
-        #[arg(value_enum)]
-        layout: Layout,
+        #[arg(value_enum, required_unless_present = "self_view")]
+        layout: Option<Layout>,
+        /// Whether this room's own picture is shown beside the others'
+        #[arg(long, value_enum, value_name = "POSITION")]
+        self_view: Option<Position>,
         #[command(flatten)]
         find: Find,
         /// Print JSON, for programs

@@ -106,8 +106,18 @@ fn words_for_the_one_that_runs_become_commands() {
             "roomd layout speaker --json",
             Command::Layout {
                 flags: Flags::default(),
-                layout: Layout::Speaker,
+                layout: Some(Layout::Speaker),
+                self_view: None,
                 json: true,
+            },
+        ),
+        (
+            "roomd layout --self-view off",
+            Command::Layout {
+                flags: Flags::default(),
+                layout: None,
+                self_view: Some(false),
+                json: false,
             },
         ),
         (

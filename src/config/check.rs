@@ -128,6 +128,7 @@ impl Judge<'_> {
                 width: self.take("wall.width", &file.wall.width, 1920),
                 height: self.take("wall.height", &file.wall.height, 1080),
                 layout: self.take("wall.layout", &file.wall.layout, Layout::Grid),
+                self_view: self.take("wall.self-view", &file.wall.self_view, false),
             },
             privacy: privacy::Settings {
                 admit: self.take("privacy.admit", &file.privacy.admit, Admit::default()),

@@ -238,6 +238,7 @@ fn lines(config: &Config) -> Vec<Line> {
     lines.shown("[wall]", "wall.width", wall.width.to_string());
     lines.shown("[wall]", "wall.height", wall.height.to_string());
     lines.shown("[wall]", "wall.layout", text(wall.layout.word()));
+    lines.shown("[wall]", "wall.self-view", wall.self_view.to_string());
     let privacy = &config.privacy;
     lines.shown("[privacy]", "privacy.admit", text(privacy.admit.word()));
     match &privacy.quiet {

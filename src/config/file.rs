@@ -103,7 +103,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("video.encoders", &["vp8", "h264"]),
     ("video.encoders.vp8", &["pipeline", "settings"]),
     ("video.encoders.h264", &["pipeline", "settings"]),
-    ("wall", &["width", "height", "layout"]),
+    ("wall", &["width", "height", "layout", "self-view"]),
     ("privacy", &["admit", "quiet-hours"]),
     (
         "audio",
@@ -226,6 +226,7 @@ pub(super) struct Wall {
     pub(super) width: Given<u32>,
     pub(super) height: Given<u32>,
     pub(super) layout: Given<Layout>,
+    pub(super) self_view: Given<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -608,6 +609,7 @@ impl Wall {
                 let words = Layout::ALL.map(|layout| (layout.word(), layout));
                 cell.one_of("one of \"grid\" and \"speaker\"", &words)
             }),
+            self_view: table.read("self-view", boolean),
         }
     }
 }

@@ -261,6 +261,8 @@ pub struct Wall {
     pub height: u32,
     /// Who is large.
     pub layout: Layout,
+    /// Whether the room's own picture is among them.
+    pub self_view: bool,
 }
 
 /// How the picture is sent.

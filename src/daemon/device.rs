@@ -523,6 +523,9 @@ impl Device {
     async fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Status(answer) => self.answer(answer),
+            Ask::SelfView(on) => {
+                self.media.command(media::Command::SelfView(on));
+            }
             Ask::Volume {
                 of,
                 percent,

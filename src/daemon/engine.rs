@@ -16,7 +16,8 @@ use crate::{
     echo::speakerphone,
     ladder,
     media::{
-        self, Board, Choose, Event, Media, Network, Notice, Picture, Recipe, Settings, device,
+        self, Board, Choose, Command, Event, Media, Network, Notice, Picture, Recipe, Settings,
+        device,
         echo::{Cancelling, EchoPath, Processing},
         source::Device,
     },
@@ -275,7 +276,9 @@ impl Plan {
             },
             linger: LINGER,
         };
-        Ok(Media::start(settings, events)?)
+        let media = Media::start(settings, events)?;
+        media.command(Command::SelfView(config.wall.self_view));
+        Ok(media)
     }
 
     /// What was measured of the loudspeaker that is used.

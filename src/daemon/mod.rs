@@ -100,8 +100,9 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Layout {
             flags,
             layout,
+            self_view,
             json,
-        } => arrange(&flags, layout, json),
+        } => arrange(&flags, layout, self_view, json),
         Command::Snapshot { flags, file, force } => match runtime_dir(&flags) {
             Ok(dir) => end(snapshot::take(&status::socket(&dir), &file, force)),
             Err(code) => code,
@@ -214,14 +215,22 @@ fn switch(flags: &Flags, which: cli::Switch, on: bool, json: bool) -> ExitCode {
 }
 
 /// `roomd layout`, likewise.
-fn arrange(flags: &Flags, layout: Layout, json: bool) -> ExitCode {
-    let ask = json!({ "do": "layout", "layout": layout.word() });
+fn arrange(flags: &Flags, layout: Option<Layout>, self_view: Option<bool>, json: bool) -> ExitCode {
+    let layout_word = layout.map(Layout::word);
+    let ask = json!({ "do": "layout", "layout": layout_word, "self_view": self_view });
     tell(flags, &ask, json, |_| {
-        match layout {
+        let arranged = layout.map(|layout| match layout {
             Layout::Grid => "The wall shows all alike.\n",
             Layout::Speaker => "The wall shows who spoke last large.\n",
-        }
-        .to_owned()
+        });
+        let viewed = self_view.map(|on| {
+            if on {
+                "The wall shows this room as well.\n"
+            } else {
+                "The wall shows the others only.\n"
+            }
+        });
+        arranged.into_iter().chain(viewed).collect()
     })
 }
 

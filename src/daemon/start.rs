@@ -345,7 +345,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         shown,
         wall: wall::Wall::new(
             board,
-            config.wall.layout,
+            (config.wall.layout, config.wall.self_view),
             plan.there().clone(),
             news,
             speakers,
@@ -625,15 +625,32 @@ impl Running {
             let _ = answer.send(json!({ "error": NO_SCREEN }));
             return;
         }
-        let layout = ask["layout"].as_str().and_then(crate::scene::Layout::named);
-        let Some(layout) = layout else {
-            let error = "`layout` is grid or speaker";
+        let layout = match &ask["layout"] {
+            Value::Null => Some(None),
+            given => given
+                .as_str()
+                .and_then(crate::scene::Layout::named)
+                .map(Some),
+        };
+        let self_view = match &ask["self_view"] {
+            Value::Null => Some(None),
+            given => given.as_bool().map(Some),
+        };
+        let (Some(layout), Some(self_view)) = (layout, self_view) else {
+            let error =
+                "`layout` is grid or speaker, `self_view` true or false; both may be missing";
             let _ = answer.send(json!({ "error": error }));
             return;
         };
-        device.wall.arrange(layout);
+        if let Some(on) = self_view
+            && device.asks.try_send(Ask::SelfView(on)).is_err()
+        {
+            // Dropping the answer says that the device is stopping.
+            return;
+        }
+        let (layout, self_view) = device.wall.arrange(layout, self_view);
         self.show(config);
-        let _ = answer.send(json!({ "layout": layout.word() }));
+        let _ = answer.send(json!({ "layout": layout.word(), "self_view": self_view }));
     }
 
     #[cfg(not(feature = "media"))]

@@ -13,7 +13,7 @@ use crate::{
     privacy::Shown,
     protocol::{Generation, Kind, Media, Role, RoomName},
     room::{LinkState, LinkStatus, Status},
-    scene::{self, Call, Facts, Guest, Layout, Part, Sight, Visit, Way},
+    scene::{self, Call, Facts, Guest, Layout, Own, Part, Sight, Visit, Way},
 };
 
 /// systemd-timesyncd puts it there when it has set the clock. Without it the time may be that of
@@ -30,6 +30,8 @@ pub(super) type News = BTreeMap<Notice, Option<String>>;
 pub(super) struct Wall {
     board: Board,
     layout: Layout,
+    /// The room's own picture is shown beside the others'.
+    self_view: bool,
     found: BTreeMap<Notice, There>,
     news: watch::Receiver<News>,
     speakers: watch::Receiver<Speakers>,
@@ -40,7 +42,7 @@ impl Wall {
     /// What was found, and where the news come from.
     pub(super) fn new(
         board: Board,
-        layout: Layout,
+        (layout, self_view): (Layout, bool),
         found: BTreeMap<Notice, There>,
         news: watch::Receiver<News>,
         speakers: watch::Receiver<Speakers>,
@@ -48,6 +50,7 @@ impl Wall {
         Self {
             board,
             layout,
+            self_view,
             found,
             news,
             speakers,
@@ -61,9 +64,33 @@ impl Wall {
         u32::try_from(minutes).unwrap_or(u32::MAX)
     }
 
-    /// Shows those in a call otherwise from here on.
-    pub(super) fn arrange(&mut self, layout: Layout) {
-        self.layout = layout;
+    /// Shows those in a call otherwise from here on, where something of it is said. Returns how.
+    pub(super) fn arrange(
+        &mut self,
+        layout: Option<Layout>,
+        self_view: Option<bool>,
+    ) -> (Layout, bool) {
+        self.layout = layout.unwrap_or(self.layout);
+        self.self_view = self_view.unwrap_or(self.self_view);
+        (self.layout, self.self_view)
+    }
+
+    /// This room, as those in it see it.
+    fn own(&self, standing: &Standing) -> Own {
+        let is_off = |which| standing.off.contains(&which);
+        let found = |what| self.found.get(&what).copied().unwrap_or(There::Yes);
+        let has = |what| found(what) != There::Never;
+        Own {
+            muted: is_off(Switch::Microphone) && has(Notice::Microphone),
+            sight: if !has(Notice::Camera) {
+                Sight::NoCamera
+            } else if is_off(Switch::Camera) {
+                Sight::CameraOff
+            } else {
+                Sight::Picture
+            },
+            is_shown: self.self_view && has(Notice::Camera),
+        }
     }
 
     /// Waits until there is something to show that nobody else tells of: somebody speaks.
@@ -133,6 +160,7 @@ impl Wall {
                 spoke: speakers.order,
                 is_recorded: standing.recording,
                 idle: standing.shown == Shown::Call { idle: true },
+                own: self.own(standing),
             },
         });
     }

@@ -35,7 +35,7 @@ use super::{
     fanout::Subscription,
     notices::Notices,
     peer::{Input, Key, Network},
-    receive::Outlets,
+    receive::{Outlet, Outlets},
     stats::{BranchStats, LinkStats, Stats},
     teardown::Closing,
 };
@@ -120,6 +120,8 @@ pub trait Mixes: Send + Sync {
     fn rename(&self, key: u64, name: &str);
     /// It goes.
     fn remove(&self, key: u64);
+    /// What the camera gives is to be shown wherever the outlet leads; with none, it is not.
+    fn own(&self, _: Option<&Outlet>) {}
     /// The chime is to sound.
     fn chime(&self) {}
     /// All is over. Called on a thread of its own; may take a while.
@@ -657,6 +659,7 @@ impl Engine {
             Command::Own(media) => self.media = media,
             Command::Listen(listening) => self.listening = listening,
             Command::Chime => self.parts.mixes.chime(),
+            Command::SelfView(on) => self.camera.is_viewed = on,
             Command::Encoders(recipes) => {
                 self.parts.encoders.retain(|it| it.codec == Codec::Opus);
                 self.parts.encoders.extend(recipes);
@@ -730,6 +733,7 @@ impl Engine {
         }
         self.camera
             .reconcile(now, filmed, &self.own, &mut self.closing);
+        self.camera.show(&*self.parts.mixes);
         self.microphone.reconcile(
             now,
             running && (sound || self.listening) && self.media.audio,
@@ -757,6 +761,7 @@ impl Engine {
                 frames_in: arrivals.pictures.load(Relaxed),
                 picture_height: arrivals.picture_height.load(Relaxed),
                 gap_ms: arrivals.gaps.longest(now),
+                given_up_in: arrivals.given_up.load(Relaxed),
                 sounds_in: arrivals.sounds.load(Relaxed),
                 level: link.heard.level(now),
                 volume: link.outlets.volume.get().to_percent(),

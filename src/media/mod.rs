@@ -125,6 +125,8 @@ pub enum Command {
     /// The microphone shall be open even while nobody needs it, where it may be, or need not be any
     /// more.
     Listen(bool),
+    /// The camera's picture is shown on the screen as well while it is open, or not.
+    SelfView(bool),
     /// Plays the chime on the speaker, where there is one. It takes about a second until it is over.
     Chime,
     /// How to encode from here on, of each codec the best first. What runs goes on.

@@ -9,6 +9,7 @@
 mod backdrop;
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
 use crate::protocol::LinkId;
 use crate::scene::{
-    Arranged, Call, Facts, Guest, Plate, PlateOf, Rect, Scene, Sight, Tile as Placed,
+    Arranged, Call, Facts, Guest, Own, Plate, PlateOf, Rect, Scene, Sight, Tile as Placed,
 };
 
 use backdrop::Backdrop;
@@ -42,9 +43,10 @@ const EXIT: u32 = 4;
 /// How often the picture is drawn with nobody in it, which is also how long the first member
 /// waits for the full rate.
 const IDLE_FRAMERATE: u32 = 5;
-/// Pictures lie over the backdrop, and plates over pictures.
+/// Pictures lie over the backdrop, the room's own over those of others, and plates over all.
 const PICTURES: u32 = 2;
-const PLATES: u32 = 3;
+const ABOVE: u32 = 3;
+const PLATES: u32 = 4;
 
 /// How pictures are mixed.
 pub struct Settings {
@@ -78,7 +80,7 @@ pub struct Screen {
 /// Somebody's place on the screen, in pixels of what is composed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScreenTile {
-    /// By which link.
+    /// By which link; the room's own picture by one of nothing but `a`.
     pub link: LinkId,
     /// From the left.
     pub x: u32,
@@ -209,6 +211,9 @@ impl VideoMix {
         it.draw(true);
         let upstream = it.settings.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
+        if *link == Own::link() {
+            hasten(&source, upstream);
+        }
         let elements = vec![
             source.clone().upcast(),
             mixer::shield()?,
@@ -319,7 +324,9 @@ impl Shared {
         let mut call = facts.map(|facts| facts.call.clone()).unwrap_or_default();
         let mut tiles = self.lock();
         for tile in tiles.shown.values() {
-            if call.guests.iter().all(|guest| guest.link != tile.link) {
+            let is_known = call.guests.iter().any(|guest| guest.link == tile.link);
+            // The room's own is shown when the facts say so.
+            if !is_known && tile.link != Own::link() {
                 call.guests.push(Guest {
                     link: tile.link.clone(),
                     name: tile.name.clone(),
@@ -376,10 +383,15 @@ impl Shared {
             .collect();
         let is_seen = |link: &LinkId| to_be.iter().any(|it| it.link == *link && it.is_seen);
         for (key, tile) in &tiles.shown {
-            let mut later = tiles.shown.range(key + 1..).map(|(_, other)| &other.link);
+            let mut later = tiles
+                .shown
+                .range((Excluded(key), Unbounded))
+                .map(|(_, other)| &other.link);
             let is_latest = later.all(|link| *link != tile.link);
-            if let Some(place) = places.get(&tile.link) {
-                put(&tile.picture, *place);
+            if let Some(to_be) = to_be.iter().find(|it| it.link == tile.link) {
+                put(&tile.picture, to_be.place);
+                let zorder = if to_be.is_above { ABOVE } else { PICTURES };
+                tile.picture.set_property("zorder", zorder);
             }
             let alpha = f64::from(u8::from(is_latest && is_seen(&tile.link)));
             tile.picture.set_property("alpha", alpha);
@@ -474,6 +486,24 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Tiles> {
         self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has pictures shown so much earlier. The room's own have nothing to wait for, and whoever looks
+/// into a mirror wants to see it at once.
+///
+/// Not by the offset of a pad: what then begins before time does ends the process in GStreamer 1.22.
+fn hasten(source: &AppSrc, by: gst::ClockTime) {
+    let Some(pad) = source.static_pad("src") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(picture) = info.buffer_mut()
+            && let Some(at) = picture.pts()
+        {
+            picture.make_mut().set_pts(at.saturating_sub(by));
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn on_screen(tile: &Placed) -> ScreenTile {

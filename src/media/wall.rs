@@ -23,13 +23,16 @@ use super::{
     MixError, MixNotice, Mixes, Notice, Outlets, Tell, TellHeight, audio_mix::AudioMix,
     engine::now, notices::Notices, receive::Outlet, retry::Retry, source, video_mix::VideoMix,
 };
-use crate::protocol::LinkId;
+use crate::{protocol::LinkId, scene::Own};
 
 /// How long closing a mix or its device may take before it is left to itself.
 const CLOSE: Duration = Duration::from_secs(3);
 
 /// By then a chime has gone into the mix as a whole.
 const CHIME: Duration = Duration::from_millis(1500);
+
+/// The key of the room's own picture, which no member has.
+const OWN: u64 = u64::MAX;
 
 /// One of the two mixes, as the wall uses it.
 pub(super) trait Mix: Send + 'static {
@@ -105,6 +108,7 @@ pub(super) struct Wall {
 
 /// A mix that its thread keeps.
 struct Kept {
+    what: Notice,
     shared: Arc<Shared>,
     ended: Mutex<Receiver<()>>,
 }
@@ -231,6 +235,25 @@ impl Mixes for Wall {
         });
     }
 
+    fn own(&self, outlet: Option<&Outlet>) {
+        let outlets = |pictures: &Outlet| Outlets {
+            pictures: pictures.clone(),
+            ..Outlets::default()
+        };
+        let member = outlet.map(|pictures| Member {
+            link: Own::link(),
+            name: String::new(),
+            outlets: outlets(pictures),
+        });
+        let pictures = self.mixes.iter().filter(|mix| mix.what == Notice::Screen);
+        for mix in pictures {
+            mix.shared.change(|state| match &member {
+                Some(member) => drop(state.members.insert(OWN, member.clone())),
+                None => drop(state.members.remove(&OWN)),
+            });
+        }
+    }
+
     fn chime(&self) {
         self.change(|state| state.reports.chime = true);
     }
@@ -353,6 +376,7 @@ impl<M: Mix> Keeper<M> {
     fn start(mut self) -> Result<Kept, MixError> {
         self.make(now())?;
         let shared = Arc::clone(&self.shared);
+        let what = self.what;
         let (end, ended) = sync_channel(1);
         std::thread::Builder::new()
             .name(name(self.what).to_owned())
@@ -362,6 +386,7 @@ impl<M: Mix> Keeper<M> {
                 let _ = end.try_send(());
             })?;
         Ok(Kept {
+            what,
             shared,
             ended: Mutex::new(ended),
         })

@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{
     Align, Colour, Font, Measure, Rect, Scene, Shape,
     colours::{ACCENT, GROUND, HUES, STOP, SURFACE, TEXT, TEXT_DIM, WARN},
-    grid::{even, gap, grid, stage},
+    grid::{corner, even, gap, grid, stage},
     text::{Limits, fit},
 };
 use crate::protocol::LinkId;
@@ -22,6 +22,8 @@ pub(super) const RECORDED: &str = "Recording";
 pub const MOST: usize = 16;
 /// The most that are shown beside one that is large.
 const MOST_BESIDE: usize = 5;
+/// Over how many the room's own picture lies: with more, it would hide somebody.
+const MOST_UNDER: usize = 2;
 
 /// What is asked of a meeting that is still.
 const QUESTION: &str =
@@ -42,6 +44,49 @@ pub struct Call {
     pub is_recorded: bool,
     /// Nobody has spoken and nothing has moved for long: it is asked whether it goes on.
     pub idle: bool,
+    /// This room itself.
+    pub own: Own,
+}
+
+/// This room, as those who sit in it see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Its microphone is closed.
+    pub muted: bool,
+    /// What others see of it.
+    pub sight: Sight,
+    /// It is shown beside the others.
+    pub is_shown: bool,
+}
+
+impl Own {
+    /// The link that stands for it: one that the hub never makes, of nothing but zeros.
+    #[must_use]
+    pub fn link() -> LinkId {
+        LinkId::from_random([0; 16])
+    }
+
+    fn guest(&self) -> Guest {
+        Guest {
+            link: Self::link(),
+            name: "This room".to_owned(),
+            hue: 0,
+            muted: self.muted,
+            here: false,
+            sight: self.sight,
+            is_share: false,
+        }
+    }
+
+    /// What of it is closed, in words.
+    fn closed(&self) -> Option<&'static str> {
+        match (self.muted, self.sight) {
+            (true, Sight::CameraOff) => Some("Room muted, camera off"),
+            (true, _) => Some("Room muted"),
+            (false, Sight::CameraOff) => Some("Room’s camera off"),
+            (false, _) => None,
+        }
+    }
 }
 
 /// How those in a call are shown.
@@ -94,9 +139,10 @@ pub struct Guest {
 }
 
 /// What is to be seen of somebody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sight {
     /// A picture, as soon as it comes.
+    #[default]
     Picture,
     /// None, because the camera is off.
     CameraOff,
@@ -176,6 +222,8 @@ pub struct Tile {
     pub place: Rect,
     /// Whether it is laid there.
     pub is_seen: bool,
+    /// Whether it lies over the others.
+    pub is_above: bool,
 }
 
 /// A small picture that is laid over the others. All figures are even.
@@ -198,6 +246,8 @@ pub enum PlateOf {
     Guest(LinkId),
     /// All of this is recorded.
     Recording,
+    /// What of this room is closed.
+    Own,
 }
 
 /// Which of the eight colours a member's initials have, here and on the page: FNV-1a of its id.
@@ -227,18 +277,33 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
     } else {
         0
     };
-    let Places { all, more } = places(call, width, height - asked);
+    let own = call.own.is_shown.then(|| call.own.guest());
+    let Places { all, inset, more } = places(call, own.as_ref(), width, height - asked);
+    let is_shown = inset.is_some() || all.iter().any(|(guest, _)| Some(*guest) == own.as_ref());
     for (guest, place) in all {
         if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
         }
         it.slate(guest, place, &mut shapes);
-        plates.push(it.plate(guest, place));
+        plates.push(it.plate(guest, beside(place, inset, it.gap)));
         tiles.push(Tile {
             link: guest.link.clone(),
             place,
             is_seen: guest.sight.is_seen(),
+            is_above: false,
         });
+    }
+    if let Some((own, place)) = own.as_ref().zip(inset) {
+        plates.push(it.plate(own, place));
+        tiles.push(Tile {
+            link: own.link.clone(),
+            place,
+            is_seen: true,
+            is_above: true,
+        });
+    }
+    if let Some(words) = call.own.closed().filter(|_| !is_shown) {
+        plates.push(it.closed(words, width));
     }
     if let Some((count, place)) = more {
         it.more(count, place, &mut shapes);
@@ -261,12 +326,15 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
 /// Who is where.
 struct Places<'c> {
     all: Vec<(&'c Guest, Rect)>,
+    /// Where this room's own picture lies over the others.
+    inset: Option<Rect>,
     /// How many have no place, and where that is said.
     more: Option<(usize, Rect)>,
 }
 
-/// Gives everybody a place, as far as there are any.
-fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
+/// Gives everybody a place, as far as there are any; this room over one or two, and else as the last
+/// of all.
+fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -> Places<'c> {
     let share = call.guests.iter().find(|guest| guest.is_share);
     let speaker = || {
         let mut spoke = call.spoke.iter();
@@ -280,8 +348,14 @@ fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
     let large = large.filter(|_| call.guests.len() > 1);
     let is_large = |guest: &Guest| large.is_some_and(|large| large.link == guest.link);
     let others: Vec<&Guest> = call.guests.iter().filter(|it| !is_large(it)).collect();
-    let most = if large.is_some() { MOST_BESIDE } else { MOST };
-    let count = others.len().min(most);
+    let is_inset = large.is_none() && others.len() <= MOST_UNDER;
+    // One without a picture would hide those of others for nothing.
+    let inset = own.filter(|own| is_inset && own.sight.is_seen());
+    let inset = inset.map(|_| corner(width, height));
+    let last = own.filter(|_| !is_inset && !others.is_empty());
+    let own_place = usize::from(last.is_some());
+    let most = if large.is_some() { MOST_BESIDE } else { MOST } - own_place;
+    let count = others.len().min(most) + own_place;
     let (first, mut places) = match large {
         Some(_) => {
             let (first, places) = stage(count, width, height);
@@ -289,13 +363,29 @@ fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
         }
         None => (None, grid(count, width, height)),
     };
+    let last = last.and_then(|own| Some((own, places.pop()?)));
     // The last place says how many have none.
     let more = (others.len() > most).then(|| places.pop()).flatten();
     let more = more.map(|place| (others.len() - places.len(), place));
     let shown = foremost(call, others, places.len());
     let mut all: Vec<_> = large.into_iter().zip(first).collect();
     all.extend(shown.into_iter().zip(places));
-    Places { all, more }
+    all.extend(last);
+    Places { all, inset, more }
+}
+
+/// As much of a place as is left of what lies over it.
+fn beside(place: Rect, inset: Option<Rect>, gap: u32) -> Rect {
+    let is_under = |over: &Rect| {
+        place.x < over.x && over.x < place.x + place.width && over.y < place.y + place.height
+    };
+    match inset.filter(is_under) {
+        Some(over) => Rect {
+            width: even((over.x - place.x).saturating_sub(gap)),
+            ..place
+        },
+        None => place,
+    }
 }
 
 /// So many of them, where they are: with too many, those who spoke go before those who did not.
@@ -551,6 +641,38 @@ impl Drawing<'_> {
                         align: Align::Left,
                     },
                 ],
+            },
+        }
+    }
+
+    /// What of this room is closed, at the upper left.
+    fn closed(&self, words: &str, width: u32) -> Plate {
+        let font = Font {
+            pixels: self.name,
+            bold: true,
+        };
+        let wide = (self.measure)(words, font);
+        let high = self.plate_height();
+        Plate {
+            of: PlateOf::Own,
+            x: even(width / 40),
+            y: even(self.gap * 2),
+            scene: Scene {
+                width: even(wide + 2 * self.gap + 1),
+                height: high,
+                ground: GROUND,
+                shapes: vec![Shape::Text {
+                    place: Rect {
+                        x: self.gap,
+                        y: 0,
+                        width: wide,
+                        height: high,
+                    },
+                    words: words.to_owned(),
+                    font,
+                    colour: STOP,
+                    align: Align::Left,
+                }],
             },
         }
     }

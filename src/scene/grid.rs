@@ -56,6 +56,20 @@ fn upright(beside: usize, inside: Rect, gap: u32) -> (Rect, Vec<Rect>) {
     (large, small)
 }
 
+/// A small tile at the lower right, over the others.
+pub(super) fn corner(width: u32, height: u32) -> Rect {
+    let inside = inside(width, height);
+    let wide = even(if width < height { width / 3 } else { width / 5 });
+    let high = even(wide * 9 / 16);
+    let gap = gap(width, height);
+    Rect {
+        x: even(inside.x + inside.width - wide - gap),
+        y: even(inside.y + inside.height - high - gap),
+        width: wide,
+        height: high,
+    }
+}
+
 /// Between two tiles. A border goes around one within half of it.
 pub(super) fn gap(width: u32, height: u32) -> u32 {
     even(width.min(height) / 90).max(2)

@@ -17,7 +17,7 @@ mod text;
 mod visit;
 mod waiting;
 
-pub use call::{Arranged, Call, Guest, Layout, MOST, Plate, PlateOf, Sight, Tile, call, hue};
+pub use call::{Arranged, Call, Guest, Layout, MOST, Own, Plate, PlateOf, Sight, Tile, call, hue};
 pub use code::Code;
 pub use visit::{Visit, visit};
 pub use waiting::waiting;

@@ -58,6 +58,19 @@ test('everybody has a tile, whoever shows nothing too, and who speaks can be lar
     const now = await tiles();
     return now.Ann.width === now.Bob.width;
   }, { within: WITHIN });
+
+  // The room itself, by a link that nobody has.
+  const own = async () => (await device.status()).screen.tiles.find(({ link }) => link === 'a'.repeat(26));
+  assert.equal(await own(), undefined);
+  assert.equal(await device.command('layout', '--self-view', 'on'), 'The wall shows this room as well.\n');
+  await until('the room sees itself', async () => (await own())?.seen === true, { within: WITHIN });
+  assert.ok((await own()).width * 2 < (await tiles()).Ann.width, 'small, in the corner');
+  await device.command('camera', 'off');
+  await until('nothing of it is there with its camera off', async () => await own() === undefined, { within: WITHIN });
+  await device.command('camera', 'on');
+  await until('and again', async () => (await own())?.seen === true, { within: WITHIN });
+  assert.deepEqual(JSON.parse(await device.command('layout', '--self-view', 'off', '--json')), { layout: 'grid', self_view: false });
+  await until('the room sees the others only', async () => await own() === undefined, { within: WITHIN });
   await assert.rejects(device.command('layout', 'row'), /possible values: grid, speaker/);
   for (const { errors } of [ann, bob]) assert.deepEqual(errors, []);
 });

@@ -5,12 +5,13 @@ use std::{
     time::Instant,
 };
 
-use super::{Device, Engine, Message, OpenSource, Opened, speech::Heard};
+use super::{Device, Engine, Message, Mixes, OpenSource, Opened, speech::Heard};
 use crate::media::{
     Notice,
     fanout::{Content, Fanout, Gate},
     loudness::{self, Loudness},
     motion,
+    receive::{self, Outlet},
     retry::Retry,
     teardown::Closing,
 };
@@ -27,6 +28,11 @@ pub(super) struct Feed {
     pub(super) heard: Heard,
     /// In how many seconds something moved before it, where it is a camera.
     pub(super) movements: Arc<AtomicU64>,
+    /// Where its pictures are seen in the room itself, where it is a camera; whether they are to be,
+    /// and whether the mixes have been told so.
+    pub(super) view: Outlet,
+    pub(super) is_viewed: bool,
+    is_shown: bool,
 }
 
 pub(super) enum FeedState {
@@ -54,6 +60,17 @@ impl Feed {
             loudness: Arc::default(),
             heard: Heard::default(),
             movements: Arc::default(),
+            view: Outlet::default(),
+            is_viewed: false,
+            is_shown: false,
+        }
+    }
+
+    /// Has it shown to those in the room while it is open, where they want to see it.
+    pub(super) fn show(&mut self, mixes: &dyn Mixes) {
+        let shown = self.is_viewed && matches!(self.state, FeedState::Open(..));
+        if std::mem::replace(&mut self.is_shown, shown) != shown {
+            mixes.own(shown.then_some(&self.view));
         }
     }
 
@@ -126,7 +143,10 @@ impl Engine {
                 feed.raw.feed_from(&sink, &gate);
                 match device {
                     Device::Microphone => loudness::measure(&sink, &gate, &feed.loudness),
-                    Device::Camera => motion::watch(&sink, &gate, &feed.movements),
+                    Device::Camera => {
+                        motion::watch(&sink, &gate, &feed.movements);
+                        receive::mirror(&sink, &gate, &feed.view);
+                    }
                 }
                 feed.state = FeedState::Open(keep, gate);
                 if let Some(stream) = passthrough.filter(|_| device == Device::Camera) {

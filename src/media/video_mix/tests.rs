@@ -10,7 +10,7 @@ use gstreamer_app::AppSrc;
 use super::{Settings, VideoMix};
 use crate::media::{Board, MixNotice, Tell, Timebase};
 use crate::protocol::LinkId;
-use crate::scene::{Call, Facts, Guest, Layout, Part, Rect, Sight, Way};
+use crate::scene::{Call, Facts, Guest, Layout, Own, Part, Rect, Sight, Way};
 
 mod screens;
 
@@ -147,7 +147,7 @@ fn push_picture(timebase: &Timebase, source: &AppSrc, size: (usize, usize), byte
 }
 
 fn link(number: u64) -> LinkId {
-    LinkId::from_random([u8::try_from(number).unwrap(); 16])
+    LinkId::from_random([u8::try_from(number + 1).unwrap(); 16])
 }
 
 fn near(a: u8, b: u8) -> bool {
@@ -237,6 +237,43 @@ fn members_come_stall_and_go_and_the_rest_goes_on() {
     assert!(
         worst <= gst::ClockTime::from_mseconds(201),
         "a step of {worst}"
+    );
+    assert!(it.mix.close(PATIENCE));
+}
+
+/// The room's own picture, which comes at once: the others wait for the slowest.
+#[test]
+fn the_room_sees_itself_when_the_facts_say_so() {
+    let board = Board::default();
+    let it = with_board(board.clone());
+    let own = it.mix.add(u64::MAX, &Own::link(), "").unwrap();
+    let other = it.mix.add(1, &link(1), "Anna").unwrap();
+    let both = |luma| {
+        it.push(&other, (320, 180), 200);
+        it.push(&own, (320, 180), luma);
+    };
+    // In the corner is nothing but the other's picture.
+    it.until(
+        "one alone",
+        |_| both(90),
+        |picture| near(picture.at(560, 310), 200),
+    );
+    let mut facts = facts("123456");
+    facts.call.guests = vec![guest(1, Sight::Picture)];
+    facts.call.own.is_shown = true;
+    board.show(facts.clone());
+    it.until(
+        "both",
+        |_| both(90),
+        |picture| near(picture.at(560, 300), 90) && near(picture.at(30, 20), 200),
+    );
+    assert!(it.mix.heights().keys().eq([&1]), "nobody is asked for it");
+    facts.call.own.is_shown = false;
+    board.show(facts);
+    it.until(
+        "the other alone again",
+        |_| both(90),
+        |picture| near(picture.at(560, 300), 200),
     );
     assert!(it.mix.close(PATIENCE));
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::scene::tests::{is_sound_down_to, measure, texts};
 
 fn link(number: usize) -> LinkId {
-    LinkId::from_random([u8::try_from(number).unwrap(); 16])
+    LinkId::from_random([u8::try_from(number + 1).unwrap(); 16])
 }
 
 fn guest(number: usize, name: &str, sight: Sight) -> Guest {
@@ -38,6 +38,15 @@ const SIZES: [(u32, u32); 6] = [
 
 /// What is painted is sound, and so is what is laid over it.
 fn is_right(arranged: &Arranged) {
+    let plates = || arranged.plates.iter().map(whole);
+    for (index, plate) in plates().enumerate() {
+        assert!(plates().skip(index + 1).all(|other| is_apart(plate, other)));
+    }
+    let own = PlateOf::Guest(Own::link());
+    for over in arranged.tiles.iter().filter(|tile| tile.is_above) {
+        let mut others = arranged.plates.iter().filter(|plate| plate.of != own);
+        assert!(others.all(|plate| is_apart(whole(plate), over.place)));
+    }
     let shorter = arranged.behind.width.min(arranged.behind.height);
     is_sound_down_to(&arranged.behind, shorter.div_ceil(36));
     for (plate, tile) in arranged.plates.iter().zip(&arranged.tiles) {
@@ -58,6 +67,110 @@ fn is_right(arranged: &Arranged) {
             assert!(measure(words, font) <= place.width, "{words} is cut off");
         }
     }
+}
+
+fn whole(plate: &Plate) -> Rect {
+    Rect {
+        x: plate.x,
+        y: plate.y,
+        width: plate.scene.width,
+        height: plate.scene.height,
+    }
+}
+
+fn is_apart(a: Rect, b: Rect) -> bool {
+    let is_before = |x: u32, wide: u32, other: u32| x + wide <= other;
+    is_before(a.x, a.width, b.x)
+        || is_before(b.x, b.width, a.x)
+        || is_before(a.y, a.height, b.y)
+        || is_before(b.y, b.height, a.y)
+}
+
+#[test]
+fn the_room_itself_is_over_two_and_else_the_last_of_all() {
+    for (width, height) in SIZES {
+        for (count, layout) in [
+            (1, Layout::Grid),
+            (2, Layout::Grid),
+            (3, Layout::Grid),
+            (16, Layout::Grid),
+            (20, Layout::Grid),
+            (2, Layout::Speaker),
+            (9, Layout::Speaker),
+        ] {
+            let mut some = of(count);
+            some.layout = layout;
+            some.own.is_shown = true;
+            let with = call(&some, width, height, &measure);
+            is_right(&with);
+            let own = with.tiles.last().unwrap();
+            assert_eq!(own.link, Own::link());
+            assert!(own.is_seen);
+            assert_eq!(own.is_above, count <= 2 && layout == Layout::Grid);
+            assert!(with.tiles.len() <= MOST);
+            let others = &with.tiles[..with.tiles.len() - 1];
+            assert!(
+                others
+                    .iter()
+                    .all(|it| own.is_above || is_apart(it.place, own.place))
+            );
+            // Nobody is hidden behind it.
+            assert!(
+                own.place.width * own.place.height * 4
+                    <= others[0].place.width * others[0].place.height
+                    || !own.is_above
+            );
+        }
+    }
+}
+
+#[test]
+fn what_of_the_room_is_closed_is_said_once() {
+    let closed = |count, own: Own| {
+        let some = Call { own, ..of(count) };
+        let arranged = call(&some, 1920, 1080, &measure);
+        is_right(&arranged);
+        let own = [PlateOf::Own, PlateOf::Guest(Own::link())];
+        let plates = arranged
+            .plates
+            .iter()
+            .filter(|plate| own.contains(&plate.of));
+        let words = plates.flat_map(|plate| texts(&plate.scene));
+        words
+            .map(|(words, ..)| words.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let own = |muted, sight, is_shown| Own {
+        muted,
+        sight,
+        is_shown,
+    };
+    let said = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    assert_eq!(closed(1, own(false, Sight::Picture, false)), said(&[]));
+    assert_eq!(
+        closed(1, own(true, Sight::Picture, false)),
+        said(&["Room muted"])
+    );
+    assert_eq!(
+        closed(9, own(true, Sight::CameraOff, false)),
+        said(&["Room muted, camera off"])
+    );
+    assert_eq!(
+        closed(1, own(false, Sight::CameraOff, true)),
+        said(&["Room’s camera off"])
+    );
+    assert_eq!(
+        closed(1, own(true, Sight::Picture, true)),
+        said(&["This room", "muted"])
+    );
+    assert_eq!(
+        closed(9, own(true, Sight::Picture, true)),
+        said(&["This room", "muted"])
+    );
+    assert_eq!(
+        closed(1, own(true, Sight::NoCamera, false)),
+        said(&["Room muted"])
+    );
 }
 
 #[test]
@@ -270,6 +383,8 @@ proptest! {
         muted in proptest::collection::vec(any::<bool>(), 24),
         share in proptest::option::of(0usize..24),
         speaker in any::<bool>(),
+        own in (any::<bool>(), 0usize..3, any::<bool>()),
+        recorded in any::<bool>(),
         size in 0usize..SIZES.len(),
     ) {
         const ALL: [Sight; 8] = [
@@ -286,8 +401,9 @@ proptest! {
             layout: if speaker { Layout::Speaker } else { Layout::Grid },
             speaking: vec![link(0), link(3)],
             spoke: vec![link(0), link(5)],
-            is_recorded: false,
+            is_recorded: recorded,
             idle: share.is_some(),
+            own: Own { muted: own.0, sight: ALL[own.1], is_shown: own.2 },
         };
         let (width, height) = SIZES[size];
         is_right(&call(&some, width, height, &measure));

@@ -84,6 +84,17 @@ fn shots() -> Vec<Shot> {
             call.guests[2].sight = Sight::Reconnecting;
         }),
         shot("call-4-recorded", full, 4, &|call| call.is_recorded = true),
+        shot("call-2-closed", full, 2, &|call| {
+            call.own.muted = true;
+            call.own.sight = Sight::CameraOff;
+        }),
+        shot("call-1-self-view", full, 1, &|call| {
+            call.own.is_shown = true;
+        }),
+        shot("call-5-self-view", full, 5, &|call| {
+            call.own.is_shown = true;
+            call.own.muted = true;
+        }),
         shot("call-9", full, 9, &|_| {}),
         shot("call-9-mixed", full, 9, &mixed),
         shot("call-16", full, 16, &|_| {}),
@@ -199,6 +210,10 @@ fn screens() {
                 };
                 (source, picture)
             })
+            .chain(shot.call.own.is_shown.then(|| {
+                let source = mix.add(u64::MAX, &Own::link(), "").unwrap();
+                (source, somebody(11))
+            }))
             .collect();
         // Until everybody has come to stay: the backdrop, the names and the pictures.
         let mut last = None;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     pipeline::{Catalogue, Kind},
-    privacy::{self, Admit, Hours},
+    privacy::{self, Admit},
     protocol::LONGEST_NAME,
     scene::Layout,
 };
@@ -129,10 +129,12 @@ impl Judge<'_> {
                 height: self.take("wall.height", &file.wall.height, 1080),
                 layout: self.take("wall.layout", &file.wall.layout, Layout::Grid),
                 self_view: self.take("wall.self-view", &file.wall.self_view, false),
+                network: self.given("wall.network", &file.wall.network),
+                dim: self.given("wall.dim-hours", &file.wall.dim_hours),
             },
             privacy: privacy::Settings {
                 admit: self.take("privacy.admit", &file.privacy.admit, Admit::default()),
-                quiet: self.quiet_hours(file),
+                quiet: self.given("privacy.quiet-hours", &file.privacy.quiet_hours),
             },
             audio: self.audio(&file.audio),
             log: match self.flags.log_level {
@@ -152,10 +154,11 @@ impl Judge<'_> {
         (Some(config), pipelines.unwrap_or_default())
     }
 
-    fn quiet_hours(&mut self, file: &File) -> Option<Hours> {
-        let given = file.privacy.quiet_hours.right()?;
-        self.note("privacy.quiet-hours", given);
-        Some(given.value)
+    /// The value of a key that may be left out, and a note of where it comes from.
+    fn given<T: Clone>(&mut self, key: &str, given: &Given<T>) -> Option<T> {
+        let given = given.right()?;
+        self.note(key, given);
+        Some(given.value.clone())
     }
 
     /// The value of a key, and a note of where it comes from.

@@ -239,6 +239,14 @@ fn lines(config: &Config) -> Vec<Line> {
     lines.shown("[wall]", "wall.height", wall.height.to_string());
     lines.shown("[wall]", "wall.layout", text(wall.layout.word()));
     lines.shown("[wall]", "wall.self-view", wall.self_view.to_string());
+    match &wall.network {
+        Some(network) => lines.shown("[wall]", "wall.network", text(network)),
+        None => lines.absent("[wall]", "wall.network", "none"),
+    }
+    match &wall.dim {
+        Some(hours) => lines.shown("[wall]", "wall.dim-hours", text(&hours.to_string())),
+        None => lines.absent("[wall]", "wall.dim-hours", "none"),
+    }
     let privacy = &config.privacy;
     lines.shown("[privacy]", "privacy.admit", text(privacy.admit.word()));
     match &privacy.quiet {

@@ -103,7 +103,17 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("video.encoders", &["vp8", "h264"]),
     ("video.encoders.vp8", &["pipeline", "settings"]),
     ("video.encoders.h264", &["pipeline", "settings"]),
-    ("wall", &["width", "height", "layout", "self-view"]),
+    (
+        "wall",
+        &[
+            "width",
+            "height",
+            "layout",
+            "self-view",
+            "network",
+            "dim-hours",
+        ],
+    ),
     ("privacy", &["admit", "quiet-hours"]),
     (
         "audio",
@@ -227,6 +237,8 @@ pub(super) struct Wall {
     pub(super) height: Given<u32>,
     pub(super) layout: Given<Layout>,
     pub(super) self_view: Given<bool>,
+    pub(super) network: Given<String>,
+    pub(super) dim_hours: Given<Hours>,
 }
 
 #[derive(Debug, Default)]
@@ -610,6 +622,15 @@ impl Wall {
                 cell.one_of("one of \"grid\" and \"speaker\"", &words)
             }),
             self_view: table.read("self-view", boolean),
+            network: table.read("network", |cell| {
+                let takes = "a name of at most 64 characters";
+                cell.parsed(takes, "Guests", display_name)
+            }),
+            dim_hours: table.read("dim-hours", |cell| {
+                cell.parsed("two times of the day", "20:00-07:00", |text| {
+                    hours(text, "dim-hours = \"20:00-07:00\"")
+                })
+            }),
         }
     }
 }
@@ -625,16 +646,18 @@ impl Privacy {
                 cell.one_of("one of \"chime\", \"ask\" and \"auto\"", &words)
             }),
             quiet_hours: table.read("quiet-hours", |cell| {
-                cell.parsed("two times of the day", "22:00-07:00", hours)
+                cell.parsed("two times of the day", "22:00-07:00", |text| {
+                    hours(text, "quiet-hours = \"22:00-07:00\"")
+                })
             }),
         }
     }
 }
 
-fn hours(text: &str) -> Result<Hours, Misread> {
+fn hours(text: &str, example: &str) -> Result<Hours, Misread> {
     text.parse().map_err(|error: HoursError| {
-        let remedy = "write from when to when, by the clock in the room, for example: \
-                      quiet-hours = \"22:00-07:00\"";
+        let remedy =
+            format!("write from when to when, by the clock in the room, for example: {example}");
         Misread::new(error.to_string(), remedy)
     })
 }

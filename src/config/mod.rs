@@ -36,7 +36,7 @@ pub use problem::{Problem, Text};
 use crate::{
     ladder::Tier,
     pipeline::{Catalogue, Codec},
-    privacy,
+    privacy::{self, Hours},
     protocol::{RoomName, Secret},
     scene::Layout,
 };
@@ -263,6 +263,10 @@ pub struct Wall {
     pub layout: Layout,
     /// Whether the room's own picture is among them.
     pub self_view: bool,
+    /// The network that visitors are to be on, where it is said.
+    pub network: Option<String>,
+    /// When the picture of an empty room is dark.
+    pub dim: Option<Hours>,
 }
 
 /// How the picture is sent.

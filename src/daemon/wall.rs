@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice, Speakers},
     net,
-    privacy::Shown,
+    privacy::{Hours, Shown},
     protocol::{Generation, Kind, Media, Role, RoomName},
     room::{LinkState, LinkStatus, Status},
     scene::{self, Call, Facts, Guest, Layout, Own, Part, Sight, Visit, Way},
@@ -102,7 +102,14 @@ impl Wall {
 
     /// Looks at everything and has it shown, where it has changed.
     pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
-        let way = way(config, site);
+        let mut way = way(config, site);
+        if let (Some(way), Some(network)) = (&mut way, &config.wall.network) {
+            way.beside.push(format!("Network {network}"));
+        }
+        let clock = Path::new(SYNCHRONISED)
+            .exists()
+            .then(media::local_time)
+            .flatten();
         // Whoever writes them does not wait for what follows.
         let news = self.news.borrow().clone();
         let speakers = self.speakers.borrow().clone();
@@ -141,11 +148,9 @@ impl Wall {
             room: config.name.clone(),
             way,
             parts: parts.chain([network]).collect(),
-            clock: Path::new(SYNCHRONISED)
-                .exists()
-                .then(media::local_time)
-                .flatten(),
+            clock,
             minutes: self.minutes(),
+            is_dim: is_dim(config.wall.dim, clock),
             visit: match &standing.shown {
                 Shown::Visit { names, hold } => Some(Visit {
                     names: names.clone(),
@@ -164,6 +169,12 @@ impl Wall {
             },
         });
     }
+}
+
+/// Whether it is night here. Who does not know the time does not know that.
+fn is_dim(hours: Option<Hours>, clock: Option<(u8, u8)>) -> bool {
+    let at = clock.map(|(hour, minute)| u16::from(hour) * 60 + u16::from(minute));
+    hours.zip(at).is_some_and(|(hours, at)| hours.contain(at))
 }
 
 /// Who is there: everybody to whom there is a link, with what is to be seen of them.
@@ -358,6 +369,14 @@ mod tests {
         let mut slow = link(LinkState::Connected, first);
         slow.paused = Some(Pause::Network);
         assert_eq!(sight(&slow, all), Sight::Paused);
+    }
+
+    #[test]
+    fn it_is_dim_by_night_and_where_the_time_is_known() {
+        let night = "20:00-07:00".parse().ok();
+        assert!(is_dim(night, Some((23, 0))) && is_dim(night, Some((6, 59))));
+        assert!(!is_dim(night, Some((7, 0))) && !is_dim(night, None));
+        assert!(!is_dim(None, Some((23, 0))));
     }
 
     #[test]

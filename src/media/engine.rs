@@ -610,6 +610,8 @@ impl Engine {
             self.order(now, order);
         }
         if self.orders.have_lost() {
+            // A microphone that is open for nobody else, too.
+            self.listening = false;
             // One of them may have been told to close, or what it cannot go on without.
             for key in self.links.keys().cloned().collect::<Vec<_>>() {
                 self.fail(&key, protocol::Reason::Failed, "commands were lost");

@@ -36,6 +36,8 @@ pub struct Facts {
     /// For how many minutes there has been a picture: with each the waiting one moves by a little,
     /// so that it does not burn in.
     pub minutes: u32,
+    /// It is night, and an empty room needs no bright picture.
+    pub is_dim: bool,
     /// Who has come while nothing is open; then this is shown, whoever is in the call.
     pub visit: Option<Visit>,
     /// Who is there.
@@ -186,6 +188,13 @@ pub mod colours {
     ];
 }
 
+impl Colour {
+    /// The same with a third of its light.
+    fn dimmed(self) -> Self {
+        Self(self.0 / 3, self.1 / 3, self.2 / 3)
+    }
+}
+
 impl Shape {
     /// Where it is.
     #[must_use]
@@ -199,6 +208,14 @@ impl Shape {
 }
 
 impl Shape {
+    fn colour_mut(&mut self) -> &mut Colour {
+        match self {
+            Self::Panel { colour, .. } | Self::Code { colour, .. } | Self::Text { colour, .. } => {
+                colour
+            }
+        }
+    }
+
     fn place_mut(&mut self) -> &mut Rect {
         match self {
             Self::Panel { place, .. } | Self::Code { place, .. } | Self::Text { place, .. } => {
@@ -216,6 +233,7 @@ impl fmt::Debug for Facts {
             .field("parts", &self.parts)
             .field("clock", &self.clock)
             .field("minutes", &self.minutes)
+            .field("is_dim", &self.is_dim)
             .field("visit", &self.visit)
             .field("call", &self.call)
             .finish()

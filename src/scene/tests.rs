@@ -33,6 +33,7 @@ pub(super) fn facts(room: &str, address: &str, pin: Option<&str>) -> Facts {
         ],
         clock: Some((9, 41)),
         minutes: 0,
+        is_dim: false,
         visit: None,
         call: Call::default(),
     }
@@ -216,6 +217,21 @@ fn nothing_that_opens_the_room_is_in_debug() {
     assert!(said.contains("Atrium"));
     for secret in ["314159", "314", "159", "pin="] {
         assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[test]
+fn by_night_everything_has_a_third_of_its_light() {
+    let mut facts = facts("Atrium", "https://192.0.2.17:8443", Some("123456"));
+    let day = waiting(&facts, 1280, 720, &measure);
+    facts.is_dim = true;
+    let night = waiting(&facts, 1280, 720, &measure);
+    assert_eq!(night.ground, Colour(5, 6, 8));
+    assert_eq!(night.shapes.len(), day.shapes.len());
+    for (dark, light) in night.shapes.into_iter().zip(day.shapes) {
+        let (mut dark, mut light) = (dark, light);
+        assert_eq!(dark.place(), light.place());
+        assert_eq!(*dark.colour_mut(), light.colour_mut().dimmed());
     }
 }
 

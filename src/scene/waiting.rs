@@ -35,7 +35,16 @@ pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> 
         Some(way) => it.upright(facts, way, body, height),
         None => it.name(it.title(facts, body, true), body, false),
     }
-    it.scene(facts.minutes, width, height)
+    let mut scene = it.scene(facts.minutes, width, height);
+    if facts.is_dim {
+        // All of it by as much: a code is read by what is lighter than what.
+        for shape in &mut scene.shapes {
+            let colour = shape.colour_mut();
+            *colour = colour.dimmed();
+        }
+        scene.ground = scene.ground.dimmed();
+    }
+    scene
 }
 
 /// By how much everything is moved to the right and down in a minute: nine places in turn, half a

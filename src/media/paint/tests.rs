@@ -43,6 +43,7 @@ fn facts() -> Facts {
         ],
         clock: Some((9, 41)),
         minutes: 0,
+        is_dim: false,
         visit: None,
         call: Call::default(),
     }
@@ -74,6 +75,11 @@ fn screens() {
     let mut away = facts();
     away.way = None;
     away.parts[3] = part("No network: plug in the cable or join a Wi-Fi", true);
+    let mut night = facts();
+    night.is_dim = true;
+    if let Some(way) = &mut night.way {
+        way.beside = vec!["Network Guests".to_owned()];
+    }
     let visit = |names: &[&str], hold| {
         let mut facts = facts();
         let names = names.iter().map(|it| (*it).to_owned()).collect();
@@ -114,6 +120,7 @@ fn screens() {
         ("waiting-long-720p", (1280, 720), crowded()),
         ("waiting-long-portrait", (1080, 1920), crowded()),
         ("waiting-no-network", (1280, 720), away),
+        ("waiting-dim", (1280, 720), night),
     ];
     for (name, (width, height), facts) in pictures {
         let caps = caps(width, height);

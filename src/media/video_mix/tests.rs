@@ -347,6 +347,7 @@ fn facts(pin: &str) -> Facts {
         }],
         clock: None,
         minutes: 0,
+        is_dim: false,
         visit: None,
         call: Call::default(),
     }

@@ -362,10 +362,15 @@ bench-echo: deps-build deps-run deps-test
 	cargo bench --locked --bench echo
 
 .PHONY: bench-receive
-bench-receive: deps-build deps-run
+bench-receive: deps-build deps-run deps-test
 	@$(prelude)
 	use_rust
 	cargo bench --locked --bench receive
+	bench=$$(cargo bench --locked --bench receive --no-run --message-format=json |
+		sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
+	cd tests/e2e
+	npm ci --no-audit --no-fund
+	node receive.mjs "$$bench"
 
 # Writes the second chapter of docs/benchmarks.md, and the figures to target/bench. The bottleneck
 # needs root, for network namespaces, and so does nothing else.

@@ -102,10 +102,7 @@ impl Wall {
 
     /// Looks at everything and has it shown, where it has changed.
     pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
-        let mut way = way(config, site);
-        if let (Some(way), Some(network)) = (&mut way, &config.wall.network) {
-            way.beside.push(format!("Network {network}"));
-        }
+        let way = way(config, site);
         let clock = Path::new(SYNCHRONISED)
             .exists()
             .then(media::local_time)
@@ -120,7 +117,7 @@ impl Wall {
             Signalling::Remote(_) if !standing.joined => {
                 wrong("The server does not answer: roomd status says more")
             }
-            _ => connected(&news),
+            _ => connected(&news, config.wall.network.as_deref()),
         };
         let devices = [
             (Notice::Camera, "camera"),
@@ -282,12 +279,15 @@ fn part(name: &str, found: There, news: Option<&Option<String>>) -> Part {
     }
 }
 
-fn connected(news: &News) -> Part {
+fn connected(news: &News, network: Option<&str>) -> Part {
     let is_wrong = |what| matches!(news.get(&what), Some(Some(_)));
     if is_wrong(Notice::NoRelay) || is_wrong(Notice::IceServer) {
         wrong("People elsewhere may not get through: roomd status says more")
     } else {
-        well("Network ready")
+        well(&network.map_or_else(
+            || "Network ready".to_owned(),
+            |name| format!("Network: {name}"),
+        ))
     }
 }
 

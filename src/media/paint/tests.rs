@@ -77,9 +77,7 @@ fn screens() {
     away.parts[3] = part("No network: plug in the cable or join a Wi-Fi", true);
     let mut night = facts();
     night.is_dim = true;
-    if let Some(way) = &mut night.way {
-        way.beside = vec!["Network Guests".to_owned()];
-    }
+    night.parts[3] = part("Network: Guests", false);
     let visit = |names: &[&str], hold| {
         let mut facts = facts();
         let names = names.iter().map(|it| (*it).to_owned()).collect();

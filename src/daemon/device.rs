@@ -21,7 +21,7 @@ use super::{
     own::Own,
     record::Recorder,
     standing::{Ask, Standing},
-    volumes::Volumes,
+    volumes::{self, Volumes},
     wall::{News, guests},
 };
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     privacy::{self, Privacy, Shown, Visitor},
     protocol::{Generation, LinkId, MemberId, Reason, Wish},
     room::{Input, Open, Output, Room, State, Status},
+    scene::Layout,
 };
 
 /// What may wait between media and the room. Eight links with thirty candidates each, gathered in
@@ -63,6 +64,8 @@ pub(super) struct Device {
     recorder: Recorder,
     /// It records, or is about to.
     recording: bool,
+    /// How somebody in the room wants those in a call shown, and the how-manieth such wish it is.
+    layout: Option<(u64, Layout)>,
     /// Media has not been told yet what may be open.
     untold: bool,
     /// Measures the echo.
@@ -117,6 +120,7 @@ impl Device {
             volumes: Volumes::default(),
             recorder,
             recording: false,
+            layout: None,
             untold: true,
             calibrate,
             standing,
@@ -386,6 +390,7 @@ impl Device {
             recording: self.recording || status.members.iter().any(|it| it.recording),
             guests: guests(&status),
             shown: self.shown.clone(),
+            layout: self.layout,
             words: status.words,
         };
         self.standing.send_if_modified(|known| {
@@ -472,7 +477,7 @@ impl Device {
                 let on = on && self.privacy.is_open();
                 self.media.command(media::Command::Sound { link, on });
             }
-            Output::Asked { by, what } => return self.wished(by, what),
+            Output::Asked { by, here, what } => return self.wished(by, here, what),
             Output::Gone(member) => self.volumes.forget(&member),
             Output::Member(_) => {}
             Output::Refused { code, text } => {
@@ -482,12 +487,31 @@ impl Device {
         None
     }
 
-    /// Does what another member asks for. That is always to send less: there is no word for more.
-    fn wished(&mut self, by: String, what: Wish) -> Option<Input> {
+    /// Does what another member asks for. Of what is sent, that is always less: there is no word for
+    /// more. What is shown and played here is for those who are `here`.
+    fn wished(&mut self, by: String, here: bool, what: Wish) -> Option<Input> {
         let which = match what {
             Wish::Mute => Switch::Microphone,
             Wish::CameraOff => Switch::Camera,
-            Wish::Other => return None,
+            Wish::Quieter | Wish::Louder if here => {
+                self.turn_volume(what == Wish::Louder);
+                return None;
+            }
+            Wish::Grid | Wish::Speaker if here => {
+                let layout = match what {
+                    Wish::Speaker => Layout::Speaker,
+                    _ => Layout::Grid,
+                };
+                info!(
+                    by,
+                    layout = layout.word(),
+                    "the wall shows the call so from here on"
+                );
+                let before = self.layout.map_or(0, |(number, _)| number);
+                self.layout = Some((before + 1, layout));
+                return None;
+            }
+            Wish::Quieter | Wish::Louder | Wish::Grid | Wish::Speaker | Wish::Other => return None,
         };
         if !self.own.is_on(which) {
             return None;
@@ -651,6 +675,20 @@ impl Device {
             json!({ "member": member, "name": name, "percent": percent })
         });
         json!({ "volumes": volumes.collect::<Vec<_>>() })
+    }
+
+    /// Plays everybody a step louder or fainter than now.
+    fn turn_volume(&mut self, louder: bool) {
+        let members = self.room.status().members;
+        for member in members {
+            let now = self.volumes.of(&member.member).unwrap_or(volumes::FULL);
+            let next = if louder {
+                now.saturating_add(volumes::STEP).min(volumes::FULL)
+            } else {
+                now.saturating_sub(volumes::STEP)
+            };
+            self.set_volume(Some(member.member.as_str()), next);
+        }
     }
 
     fn play(&self, link: LinkId, percent: u8) {

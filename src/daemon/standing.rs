@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::{cli::Switch, privacy::Shown, scene::Guest};
+use crate::{
+    cli::Switch,
+    privacy::Shown,
+    scene::{Guest, Layout},
+};
 
 /// Whether there is a membership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(super) struct Standing {
     pub guests: Vec<Guest>,
     /// What the wall shows of who may look in.
     pub shown: Shown,
+    /// How somebody in the room wants those in a call shown, and the how-manieth such wish it is.
+    pub layout: Option<(u64, Layout)>,
 }
 
 /// What is asked of the device, and where the answer goes.

@@ -404,11 +404,11 @@ impl Running {
 
     /// Has the wall show how to come in and how the device is, where that has changed.
     #[cfg(feature = "media")]
-    fn show(&self, config: &Config) {
-        if let Some(device) = &self.device {
-            device
-                .wall
-                .show(config, self.site.as_ref(), &self.standing());
+    fn show(&mut self, config: &Config) {
+        let standing = self.standing();
+        if let Some(device) = &mut self.device {
+            device.wall.follow(&standing);
+            device.wall.show(config, self.site.as_ref(), &standing);
         }
     }
 
@@ -417,7 +417,7 @@ impl Running {
         clippy::unused_self,
         reason = "without media there is no wall to show anything on"
     )]
-    fn show(&self, _: &Config) {}
+    fn show(&mut self, _: &Config) {}
 
     /// Completes when there is something else to show: with true when the membership stands
     /// otherwise. A server alone has none.
@@ -480,6 +480,7 @@ impl Running {
                 words: "serving".to_owned(),
                 recording: false,
                 guests: Vec::new(),
+                layout: None,
                 shown: Shown::Alone,
             },
             |device| device.standing.borrow().clone(),

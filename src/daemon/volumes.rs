@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use crate::protocol::MemberId;
 
 /// As it arrives, in percent.
-const FULL: u8 = 100;
+pub(super) const FULL: u8 = 100;
+/// What one touch changes, in percent.
+pub(super) const STEP: u8 = 10;
 
 /// The members that are not played as they arrive, in percent.
 #[derive(Debug, Default)]

@@ -32,6 +32,8 @@ pub(super) struct Wall {
     layout: Layout,
     /// The room's own picture is shown beside the others'.
     self_view: bool,
+    /// How many wishes of those in the room were followed.
+    followed: u64,
     found: BTreeMap<Notice, There>,
     news: watch::Receiver<News>,
     speakers: watch::Receiver<Speakers>,
@@ -51,6 +53,7 @@ impl Wall {
             board,
             layout,
             self_view,
+            followed: 0,
             found,
             news,
             speakers,
@@ -62,6 +65,16 @@ impl Wall {
     fn minutes(&self) -> u32 {
         let minutes = (clock::now().at - self.since).as_secs() / 60;
         u32::try_from(minutes).unwrap_or(u32::MAX)
+    }
+
+    /// Shows those in a call as somebody in the room wants it, if that is news.
+    pub(super) fn follow(&mut self, standing: &Standing) {
+        if let Some((number, layout)) = standing.layout
+            && number > self.followed
+        {
+            self.followed = number;
+            self.layout = layout;
+        }
     }
 
     /// Shows those in a call otherwise from here on, where something of it is said. Returns how.

@@ -102,8 +102,8 @@ impl Hub {
                 link: Some(ask.link.clone()),
                 ..problem(
                     ErrorCode::BadField,
-                    "`what` must be \"mute\" or \"camera_off\": nobody opens the microphone or the \
-                     camera of another",
+                    "`what` must be \"mute\", \"camera_off\", \"quieter\", \"louder\", \"grid\" or \
+                     \"speaker\": nobody opens the microphone or the camera of another",
                 )
             });
         }

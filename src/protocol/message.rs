@@ -469,8 +469,8 @@ pub struct Ask {
     pub what: Wish,
 }
 
-/// What one member may ask of another. There is no word for the opposite of any of these: nobody
-/// opens the microphone or the camera of another.
+/// What one member may ask of another. There is no word for the opposite of the first two: nobody
+/// opens the microphone or the camera of another. The rest is of a device, by who sits in its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wish {
@@ -478,6 +478,14 @@ pub enum Wish {
     Mute,
     /// No picture.
     CameraOff,
+    /// Everybody played fainter.
+    Quieter,
+    /// Everybody played louder, up to as they arrive.
+    Louder,
+    /// Everybody shown alike.
+    Grid,
+    /// Who spoke last shown large.
+    Speaker,
     /// Any wish that a later version knows.
     #[serde(other)]
     Other,

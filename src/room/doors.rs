@@ -201,6 +201,8 @@ pub enum Output {
     Asked {
         /// The display name of the one who asks.
         by: String,
+        /// It sits in this node's room.
+        here: bool,
         /// What for.
         what: Wish,
     },
@@ -291,7 +293,10 @@ impl fmt::Debug for Output {
             Self::Shown { link, height } => write!(f, "shown {link} {height}"),
             Self::Sound { link, on: true } => write!(f, "sound {link}"),
             Self::Sound { link, on: false } => write!(f, "no sound {link}"),
-            Self::Asked { by, what } => write!(f, "asked {what:?} by {by}"),
+            Self::Asked { by, here, what } => {
+                let here = if *here { ", here" } else { "" };
+                write!(f, "asked {what:?} by {by}{here}")
+            }
             Self::Member(member) => write!(f, "member {} {}", member.member, member.name),
             Self::Gone(member) => write!(f, "gone {member}"),
             Self::Refused { code, .. } => write!(f, "refused {code:?}"),

@@ -300,7 +300,8 @@ impl Room {
                     && ask.from.as_ref() == Some(&link.peer)
                 {
                     let (by, what) = (link.name.clone(), ask.what);
-                    self.outputs.push_back(Output::Asked { by, what });
+                    let here = self.members.get(&link.peer).is_some_and(|it| it.here);
+                    self.outputs.push_back(Output::Asked { by, here, what });
                 }
             }
             Server::Sending(sending) => {

@@ -1188,6 +1188,7 @@ fn who_asks_for_less_is_heard_on_its_own_link_only() {
     };
     let muted = ["asked Mute by eva"];
     assert_eq!(ask(L1, Some(EVA), Wish::Mute), muted);
+    assert_eq!(ask(L1, Some(EVA), Wish::Louder), ["asked Louder by eva"]);
     assert!(ask(L1, Some(TOM), Wish::Mute).is_empty(), "not his link");
     assert!(ask(L1, None, Wish::Mute).is_empty(), "nobody has said it");
     assert!(ask(L2, Some(TOM), Wish::Mute).is_empty(), "no such link");

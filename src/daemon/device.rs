@@ -703,10 +703,13 @@ fn name(visitor: &Visitor) -> String {
     visitor.name.clone()
 }
 
-/// Everybody who could look in: the members, and those whose links outlive their membership.
+/// Everybody who could look in: the members, and those whose links outlive their membership. Not a
+/// screen that one of them shares, because nothing is sent to it.
 fn visitors(status: &Status) -> Vec<Visitor> {
-    let members = status.members.iter().map(|it| (&it.member, &it.name));
-    let links = status.links.iter().map(|it| (&it.peer, &it.name));
+    let members = status.members.iter().filter(|it| it.of.is_none());
+    let members = members.map(|it| (&it.member, &it.name));
+    let links = status.links.iter().filter(|it| it.sends);
+    let links = links.map(|it| (&it.peer, &it.name));
     let mut all: BTreeMap<&MemberId, &String> = links.collect();
     all.extend(members);
     let visitor = |(member, name): (&MemberId, &String)| Visitor {
@@ -735,6 +738,8 @@ fn opening(open: Open) -> media::OpenLink {
         ice,
         relay_only,
         sound,
+        sends,
+        is_screen,
     } = open;
     media::OpenLink {
         link,
@@ -747,5 +752,7 @@ fn opening(open: Open) -> media::OpenLink {
         ice,
         relay_only,
         sound,
+        sends,
+        is_screen,
     }
 }

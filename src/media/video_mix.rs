@@ -34,6 +34,9 @@ use backdrop::Backdrop;
 
 /// A picture older than this is not shown any more.
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// The same of a screen. Where nothing on it changes, Chromium repeats it once a second, at times a
+/// bit later.
+const STANDS_STILL: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// Pictures at a member's entrance: they are large, and the newest counts.
 const ENTRANCE: u64 = 4;
 /// Pictures of the mix that may wait for the screen's thread.
@@ -369,8 +372,15 @@ impl Shared {
         for (key, tile) in &tiles.shown {
             let mut later = tiles.shown.range(key + 1..).map(|(_, other)| &other.link);
             let is_latest = later.all(|link| *link != tile.link);
-            if let Some(place) = places.get(&tile.link) {
-                put(&tile.picture, *place);
+            if let Some(placed) = to_be.iter().find(|it| it.link == tile.link) {
+                put(&tile.picture, placed.place);
+                let lasts = if placed.is_share {
+                    STANDS_STILL
+                } else {
+                    FROZEN
+                };
+                tile.picture
+                    .set_property("max-last-buffer-repeat", lasts.nseconds());
             }
             let alpha = f64::from(u8::from(is_latest && is_seen(&tile.link)));
             tile.picture.set_property("alpha", alpha);

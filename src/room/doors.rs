@@ -241,6 +241,10 @@ pub struct Open {
     /// Whether sound passes on it. None does, either way, where the other side sits in the room of a
     /// device, which speaks and hears for it.
     pub sound: bool,
+    /// Whether we send on it: not where the other side only sends.
+    pub sends: bool,
+    /// What the other side shows is a screen.
+    pub is_screen: bool,
 }
 
 /// Says what is wanted, and nothing of PINs, secrets and descriptions.

@@ -1598,6 +1598,7 @@ fn member(who: &str) -> RoomMember {
         here: false,
         recording: false,
         away: false,
+        of: None,
     }
 }
 

@@ -93,6 +93,17 @@ pub struct Guest {
     pub is_share: bool,
 }
 
+impl Guest {
+    /// What it is called on the wall.
+    fn title(&self) -> String {
+        if self.is_share {
+            format!("{}’s screen", self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+}
+
 /// What is to be seen of somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
@@ -129,9 +140,17 @@ impl Sight {
         )
     }
 
+    /// Whether it is worth being large, where a screen is: it is shown, or is about to be.
+    fn is_due(self) -> bool {
+        self.is_seen() || self == Self::Joining
+    }
+
     /// Why there is no picture: in a sentence, in few words, and whether something is wrong.
-    fn words(self, name: &str) -> (String, &'static str, bool) {
+    fn words(self, name: &str, is_share: bool) -> (String, &'static str, bool) {
         match self {
+            Self::Picture | Self::Joining if is_share => {
+                (format!("Waiting for {name}"), "No picture yet", false)
+            }
             Self::Picture => (
                 format!("Waiting for {name}’s picture"),
                 "No picture yet",
@@ -176,6 +195,8 @@ pub struct Tile {
     pub place: Rect,
     /// Whether it is laid there.
     pub is_seen: bool,
+    /// It is a screen, of which no picture comes as long as nothing on it changes.
+    pub is_share: bool,
 }
 
 /// A small picture that is laid over the others. All figures are even.
@@ -238,6 +259,7 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
             link: guest.link.clone(),
             place,
             is_seen: guest.sight.is_seen(),
+            is_share: guest.is_share,
         });
     }
     if let Some((count, place)) = more {
@@ -267,7 +289,10 @@ struct Places<'c> {
 
 /// Gives everybody a place, as far as there are any.
 fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
-    let share = call.guests.iter().find(|guest| guest.is_share);
+    // The one that came last is what is being talked about. One that is lost is no reason to keep
+    // everybody small.
+    let mut shares = call.guests.iter().rev();
+    let share = shares.find(|guest| guest.is_share && guest.sight.is_due());
     let speaker = || {
         let mut spoke = call.spoke.iter();
         let known = |link| call.guests.iter().find(|guest| &guest.link == link);
@@ -372,7 +397,7 @@ impl Drawing<'_> {
             corner: 0,
             colour: SURFACE,
         });
-        let (sentence, short, is_wrong) = guest.sight.words(&guest.name);
+        let (sentence, short, is_wrong) = guest.sight.words(&guest.title(), guest.is_share);
         let limits = Limits {
             largest: (place.height / 18).max(self.least),
             least: self.least,
@@ -458,12 +483,7 @@ impl Drawing<'_> {
             lines: 1,
             bold: false,
         };
-        let named = if guest.is_share {
-            format!("{}’s screen", guest.name)
-        } else {
-            guest.name.clone()
-        };
-        let name = fit(&named, limits, self.measure);
+        let name = fit(&guest.title(), limits, self.measure);
         let name = name.lines.into_iter().next().unwrap_or_default();
         let name_wide = wide(&name);
         let needed = 2 * pad + name_wide + beside + 1;

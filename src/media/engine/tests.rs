@@ -40,6 +40,8 @@ fn open() -> Command {
         ice: Vec::new(),
         relay_only: false,
         sound: true,
+        sends: true,
+        is_screen: false,
     })
 }
 
@@ -475,6 +477,8 @@ fn sound_is_encoded_while_somebody_is_to_hear_it() {
     };
     it.command(Command::Open(OpenLink {
         sound: false,
+        sends: true,
+        is_screen: false,
         ..open
     }));
     assert!(!it.engine.needed().contains(&BranchId::SOUND));

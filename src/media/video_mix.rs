@@ -34,9 +34,9 @@ use backdrop::Backdrop;
 
 /// A picture older than this is not shown any more.
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
-/// The same of a screen. Where nothing on it changes, Chromium repeats it once a second, at times a
-/// bit later.
-const STANDS_STILL: gst::ClockTime = gst::ClockTime::from_seconds(3);
+/// The same of a screen. Where nothing on it changes, Chromium repeats it about once a second, and on
+/// a busy machine more than two seconds apart; and one that stands still looks like itself.
+const STANDS_STILL: gst::ClockTime = gst::ClockTime::from_seconds(5);
 /// Pictures at a member's entrance: they are large, and the newest counts.
 const ENTRANCE: u64 = 4;
 /// Pictures of the mix that may wait for the screen's thread.

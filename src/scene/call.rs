@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{
     Align, Colour, Font, Measure, Rect, Scene, Shape,
     colours::{ACCENT, GROUND, HUES, STOP, SURFACE, TEXT, TEXT_DIM, WARN},
-    grid::{even, gap, grid, stage},
+    grid::{Large, even, gap, grid, stage},
     text::{Limits, fit},
 };
 use crate::protocol::LinkId;
@@ -248,13 +248,26 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
     } else {
         0
     };
-    let Places { all, more } = places(call, width, height - asked);
-    for (guest, place) in all {
+    let Places {
+        all,
+        more,
+        has_large,
+    } = places(call, width, height - asked);
+    // Below what is large nobody is, unless the screen stands upright.
+    let free = (height - asked - height / 40) * u32::from(has_large && width >= height);
+    for (at, (guest, place)) in all.into_iter().enumerate() {
         if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
         }
         it.slate(guest, place, &mut shapes);
-        plates.push(it.plate(guest, place));
+        let under = place.y + place.height;
+        let is_under = at == 0 && guest.is_share && under + it.plate_height() <= free;
+        let mut plate = it.plate(guest, place);
+        if is_under {
+            // Whatever is on a screen is to be read.
+            plate.y = under;
+        }
+        plates.push(plate);
         tiles.push(Tile {
             link: guest.link.clone(),
             place,
@@ -285,6 +298,8 @@ struct Places<'c> {
     all: Vec<(&'c Guest, Rect)>,
     /// How many have no place, and where that is said.
     more: Option<(usize, Rect)>,
+    /// The first is larger than the others.
+    has_large: bool,
 }
 
 /// Gives everybody a place, as far as there are any.
@@ -308,8 +323,13 @@ fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
     let most = if large.is_some() { MOST_BESIDE } else { MOST };
     let count = others.len().min(most);
     let (first, mut places) = match large {
-        Some(_) => {
-            let (first, places) = stage(count, width, height);
+        Some(guest) => {
+            let of = if guest.is_share {
+                Large::Screen
+            } else {
+                Large::Face
+            };
+            let (first, places) = stage(count, width, height, of);
             (Some(first), places)
         }
         None => (None, grid(count, width, height)),
@@ -320,7 +340,11 @@ fn places(call: &Call, width: u32, height: u32) -> Places<'_> {
     let shown = foremost(call, others, places.len());
     let mut all: Vec<_> = large.into_iter().zip(first).collect();
     all.extend(shown.into_iter().zip(places));
-    Places { all, more }
+    Places {
+        all,
+        more,
+        has_large: large.is_some(),
+    }
 }
 
 /// So many of them, where they are: with too many, those who spoke go before those who did not.

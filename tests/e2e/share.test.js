@@ -34,7 +34,7 @@ const TEXT = `<!doctype html><title>${TITLE}</title>
 
 let browser;
 before(async () => {
-  browser = await chromium({ args: [`--auto-select-tab-capture-source-by-title=${TITLE}`] });
+  browser = await chromium({ audible: true, args: [`--auto-select-tab-capture-source-by-title=${TITLE}`] });
 });
 after(() => browser?.close());
 

@@ -497,6 +497,31 @@ fn sound_is_encoded_while_somebody_is_to_hear_it() {
 }
 
 #[test]
+fn nothing_is_encoded_for_one_who_only_sends() {
+    let mut it = Fixture::new(parts());
+    let Command::Open(open) = open() else {
+        unreachable!()
+    };
+    it.command(Command::Open(OpenLink {
+        sends: false,
+        is_screen: true,
+        ..open
+    }));
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let link = link();
+    it.command(Command::Show {
+        link: link.clone(),
+        height: 720,
+    });
+    it.command(Command::Sound { link, on: true });
+    it.engine.tick(now() + Duration::from_secs(5));
+    assert!(it.engine.needed().is_empty());
+    assert_eq!(it.engine.links[&key()].place, None);
+    it.stop();
+}
+
+#[test]
 fn an_encoder_that_is_stuck_in_its_start_holds_up_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");

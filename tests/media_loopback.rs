@@ -1597,6 +1597,8 @@ impl World {
                 ice: self.ice.clone(),
                 relay_only: false,
                 sound: true,
+                sends: true,
+                is_screen: false,
             }));
         }
         link
@@ -1617,6 +1619,8 @@ impl World {
             ice: Vec::new(),
             relay_only: false,
             sound: true,
+            sends: true,
+            is_screen: false,
         }));
         link
     }

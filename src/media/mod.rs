@@ -147,6 +147,10 @@ pub enum Command {
 }
 
 /// A generation of a link, as it begins.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Debug, Clone)]
 pub struct OpenLink {
     /// Which link.

@@ -218,6 +218,10 @@ pub enum Output {
 }
 
 /// Everything that media needs to begin a generation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
     /// Which link.

@@ -133,6 +133,10 @@ pub(super) struct Around {
 }
 
 /// What the beginning of a generation needs to know.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 pub(super) struct Beginning<'a> {
     pub(super) generation: Generation,
     pub(super) offerer: bool,

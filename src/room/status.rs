@@ -50,6 +50,10 @@ pub enum State {
 }
 
 /// One of the others.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MemberStatus {
     /// Who.

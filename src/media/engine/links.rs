@@ -37,6 +37,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const OVERSTAY: Duration = Duration::from_secs(2);
 
 /// A generation of a link, as the engine holds it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 pub(super) struct Link {
     pub(super) serial: u64,
     pub(super) name: String,

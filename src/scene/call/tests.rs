@@ -185,8 +185,8 @@ fn the_one_who_spoke_last_is_large_and_a_shared_screen_more_so() {
     let shared = super::call(&some, 1920, 1080, &measure);
     let plate = &shared.plates[0];
     assert_eq!(texts(&plate.scene)[0].0, "Guest 3’s screen");
-    let place = shared.tiles[0].place;
-    assert_eq!(plate.y, place.y + place.height, "it hides nothing of it");
+    let tile = shared.tiles[0].place;
+    assert_eq!(plate.y, tile.y + tile.height, "it hides nothing of it");
     // Of two the later is talked about; one that is lost is small, and so it is said.
     some.guests[1].is_share = true;
     assert_eq!(large(&some), link(3));

@@ -68,6 +68,8 @@ PACKAGES_TEST += gstreamer1.0-tools               # writes the test clip
 PACKAGES_TEST += systemd                          # systemd-analyze checks the unit
 PACKAGES_TEST += pulseaudio                       # a sound card for Firefox where there is none
 PACKAGES_TEST += xvfb                             # a screen where there is none
+PACKAGES_TEST += tesseract-ocr                    # reads a shared screen off the wall
+PACKAGES_TEST += tesseract-ocr-eng                # the language of that
 PACKAGES_TEST += weston                           # the same with Wayland
 
 # Node runs the page's tests; any that is new enough will do, wherever it came from.

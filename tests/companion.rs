@@ -148,6 +148,8 @@ impl Room {
                 ice: Vec::new(),
                 relay_only: false,
                 sound: !(companion && end == DEVICE),
+                sends: true,
+                is_screen: false,
             }));
             assert!(taken);
         }

@@ -1613,6 +1613,8 @@ impl World {
                 ice: self.ice.clone(),
                 relay_only: false,
                 sound: true,
+                sends: true,
+                is_screen: false,
             }));
         }
         link
@@ -1633,6 +1635,8 @@ impl World {
             ice: Vec::new(),
             relay_only: false,
             sound: true,
+            sends: true,
+            is_screen: false,
         }));
         link
     }

@@ -452,6 +452,8 @@ impl Stage {
             ice: Vec::new(),
             relay_only: false,
             sound: true,
+            sends: true,
+            is_screen: false,
         })));
     }
 

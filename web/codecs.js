@@ -135,6 +135,29 @@ export function encodingFor(shown, height, most = UNLIMITED) {
   return { active: true, scaleResolutionDownBy: scale, maxBitrate, maxFramerate: most.framerate };
 }
 
+/** From this height on, what is shown of a screen is there to be read. */
+const READABLE = 270;
+/** What a screen takes: letters have sharp edges, and few of them move. */
+const SCREEN = { maxBitrate: 2_500_000, maxFramerate: 10 };
+
+/**
+ * The same for a screen, which is never made smaller to fit: half the pixels of a text are no text.
+ * Where it is shown so small that nobody reads it, it is sent small.
+ * @param {number | null} shown 0: not at all; null: it has not said
+ * @param {number} height of the screen's picture, 0 when unknown
+ * @param {Most} most of which the height does not matter, unless it is 0
+ */
+export function encodingForScreen(shown, height, most = UNLIMITED) {
+  if (shown !== null && shown < READABLE) return encodingFor(shown, height, { ...most, framerate: Math.min(most.framerate, SCREEN.maxFramerate) });
+  if (most.height === 0) return encodingFor(0, height);
+  return {
+    active: true,
+    scaleResolutionDownBy: 1,
+    maxBitrate: Math.min(most.kbps * 1_000, SCREEN.maxBitrate),
+    maxFramerate: Math.min(most.framerate, SCREEN.maxFramerate),
+  };
+}
+
 /** Bits a second that a picture of this height takes at 30 frames a second. @param {number} height */
 function bitrateOf(height) {
   if (height >= 700) return 1_700_000;

@@ -19,6 +19,7 @@
  * @property {(message: object) => boolean} send false when there is no joined session to say it on
  * @property {() => { iceServers: RTCIceServer[], relayOnly: boolean }} ice
  * @property {() => { audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} tracks
+ * @property {boolean} [screen] what we send is a screen
  * @property {() => string | null} videoCodec the codec that we offer on this link
  * @property {() => { audio: boolean, video: boolean }} theirMedia what the other side says it sends
  * @property {() => boolean} visible whether the page is on a screen at all
@@ -26,7 +27,7 @@
  * @property {(what: 'state' | 'track' | 'height' | 'paused') => void} changed
  */
 
-import { encodingFor, preference } from './codecs.js';
+import { encodingFor, encodingForScreen, preference } from './codecs.js';
 
 /** From the beginning of a generation until both descriptions are applied. */
 export const NEGOTIATION_MS = 15_000;
@@ -444,15 +445,22 @@ class Connection {
     const sender = this.#senders.video;
     if (!sender || !this.settled || this.#closed) return;
     const height = sender.track?.getSettings?.().height ?? 0;
-    const wanted = encodingFor(this.#link.shown, height, this.#host.most());
+    const wanted = this.#encoding(height, this.#host.most());
     try {
       const parameters = sender.getParameters();
       if (!parameters.encodings?.length) return;
       Object.assign(parameters.encodings[0], wanted);
+      if (this.#host.screen) Object.assign(parameters, { degradationPreference: 'maintain-resolution' });
       await sender.setParameters(parameters);
     } catch {
       // A wish, not a need: the picture goes on at the size it has.
     }
+  }
+
+  /** How to encode for this link. @param {number} height of what is sent @param {import('./codecs.js').Most} [most] */
+  #encoding(height, most) {
+    const how = this.#host.screen ? encodingForScreen : encodingFor;
+    return how(this.#link.shown, height, most);
   }
 
   /** How the sending goes, for the budget of all links; null as long as nothing is known. @returns {import('./uplink.js').Flow | null} */
@@ -461,7 +469,7 @@ class Connection {
     const { sample } = this;
     if (!sample || !this.settled || this.#pc.connectionState !== 'connected') return null;
     const height = sender?.track?.getSettings?.().height ?? 0;
-    const plain = encodingFor(this.#link.shown, height);
+    const plain = this.#encoding(height);
     return {
       id: `${this.#link.id}/${this.#generation}`,
       available: sample.available,

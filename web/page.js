@@ -7,6 +7,7 @@
 
 import { Devices, Loudness } from './devices.js';
 import { fitting } from './layout.js';
+import { Sharing } from './share.js';
 import { Session } from './signalling.js';
 import { Stage } from './stage.js';
 import * as words from './words.js';
@@ -80,25 +81,30 @@ const stage = new Stage({
   },
 });
 
+const url = `${location.protocol === 'http:' ? 'ws' : 'wss'}://${location.host}/ws`;
+/** @type {import('./signalling.js').World} */
+const world = {
+  WebSocket: window.WebSocket,
+  RTCPeerConnection: window.RTCPeerConnection,
+  MediaStream: window.MediaStream,
+  RTCRtpSender: window.RTCRtpSender,
+  RTCRtpReceiver: window.RTCRtpReceiver,
+  now: () => performance.now(),
+  setTimeout: (run, ms) => window.setTimeout(run, ms),
+  clearTimeout: (id) => window.clearTimeout(id),
+  random: Math.random,
+  storage: tab,
+  visible: () => document.visibilityState === 'visible',
+  log: (what, detail) => console.debug('roomd', what, detail),
+};
 const node = await nodeId();
-const session = new Session({
-  url: `${location.protocol === 'http:' ? 'ws' : 'wss'}://${location.host}/ws`,
-  node,
-  world: {
-    WebSocket: window.WebSocket,
-    RTCPeerConnection: window.RTCPeerConnection,
-    MediaStream: window.MediaStream,
-    RTCRtpSender: window.RTCRtpSender,
-    RTCRtpReceiver: window.RTCRtpReceiver,
-    now: () => performance.now(),
-    setTimeout: (run, ms) => window.setTimeout(run, ms),
-    clearTimeout: (id) => window.clearTimeout(id),
-    random: Math.random,
-    storage: tab,
-    visible: () => document.visibilityState === 'visible',
-    log: (what, detail) => console.debug('roomd', what, detail),
-  },
-  tell: (happening) => happened(happening),
+const session = new Session({ url, node, world, tell: (happening) => happened(happening) });
+const sharing = new Sharing({
+  owner: session,
+  // What this tab remembers is the person's, not the screen's.
+  begin: (tell) => new Session({ url, node: randomId(), world: { ...world, storage: memory() }, tell }),
+  capture: navigator.mediaDevices?.getDisplayMedia?.bind(navigator.mediaDevices) ?? null,
+  changed: (why) => shareChanged(why),
 });
 
 // For support, and for the tests: what is known, nothing secret, nothing that can be changed.
@@ -106,6 +112,9 @@ Object.defineProperty(window, 'roomd', {
   value: Object.freeze({
     get room() {
       return session.snapshot();
+    },
+    get share() {
+      return sharing.snapshot();
     },
   }),
 });
@@ -175,6 +184,10 @@ function build() {
   window.addEventListener('resize', shapePreview);
   for (const id of ['door-mic', 'mic']) element(id).addEventListener('click', () => toggle('audio'));
   for (const id of ['door-cam', 'cam']) element(id).addEventListener('click', () => toggle('video'));
+  element('present').addEventListener('click', () => void present());
+  element('share').addEventListener('click', () => share());
+  element('sharing').querySelector('button').addEventListener('click', () => share());
+  for (const id of ['share', 'share-key', 'present-field']) element(id).hidden = !sharing.possible;
   element('leave').addEventListener('click', () => session.leave());
   element('here').addEventListener('click', () => sit(true));
   element('here-words').querySelector('button').addEventListener('click', () => sit(false));
@@ -240,6 +253,7 @@ function onKey(event) {
   switch (event.key.toLowerCase()) {
     case 'm': return toggle('audio');
     case 'v': return toggle('video');
+    case 's': return inRoom() ? share() : undefined;
     case 'l': return inRoom() ? session.leave() : undefined;
     case '?': return inRoom() ? element('help-dialog').showModal() : undefined;
     default: return undefined;
@@ -279,30 +293,76 @@ function act(what) {
   }
 }
 
-function join() {
-  if (performance.now() < pinWaitUntil) return;
-  const name = element('name').value.trim();
-  const pin = element('pin').value.replace(/\s+/g, '');
-  const room = element('room').value.trim() || about.room;
+/** Whether what the door asks for is there; if not, it says so. */
+function isFilledIn() {
+  if (performance.now() < pinWaitUntil) return false;
+  const { name, pin, room } = typed();
   if (!element('room-field').hidden && !room) {
     doorWords = words.ofRefusal('no_room');
     renderDoor();
     element('room').focus();
-    return;
+    return false;
   }
   if (!element('pin-field').hidden && pin === '') {
     doorWords = words.ofRefusal('need_pin');
     element('pin').setAttribute('aria-invalid', 'true');
     renderDoor();
     element('pin').focus();
-    return;
+    return false;
   }
+  return true;
+}
+
+/** What stands in the fields of the door. */
+function typed() {
+  return {
+    name: element('name').value.trim(),
+    pin: element('pin').value.replace(/\s+/g, ''),
+    room: element('room').value.trim() || about.room,
+  };
+}
+
+function join() {
+  if (!isFilledIn()) return;
+  const { name, pin, room } = typed();
   kept.setItem('roomd.name', name);
   loudness.wake();
   dialledAt = performance.now();
   sendTracks();
   session.join({ name: name || 'Guest', media: media(), here: here === true, ...(pin && { pin }), ...(room && { room }) });
   renderDoor();
+}
+
+/** Joins with a screen, and with neither camera nor microphone. */
+async function present() {
+  // The browser asks which screen only in the moment of a touch or a key, so that comes first.
+  if (!isFilledIn() || !(await sharing.start(here === true))) return;
+  wish.audio = false;
+  wish.video = false;
+  devices.close('audio');
+  devices.close('video');
+  join();
+}
+
+/** Shares the screen, or no longer. */
+function share() {
+  if (sharing.state === 'off') void sharing.start(here === true);
+  else sharing.stop();
+}
+
+/** @param {import('./share.js').WhyNot | null} why */
+function shareChanged(why) {
+  if (why) {
+    if (inRoom()) pop(words.ofNoScreen(why));
+    else doorWords = words.ofNoScreen(why);
+  } else if (inRoom() && sharing.state !== 'asking') {
+    say(sharing.state === 'on' ? 'You are sharing your screen.' : 'Your screen is not shared any more.');
+  }
+  // The button that was pressed may be gone.
+  if (sharing.state === 'off' && element('sharing').contains(document.activeElement)) element('share').focus({ preventScroll: true });
+  moved();
+  renderDoor();
+  renderSoon();
 }
 
 /**
@@ -375,6 +435,7 @@ function happened(happening) {
   switch (happening.type) {
     case 'state':
       enter(happening.state, happening.why);
+      sharing.follow();
       break;
     case 'refused':
       refused(happening);
@@ -383,15 +444,16 @@ function happened(happening) {
       pop(words.ofReturn());
       break;
     case 'came':
-      say(`${happening.person.member.name} joined.`);
+      say(happening.person.member.of ? words.ofScreenChange(happening.person.member.name, true) : `${happening.person.member.name} joined.`);
       break;
     case 'went':
       loudness.follow(String(happening.person.key), null);
       heard.delete(String(happening.person.key));
-      say(`${happening.person.member.name} left.`);
+      say(happening.person.member.of ? words.ofScreenChange(happening.person.member.name, false) : `${happening.person.member.name} left.`);
       break;
     case 'changed': {
       const { before, person } = happening;
+      if (person.member.of) break;
       const { name, media: now } = person.member;
       const sits = person.member.here ?? false;
       const hold = words.ofHold(name, now.hold);
@@ -546,7 +608,7 @@ function listen() {
   const now = performance.now();
   const level = loudness.of('self');
   if (inRoom()) {
-    for (const { key, link } of session.people) {
+    for (const { key, link } of persons()) {
       const name = String(key);
       loudness.follow(name, here ? null : (link?.connection?.tracks.audio ?? null));
       stage.speaking(name, voice(name, now), now);
@@ -590,6 +652,7 @@ function renderDoor() {
   const button = element('join');
   button.disabled = dialling || now < pinWaitUntil || typeof RTCPeerConnection === 'undefined';
   button.textContent = dialling ? 'Joining…' : session.state === 'ended' ? 'Join again' : 'Join';
+  element('present').disabled = button.disabled || sharing.state !== 'off';
   if (dialling && session.state === 'connecting') said = null;
   tell('door-words', said);
 
@@ -672,13 +735,26 @@ function renderRoom() {
   renderSwitch('mic', 'audio');
   renderSwitch('cam', 'video');
   element('here').hidden = here !== false;
+  renderShare();
   renderRecording();
-  const count = String(session.people.length + 1);
+  const count = String(persons().length + 1);
   if (element('people-count').textContent !== count) {
     element('people-count').textContent = count;
   }
   if (element('people-dialog').open) renderPeople();
   renderBanner();
+}
+
+/** That one's own screen is seen by others is said at all times; the bar leaves, this does not. */
+function renderShare() {
+  const on = sharing.state === 'on';
+  element('sharing').hidden = !on;
+  const button = element('share');
+  button.querySelector('use').setAttribute('href', on ? '#i-share-off' : '#i-share');
+  const text = on ? 'Stop sharing' : 'Share screen';
+  const span = button.querySelector('span');
+  if (span.textContent !== text) span.textContent = text;
+  button.title = `${text} (S)`;
 }
 
 /** Whoever is in the room sees it at all times; the bar leaves, this does not. */
@@ -702,18 +778,25 @@ function everybody() {
   return [...others.map(seenOf), seenSelf()];
 }
 
+/** The others, without their screens. */
+function persons() {
+  return session.people.filter(({ member }) => !member.of);
+}
+
 /** @param {import('./signalling.js').Person} person @returns {import('./stage.js').Seen} */
 function seenOf({ key, member, link }) {
   return {
     key: String(key),
     member: member.member,
-    name: member.name,
+    name: member.of ? words.ofScreen(member.name) : member.name,
     self: false,
     device: member.kind === 'device',
     // While our own signalling is lost nothing is tried either, and that is what there is to say.
     away: member.away || (session.state === 'reconnecting' && link?.state === 'broken'),
     here: member.here ?? false,
     recording: member.recording ?? false,
+    screen: member.of !== undefined,
+    sharing: session.people.some((other) => other.member.of === member.member),
     media: member.media,
     state: link?.state ?? 'none',
     why: link?.why ?? null,
@@ -737,6 +820,8 @@ function seenSelf() {
     away: false,
     here: here === true,
     recording: false,
+    screen: false,
+    sharing: sharing.state === 'on',
     media: media(),
     state: 'live',
     why: null,
@@ -769,7 +854,7 @@ function renderBanner() {
   else if (devices.wants.video && wish.video && devices.wants.video !== 'missing') said = words.ofDevices(devices.wants.video, null);
   else if (held()) said = held();
   else if (here) said = words.ofHere();
-  else if (session.state === 'joined' && session.people.length === 0) said = words.ofAlone();
+  else if (session.state === 'joined' && persons().length === 0) said = words.ofAlone();
   tell('banner', said);
   tell('toast', toast?.words ?? null);
 }
@@ -797,9 +882,9 @@ function tell(id, said) {
 
 function renderPeople() {
   const list = element('people-list');
-  const all = everybody();
+  const all = everybody().filter(({ screen }) => !screen);
   // Only when it is another list: a button that is replaced between press and release is not pressed.
-  const shown = JSON.stringify(all.map(({ member, name, media, here: sits, recording, state, away, key }) => [member, name, media, sits, recording, state === 'live', away, key]));
+  const shown = JSON.stringify(all.map(({ member, name, media, here: sits, recording, sharing: shares, state, away, key }) => [member, name, media, sits, recording, shares, state === 'live', away, key]));
   if (list.dataset.shown === shown) return;
   list.dataset.shown = shown;
   const focused = /** @type {HTMLElement | null} */ (list.contains(document.activeElement) ? document.activeElement : null);
@@ -923,10 +1008,14 @@ function readPlace() {
 async function nodeId() {
   const known = tab.getItem('roomd.node');
   if (known && /^[\w.~-]{8,64}$/.test(known) && (await isOurs(known))) return known;
-  const made = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const made = randomId();
   tab.setItem('roomd.node', made);
   await isOurs(made);
   return made;
+}
+
+function randomId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /**
@@ -951,14 +1040,19 @@ function storageOf(which) {
     window[which].removeItem('roomd.test');
     return window[which];
   } catch {
-    /** @type {Map<string, string>} */
-    const memory = new Map();
-    return {
-      getItem: (/** @type {string} */ key) => memory.get(key) ?? null,
-      setItem: (/** @type {string} */ key, /** @type {string} */ value) => void memory.set(key, value),
-      removeItem: (/** @type {string} */ key) => void memory.delete(key),
-    };
+    return memory();
   }
+}
+
+/** What is kept for as long as the page lives. */
+function memory() {
+  /** @type {Map<string, string>} */
+  const known = new Map();
+  return {
+    getItem: (/** @type {string} */ key) => known.get(key) ?? null,
+    setItem: (/** @type {string} */ key, /** @type {string} */ value) => void known.set(key, value),
+    removeItem: (/** @type {string} */ key) => void known.delete(key),
+  };
 }
 
 /** @param {HTMLMediaElement} media */

@@ -33,6 +33,7 @@
  * @property {boolean} [here] it sits in the room of a device, which speaks and hears for it
  * @property {boolean} [recording] it records what it shows and plays of everybody
  * @property {boolean} [away]
+ * @property {string} [of] the member whose screen it is
  *
  * @typedef {object} Person One of the others, for as long as the page shows it. A person outlives
  *   a restart of the server, although the member's id does not.
@@ -65,6 +66,11 @@
  * @property {string} name
  * @property {Media} media
  * @property {boolean} [here] a device in this page's room speaks and hears for it
+ * @property {'peer' | 'sender'} [role] `sender`: what it sends is a screen, and nothing is sent to it
+ * @property {() => Proof | null} [of] proves whose screen it is; null while that one is in no room,
+ *   and then it waits
+ *
+ * @typedef {{ session: string, secret: string }} Proof What resumes a session, and so proves whose it is.
  */
 
 import { capabilities, chooseVideo } from './codecs.js';
@@ -92,8 +98,11 @@ const CLOSED_REPLACED = 4409;
 
 /** Errors that answer `hello` or `join`: the person at the page has to do something. */
 const REFUSALS = new Set([
-  'need_pin', 'bad_pin', 'pin_wait', 'no_room', 'room_full', 'server_full', 'bad_token', 'version',
+  'need_pin', 'bad_pin', 'pin_wait', 'no_room', 'room_full', 'no_owner', 'server_full', 'bad_token', 'version',
 ]);
+
+/** Of these, those that pass by themselves for one who has been in before. */
+const PASSING = new Set(['server_full', 'pin_wait', 'no_owner']);
 
 export class Session {
   /** @type {State} */
@@ -129,7 +138,7 @@ export class Session {
   #welcomed = false;
   /** The present socket's session is a member of the room. */
   #joined = false;
-  /** @type {{ session: string, secret: string } | null} */
+  /** @type {Proof | null} */
   #resume = null;
   #memberId = '';
   /** @type {Map<string, Link>} */
@@ -165,8 +174,14 @@ export class Session {
     this.#caps = capabilities(world.RTCRtpSender, world.RTCRtpReceiver);
   }
 
+  /** What proves to the server that a screen is this member's; null while it is in no room. */
+  get proof() {
+    return this.#joined ? this.#resume : null;
+  }
+
   /** Joins, and from then on comes back by itself after everything. @param {Wish} wish */
   join(wish) {
+    if (this.#joined) return;
     this.#wish = wish;
     if (this.state !== 'reconnecting') this.#become('connecting', null);
     if (this.#welcomed) this.#sayJoin();
@@ -279,6 +294,7 @@ export class Session {
         member: member.member,
         name: member.name,
         kind: member.kind,
+        of: member.of ?? null,
         media: member.media,
         here: member.here ?? false,
         recording: member.recording ?? false,
@@ -464,7 +480,13 @@ export class Session {
     const wish = this.#wish;
     if (!wish) return;
     /** @type {Record<string, unknown>} */
-    const join = { t: 'join', role: 'peer', media: wish.media };
+    const join = { t: 'join', role: wish.role ?? 'peer', media: wish.media };
+    if (wish.of) {
+      const proof = wish.of();
+      // It is said again when whoever it belongs to is in the room.
+      if (!proof) return;
+      join.of = proof;
+    }
     if (wish.room) join.room = wish.room;
     if (wish.pin) join.pin = wish.pin;
     if (wish.here) join.here = true;
@@ -484,7 +506,7 @@ export class Session {
 
     /** @type {Member[]} */
     const members = message.members;
-    const others = members.filter((member) => member.member !== this.#memberId);
+    const others = members.filter((member) => member.member !== this.#memberId && !this.#isOurs(member));
     this.self = members.find((member) => member.member === this.#memberId) ?? null;
     for (const person of [...this.people]) {
       const still = others.some((member) => member.member === person.member.member);
@@ -512,7 +534,7 @@ export class Session {
     this.#tell({ type: 'people' });
     if (first) {
       this.#uplink = new Uplink();
-      this.#uplink.begin(this.people.length);
+      this.#uplink.begin(this.people.filter(({ member }) => member.role !== 'sender' && member.member !== this.self?.of).length);
     }
     this.#clear('watch');
     this.#watch();
@@ -525,7 +547,7 @@ export class Session {
     if (!wish || !self) return;
     /** @type {{ name?: string, media?: Media, here?: boolean }} */
     const me = {};
-    if (wish.name && self.name !== wish.name) me.name = wish.name;
+    if (wish.name && !wish.of && self.name !== wish.name) me.name = wish.name;
     if (self.media.audio !== wish.media.audio || self.media.video !== wish.media.video) me.media = wish.media;
     if ((self.here ?? false) !== (wish.here ?? false)) me.here = wish.here ?? false;
     if (Object.keys(me).length === 0) return;
@@ -537,7 +559,7 @@ export class Session {
   #onError(message) {
     if (REFUSALS.has(message.code) && !this.#joined) {
       // On the way back, what passes by itself is waited for.
-      if (this.#been && (message.code === 'server_full' || message.code === 'pin_wait')) {
+      if (this.#been && PASSING.has(message.code)) {
         this.#lost(message.retry_ms);
         return;
       }
@@ -590,6 +612,7 @@ export class Session {
       this.#tell({ type: 'people' });
       return;
     }
+    if (this.#isOurs(member)) return;
     const person = this.#personOf(member.member);
     if (message.ev === 'left') {
       if (person) this.#forget(person, true);
@@ -597,6 +620,16 @@ export class Session {
       this.#meet(member, true);
     }
     this.#tell({ type: 'people' });
+  }
+
+  /** Our own screen is not shown to us. @param {Member} member */
+  #isOurs({ of }) {
+    return of !== undefined && of === this.#memberId;
+  }
+
+  /** A screen is all that we send, and nothing is sent to it. */
+  get #isScreen() {
+    return this.#wish?.role === 'sender';
   }
 
   /** @param {string} member */
@@ -609,7 +642,7 @@ export class Session {
     const person = this.#personOf(member.member);
     if (!person) {
       const link = [...this.#links.values()].find(({ peer }) => peer === member.member) ?? null;
-      const met = { key: ++this.#keys, member, link, height: null };
+      const met = { key: ++this.#keys, member, link, height: this.#isScreen ? 0 : null };
       this.people.push(met);
       this.#show(met);
       if (aloud) this.#tell({ type: 'came', person: met });
@@ -753,13 +786,15 @@ export class Session {
         return link !== undefined && !link.kept && this.#say(message);
       },
       ice: () => ({ iceServers: this.#ice, relayOnly: this.#relayOnly }),
-      tracks: () => (person()?.member.here ? { ...this.#tracks, audio: null } : this.#tracks),
+      tracks: () => this.#tracksFor(person()?.member),
+      screen: this.#isScreen,
       videoCodec: () => {
         const theirs = person()?.member.caps;
         return theirs ? chooseVideo(this.#caps, theirs) : null;
       },
       theirMedia: () => {
-        const theirs = person()?.member.media ?? { audio: false, video: false };
+        const theirs = person()?.member.media;
+        if (!theirs || this.#isScreen) return { audio: false, video: false };
         // Sound that is not sent to one who sits in the room is not missing.
         return this.#wish?.here ? { ...theirs, audio: false } : theirs;
       },
@@ -776,6 +811,13 @@ export class Session {
         this.#tell({ type: what === 'track' ? 'track' : 'link', person: person(), link });
       },
     };
+  }
+
+  /** What this member is sent of ours. @param {Member | undefined} member */
+  #tracksFor(member) {
+    // Who only sends, as a screen does, would look at nothing.
+    if (member?.role === 'sender') return { audio: null, video: null };
+    return member?.here ? { ...this.#tracks, audio: null } : this.#tracks;
   }
 
   /** Looks after all links, about once a second. There is one such round at a time. */

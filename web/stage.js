@@ -14,6 +14,8 @@
  * @property {boolean} away
  * @property {boolean} here it sits in the room of a device, which speaks and hears for it
  * @property {boolean} recording
+ * @property {boolean} sharing its screen is a picture of its own
+ * @property {boolean} screen it is somebody's screen, and no person
  * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
@@ -38,6 +40,8 @@ const HOLD_MS = 1_500;
 export class Stage {
   /** Whose tile is large because somebody said so. @type {string | null} */
   pinned = null;
+  /** Screens that are as large as everybody because somebody said so. @type {Set<string>} */
+  #putBack = new Set();
   #list;
   #template;
   #bar;
@@ -68,6 +72,7 @@ export class Stage {
   /** Shows exactly these, in this order. @param {Seen[]} all @param {number} now */
   render(all, now) {
     const keys = new Set(all.map(({ key }) => key));
+    const before = this.#screen?.[0];
     let changed = false;
     for (const [key, tile] of this.#tiles) {
       if (keys.has(key)) continue;
@@ -82,13 +87,14 @@ export class Stage {
       }
       tile.show(seen, now);
     }
-    if (changed) this.arrange();
+    if (changed || this.#screen?.[0] !== before) this.arrange();
   }
 
   /** Nobody is here any more. */
   clear() {
     for (const [key, tile] of this.#tiles) this.#remove(key, tile);
     this.pinned = null;
+    this.#putBack.clear();
   }
 
   /** @param {string} key @param {boolean} speaks @param {number} now */
@@ -106,9 +112,12 @@ export class Stage {
     if (this.#phone && !this.pinned) this.arrange();
   }
 
-  /** Makes one large, or all alike again. @param {string | null} key */
+  /** Makes one large, or no longer. @param {string} key */
   pin(key) {
-    this.pinned = this.pinned === key ? null : key;
+    const isLarge = this.pinned === key || (!this.pinned && this.#screen?.[0] === key);
+    this.pinned = isLarge ? null : key;
+    if (isLarge) this.#putBack.add(key);
+    else this.#putBack.delete(key);
     this.#on.pinned(this.pinned ? (this.#tiles.get(this.pinned)?.seen?.name ?? null) : null);
     this.arrange();
   }
@@ -159,10 +168,18 @@ export class Stage {
     return Math.min(innerWidth, innerHeight) < PHONE;
   }
 
-  /** Who is large: the one that was chosen; on a phone else who spoke last, else the first. @param {Tile[]} tiles */
+  /** The screen that is large by itself: the one that came last, unless it is lost. */
+  get #screen() {
+    const screens = [...this.#tiles].filter(([key, { seen }]) => seen?.screen && seen.state !== 'broken' && !this.#putBack.has(key));
+    return screens.pop() ?? null;
+  }
+
+  /** Who is large: the one that was chosen; else a screen; on a phone else who spoke last, else the first. @param {Tile[]} tiles */
   #large(tiles) {
     const pinned = this.pinned && this.#tiles.get(this.pinned);
     if (pinned) return pinned;
+    const screen = this.#screen?.[1];
+    if (screen) return screen;
     if (!this.#phone) return null;
     return this.#tiles.get(this.#speaker) ?? tiles.find(({ seen }) => seen?.device) ?? tiles[0];
   }
@@ -196,6 +213,7 @@ export class Stage {
     tile.end();
     this.#tiles.delete(key);
     if (this.pinned === key) this.pinned = null;
+    this.#putBack.delete(key);
     // Focus goes to a neighbour, not back to the top of the page.
     if (focused) /** @type {HTMLElement | null} */ (next?.querySelector('.enlarge'))?.focus();
   }
@@ -251,6 +269,7 @@ class Tile {
     element.dataset.key = seen.key;
     element.dataset.member = seen.member;
     element.classList.toggle('self', seen.self);
+    element.classList.toggle('screen', seen.screen);
     if (before?.member !== seen.member || before?.name !== seen.name) {
       const circle = this.#part('.initials');
       circle.className = `initials hue-${hue(seen.member)}`;
@@ -261,7 +280,7 @@ class Tile {
     this.#part('.mark.here').hidden = !seen.here;
     // Of a room that is not open yet nothing is switched off.
     const closed = ofClosed(seen.media.hold);
-    this.#part('.mark.mic').hidden = seen.media.audio || seen.here || closed !== null;
+    this.#part('.mark.mic').hidden = seen.media.audio || seen.here || seen.screen || closed !== null;
     this.#part('.mark.cam').hidden = seen.media.video || closed !== null;
 
     this.#follow(seen);
@@ -415,7 +434,8 @@ class Tile {
 
   #fit() {
     if (this.#rect.height === 0) return;
-    const how = fitting(this.aspect, this.#rect.width / this.#rect.height);
+    // Of a screen nothing is cut off.
+    const how = this.seen?.screen ? 'contain' : fitting(this.aspect, this.#rect.width / this.#rect.height);
     this.element.classList.toggle('contain', how === 'contain');
   }
 
@@ -437,7 +457,7 @@ class Tile {
   #label(trouble) {
     const seen = this.seen;
     if (!seen) return;
-    const state = ofPerson(seen.media, { device: seen.device, self: seen.self, away: seen.away, here: seen.here, recording: seen.recording });
+    const state = ofPerson(seen.media, seen);
     // Without its count, which would be read out every second.
     const words = trouble?.replace(/….*$/, '');
     const label = `${seen.name}, ${state}${words ? `. ${words}` : ''}. Large picture`;

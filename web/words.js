@@ -236,6 +236,40 @@ export function ofClosed(hold) {
   return { text: `${short}.`, short, details: false };
 }
 
+/**
+ * What somebody's screen is called, here and on the wall.
+ * @param {string} name
+ */
+export function ofScreen(name) {
+  return `${name}’s screen`;
+}
+
+/**
+ * What those hear of it who hear the page.
+ * @param {string} name
+ * @param {boolean} on
+ */
+export function ofScreenChange(name, on) {
+  return on ? `${name} shares their screen.` : `${name} shares their screen no longer.`;
+}
+
+/**
+ * Why nothing is shared, or nothing more.
+ * @param {import('./share.js').WhyNot} why
+ * @returns {Words}
+ */
+export function ofNoScreen(why) {
+  switch (why) {
+    case 'denied': return { text: 'Nothing is shared, because no screen was chosen.', tone: 'wait' };
+    case 'system': return { text: 'Your system keeps the screen from this browser. Its settings say which programs may record it.', tone: 'stop' };
+    case 'missing': return { text: 'Your browser found no screen to share.', tone: 'stop' };
+    case 'full': return { text: 'Four screens are shared here already. Try again when one of them has ended.', tone: 'wait' };
+    case 'replaced': return { text: 'Your screen is not shared from this page any more.', tone: 'wait' };
+    case 'lost': return { text: 'Your screen is not shared any more, because the room lost it. You can share it again.', tone: 'stop' };
+    default: return { text: 'Your browser could not share the screen. Try again, or choose another window.', tone: 'stop' };
+  }
+}
+
 /** @returns {Words} */
 export function ofBlockedSound() {
   return { text: 'Your browser keeps the sound off until you say so.', action: 'Turn sound on', does: 'sound', tone: 'wait' };
@@ -320,10 +354,12 @@ export function ofReason(why) {
 /**
  * What a person's states are called, for the one who hears them.
  * @param {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} media
- * @param {{ device?: boolean, self?: boolean, away?: boolean, here?: boolean, recording?: boolean }} more
+ * @param {{ device?: boolean, self?: boolean, away?: boolean, here?: boolean, recording?: boolean, sharing?: boolean, screen?: boolean }} more
+ *   `sharing`: its screen is a picture of its own, which is `screen`
  */
-export function ofPerson(media, { device = false, self = false, away = false, here = false, recording = false } = {}) {
+export function ofPerson(media, { device = false, self = false, away = false, here = false, recording = false, sharing = false, screen = false } = {}) {
   const words = [];
+  if (screen) return ['shared screen', ...(away ? ['reconnecting'] : [])].join(', ');
   if (self) words.push('you');
   if (device) words.push('room device');
   const closed = ofClosed(media.hold);
@@ -336,6 +372,7 @@ export function ofPerson(media, { device = false, self = false, away = false, he
   if (here) words.push('in the room');
   else words.push(media.no_microphone ? 'no microphone' : media.audio ? 'microphone on' : 'muted');
   words.push(media.no_camera ? 'no camera' : media.video ? 'camera on' : 'camera off');
+  if (sharing) words.push('sharing the screen');
   if (recording) words.push('recording');
   if (away) words.push('reconnecting');
   return words.join(', ');

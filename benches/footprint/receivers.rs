@@ -85,6 +85,8 @@ pub fn link(peer: usize, offerer: bool, codec: Codec) -> OpenLink {
         ice: Vec::new(),
         relay_only: false,
         sound: true,
+        sends: true,
+        is_screen: false,
     }
 }
 

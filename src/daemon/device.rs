@@ -744,10 +744,13 @@ fn name(visitor: &Visitor) -> String {
     visitor.name.clone()
 }
 
-/// Everybody who could look in: the members, and those whose links outlive their membership.
+/// Everybody who could look in: the members, and those whose links outlive their membership. Not a
+/// screen that one of them shares, because nothing is sent to it.
 fn visitors(status: &Status) -> Vec<Visitor> {
-    let members = status.members.iter().map(|it| (&it.member, &it.name));
-    let links = status.links.iter().map(|it| (&it.peer, &it.name));
+    let members = status.members.iter().filter(|it| it.of.is_none());
+    let members = members.map(|it| (&it.member, &it.name));
+    let links = status.links.iter().filter(|it| it.sends);
+    let links = links.map(|it| (&it.peer, &it.name));
     let mut all: BTreeMap<&MemberId, &String> = links.collect();
     all.extend(members);
     let visitor = |(member, name): (&MemberId, &String)| Visitor {
@@ -776,6 +779,8 @@ fn opening(open: Open) -> media::OpenLink {
         ice,
         relay_only,
         sound,
+        sends,
+        is_screen,
     } = open;
     media::OpenLink {
         link,
@@ -788,5 +793,91 @@ fn opening(open: Open) -> media::OpenLink {
         ice,
         relay_only,
         sound,
+        sends,
+        is_screen,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        protocol::{Kind, Role},
+        room::{LinkState, LinkStatus, MemberStatus},
+    };
+
+    fn id(number: u8) -> MemberId {
+        MemberId::from_random([number; 16])
+    }
+
+    fn member(number: u8, name: &str, of: Option<u8>) -> MemberStatus {
+        MemberStatus {
+            member: id(number),
+            name: name.to_owned(),
+            kind: Kind::Browser,
+            role: if of.is_some() {
+                Role::Sender
+            } else {
+                Role::Peer
+            },
+            media: crate::protocol::Media::default(),
+            here: false,
+            recording: false,
+            away: false,
+            of: of.map(id),
+            screen: of.is_some(),
+        }
+    }
+
+    fn link(peer: u8, name: &str, sends: bool) -> LinkStatus {
+        LinkStatus {
+            link: LinkId::from_random([peer; 16]),
+            peer: id(peer),
+            name: name.to_owned(),
+            generation: Generation::FIRST,
+            offerer: true,
+            state: LinkState::Connected,
+            why: None,
+            words: String::new(),
+            sends,
+            shown: None,
+            showing: None,
+            paused: None,
+            pausing: None,
+            waiting_candidates: 0,
+        }
+    }
+
+    #[test]
+    fn a_screen_is_no_visitor_as_long_as_nothing_is_sent_to_it() {
+        let names = |members: &[MemberStatus], links: &[LinkStatus]| -> Vec<String> {
+            let status = Status {
+                state: State::Joined,
+                words: String::new(),
+                refused: None,
+                room: None,
+                me: None,
+                owner: None,
+                members: members.to_vec(),
+                links: links.to_vec(),
+            };
+            visitors(&status).iter().map(name).collect()
+        };
+        let ann = member(1, "Ann", None);
+        let screen = member(2, "Ann’s", Some(1));
+        let to_ann = link(1, "Ann", true);
+        let both = [ann.clone(), screen.clone()];
+        assert_eq!(
+            names(&both, &[to_ann.clone(), link(2, "Ann’s", false)]),
+            ["Ann"]
+        );
+        // Whatever it says that it is, one to whom something is sent can look in.
+        assert_eq!(
+            names(&both, &[to_ann.clone(), link(2, "Ann’s", true)]),
+            ["Ann", "Ann’s"]
+        );
+        // A link that outlives its membership.
+        assert_eq!(names(&[screen], &[to_ann]), ["Ann"]);
+        assert_eq!(names(&[], &[link(2, "Ann’s", false)]), [""; 0]);
     }
 }

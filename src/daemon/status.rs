@@ -60,7 +60,7 @@ pub(super) fn text(status: &Value) -> String {
             .into_iter()
             .flatten()
         {
-            line(&mut text, &words(&link["name"]), &self::link(link, status));
+            line(&mut text, &title(link, status), &self::link(link, status));
         }
         if has_none(&status["room"], "members") {
             line(&mut text, "Members", "nobody else is here");
@@ -179,11 +179,26 @@ fn own(which: Switch, own: &Value) -> String {
         .map_or_else(|| off.to_owned(), |by| format!("{off}, by {by}"))
 }
 
+/// The other side of a link, as the room knows it.
+fn peer<'a>(link: &Value, all: &'a Value) -> Option<&'a Value> {
+    let mut members = all["room"]["members"].as_array().into_iter().flatten();
+    members.find(|member| member["member"] == link["peer"])
+}
+
+/// What the other side of a link is called.
+fn title(link: &Value, all: &Value) -> String {
+    let name = words(&link["name"]);
+    if peer(link, all).is_some_and(|peer| peer["screen"] == true) {
+        format!("{name}’s screen")
+    } else {
+        name
+    }
+}
+
 /// One link: its state, and once it is up what goes each way.
 fn link(link: &Value, all: &Value) -> String {
     let mut text = words(&link["words"]);
-    let mut members = all["room"]["members"].as_array().into_iter().flatten();
-    let peer = members.find(|member| member["member"] == link["peer"]);
+    let peer = peer(link, all);
     if peer.is_some_and(|peer| peer["here"] == true) {
         text.push_str("; in this room, so without sound");
     }

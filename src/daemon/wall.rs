@@ -11,7 +11,7 @@ use crate::{
     media::{self, Board, Notice, Speakers},
     net,
     privacy::{Hours, Shown},
-    protocol::{Generation, Kind, Media, Role, RoomName},
+    protocol::{Generation, Media, RoomName},
     room::{LinkState, LinkStatus, Status},
     scene::{self, Call, Facts, Guest, Layout, Own, Part, Sight, Visit, Way},
 };
@@ -199,7 +199,7 @@ pub(super) fn guests(status: &Status) -> Vec<Guest> {
             muted: !media.audio,
             here: member.is_some_and(|it| it.here),
             sight: sight(link, media),
-            is_share: member.is_some_and(|it| it.kind == Kind::Browser && it.role == Role::Sender),
+            is_share: member.is_some_and(|it| it.screen),
         }
     };
     status.links.iter().map(guest).collect()
@@ -351,6 +351,7 @@ mod tests {
             state,
             why: None,
             words: String::new(),
+            sends: true,
             shown: None,
             showing: None,
             paused: None,

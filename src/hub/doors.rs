@@ -199,6 +199,8 @@ pub struct Census {
 pub struct RoomCensus {
     /// Members, with those who are away.
     pub members: usize,
+    /// Shared screens, which are not among them.
+    pub shares: usize,
     /// Those whose socket is lost.
     pub away: usize,
     /// Pairs.

@@ -14,6 +14,7 @@ mod settings;
 mod conn;
 mod session;
 mod room;
+mod share;
 mod link;
 mod relay;
 mod adoption;
@@ -41,6 +42,9 @@ use crate::protocol::{
 /// Most members of a room, whatever the settings say: a mesh of 16 has 120 links, and no device
 /// of today carries 15 of them.
 pub const MOST_MEMBERS: usize = 16;
+
+/// Most screens that are shared in a room at once, beside its members.
+pub const MOST_SHARES: usize = 4;
 
 /// A connection that has not said hello after this long is closed.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -149,8 +153,10 @@ impl Hub {
     pub fn census(&self) -> Census {
         let rooms = self.rooms.iter().map(|(name, room)| {
             let away = room.members.iter().filter(|m| !self.is_here(m)).count();
+            let shares = self.shares_in(room);
             let census = RoomCensus {
-                members: room.members.len(),
+                members: room.members.len() - shares,
+                shares,
                 away,
                 links: room.links.len(),
             };

@@ -15,7 +15,9 @@ use crate::protocol::{
 /// One room. It exists while somebody is in it.
 #[derive(Default)]
 pub(super) struct Room {
-    /// In order of joining, so the first is the owner. At most [`MOST_MEMBERS`], and the device.
+    /// In order of joining, so the first is the owner. At most [`MOST_MEMBERS`], the device, and
+    /// [`MOST_SHARES`](super::MOST_SHARES) screens, each of which came after its owner and goes
+    /// before.
     pub(super) members: Vec<MemberId>,
     /// The pairs, in the order in which they were made: that of joining.
     pub(super) links: Vec<LinkId>,
@@ -30,13 +32,24 @@ pub(super) struct Seat {
     here: bool,
     /// It records the others.
     recording: bool,
-    standing: Standing,
+    pub(super) standing: Standing,
+    /// Whose screen it is, if it is one.
+    pub(super) of: Option<MemberId>,
+}
+
+/// Where somebody who joins is going to sit, and by what right.
+pub(super) struct Place {
+    pub(super) room: RoomName,
+    pub(super) standing: Standing,
+    pub(super) of: Option<MemberId>,
+    /// Who makes way.
+    pub(super) former: Vec<MemberId>,
 }
 
 impl Seat {
     /// Whether somebody else than the device itself sits here.
     pub(super) fn is_a_guests(&self) -> bool {
-        self.standing != Standing::Trusted
+        self.standing != Standing::Trusted && self.of.is_none()
     }
 }
 
@@ -57,6 +70,33 @@ impl Hub {
                 "this session is in a room; say `leave` first",
             ));
         }
+        let place = match &join.of {
+            Some(of) => self.place_of_share(join, of)?,
+            None => self.place_of_person(now, conn, member, join)?,
+        };
+        for former in place.former {
+            self.replace(&former);
+        }
+        let seat = Seat {
+            room: place.room.clone(),
+            role: join.role,
+            media: join.media,
+            here: join.here,
+            recording: join.recording,
+            standing: place.standing,
+            of: place.of,
+        };
+        self.seat(now, member, place.room, seat);
+        Ok(())
+    }
+
+    fn place_of_person(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        member: &MemberId,
+        join: &Join,
+    ) -> Result<Place, Problem> {
         let standing = self.admit(now, conn, member, join)?;
         let known: &[RoomName] = match &self.settings.rooms {
             Rooms::Only(only) => std::slice::from_ref(only),
@@ -78,24 +118,18 @@ impl Hub {
         };
         let former = self.former_self(member, standing);
         let members = self.rooms.get(&name).map_or(&[][..], |room| &room.members);
-        let others = members.iter().filter(|m| !former.contains(m)).count();
+        let others = members.iter().filter(|m| !former.contains(m));
+        let others = others.filter(|m| self.owner_of(m).is_none()).count();
         // Strangers who fill a room do not keep the device out of it.
         if others >= self.room_max() && standing != Standing::Trusted {
             return Err(problem(ErrorCode::RoomFull, "the room is full"));
         }
-        for former in former {
-            self.replace(&former);
-        }
-        let seat = Seat {
-            room: name.clone(),
-            role: join.role,
-            media: join.media,
-            here: join.here,
-            recording: join.recording,
+        Ok(Place {
+            room: name,
             standing,
-        };
-        self.seat(now, member, name, seat);
-        Ok(())
+            of: None,
+            former,
+        })
     }
 
     pub(super) fn leave(&mut self, member: &MemberId) -> Result<(), Problem> {
@@ -110,6 +144,7 @@ impl Hub {
             return Err(not_joined());
         };
         let mut changed = false;
+        let mut renamed = false;
         if let Some(name) = me.name.filter(|name| *name != session.name) {
             let again = session.named.map(|named| named + NAME_EVERY);
             if again.is_some_and(|again| now.at < again) {
@@ -117,7 +152,7 @@ impl Hub {
             }
             session.named = Some(now.at);
             session.name = name;
-            changed = true;
+            renamed = true;
         }
         if let Some(seat) = &mut session.seat {
             let media = me.media.unwrap_or(seat.media);
@@ -127,8 +162,11 @@ impl Hub {
             changed |= (seat.media, seat.here, seat.recording) != now;
             (seat.media, seat.here, seat.recording) = now;
         }
-        if changed {
+        if changed || renamed {
             self.tell_changed(member);
+        }
+        if renamed {
+            self.tell_renamed(member);
         }
         Ok(())
     }
@@ -144,6 +182,9 @@ impl Hub {
 
     /// Takes a member out of its room, if it is in one, with all its links.
     pub(super) fn unseat(&mut self, member: &MemberId, why: Ending) {
+        for share in self.shares_of(member) {
+            self.expel(&share, Ending::Removed);
+        }
         let Some(was) = self.describe(member) else {
             return;
         };
@@ -304,12 +345,12 @@ impl Hub {
     }
 
     fn seat(&mut self, now: Now, member: &MemberId, name: RoomName, seat: Seat) {
-        let role = seat.role;
+        let (role, of) = (seat.role, seat.of.clone());
         let Some(session) = self.sessions.get_mut(member) else {
             return;
         };
         session.seat = Some(seat);
-        let (kind, display) = (session.kind, session.name.clone());
+        let kind = session.kind;
         let room = self.rooms.entry(name.clone()).or_default();
         let others = room.members.clone();
         room.members.push(member.clone());
@@ -319,7 +360,8 @@ impl Hub {
             let Some((other_kind, other_role)) = self.kind_and_role(&other) else {
                 continue;
             };
-            if !link::has_link(other_role, role) {
+            // Nobody has to be sent their own screen.
+            if !link::has_link(other_role, role) || of.as_ref() == Some(&other) {
                 continue;
             }
             let link = if let Some(claim) = self.matching_claim(now.at, &other, member) {
@@ -351,7 +393,7 @@ impl Hub {
         self.note(Note::Joined {
             room: name,
             member: member.clone(),
-            name: display,
+            name: self.describe(member).map(|it| it.name).unwrap_or_default(),
             kind,
         });
     }
@@ -385,16 +427,19 @@ impl Hub {
     fn describe(&self, member: &MemberId) -> Option<RoomMember> {
         let session = self.sessions.get(member)?;
         let seat = session.seat.as_ref()?;
+        let owner = seat.of.as_ref().and_then(|of| self.sessions.get(of));
         Some(RoomMember {
             member: member.clone(),
-            name: session.name.clone(),
+            // Whatever it calls itself, it is that one's.
+            name: owner.unwrap_or(session).name.clone(),
             kind: session.kind,
             role: seat.role,
             media: seat.media,
             caps: session.caps.clone(),
-            here: seat.here,
+            here: seat.here && seat.of.is_none(),
             recording: seat.recording,
             away: session.conn.is_none(),
+            of: seat.of.clone(),
         })
     }
 

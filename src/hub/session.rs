@@ -128,12 +128,21 @@ impl Hub {
 
     /// Ends a session because its node goes on in another one.
     pub(super) fn replace(&mut self, member: &MemberId) {
+        self.expel(member, Ending::Replaced);
+    }
+
+    /// Ends a session, and tells it so.
+    pub(super) fn expel(&mut self, member: &MemberId, why: Ending) {
         let conn = self.sessions.get(member).and_then(|session| session.conn);
         if let Some(conn) = conn {
-            self.say_bye(conn, Ending::Replaced, None);
-            self.close(conn, close::REPLACED, Ending::Replaced);
+            self.say_bye(conn, why, None);
+            let code = match why {
+                Ending::Replaced => close::REPLACED,
+                _ => close::NORMAL,
+            };
+            self.close(conn, code, why);
         }
-        self.end(member, Ending::Replaced);
+        self.end(member, why);
     }
 
     /// Tells a member its ICE servers, with credentials that last.
@@ -145,7 +154,7 @@ impl Hub {
         self.tell(member, Server::Ice { servers });
     }
 
-    fn resumable(&self, resume: &Resume) -> Option<MemberId> {
+    pub(super) fn resumable(&self, resume: &Resume) -> Option<MemberId> {
         let given = resume.secret.as_str();
         let (member, _) = self.sessions.iter().find(|(_, session)| {
             session.id == resume.session
@@ -171,7 +180,8 @@ impl Hub {
         session.secret = secret;
         session.earlier = Some(presented);
         let was_away = session.lost.take().is_some();
-        let differs = session.name != hello.name || session.caps != hello.caps;
+        let renamed = session.name != hello.name;
+        let differs = renamed || session.caps != hello.caps;
         session.name = hello.name;
         session.caps = hello.caps;
         let room = session.seat.as_ref().map(|seat| seat.room.clone());
@@ -188,6 +198,9 @@ impl Hub {
         };
         if was_away || differs {
             self.tell_changed(member);
+        }
+        if renamed {
+            self.tell_renamed(member);
         }
         for link in self.links.values_mut().filter(|link| link.touches(member)) {
             link.resumed();

@@ -5,6 +5,7 @@
 mod play;
 mod admitting;
 mod joining;
+mod sharing;
 mod negotiating;
 mod returning;
 mod limits;

@@ -149,6 +149,10 @@ pub enum Command {
 }
 
 /// A generation of a link, as it begins.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Debug, Clone)]
 pub struct OpenLink {
     /// Which link.
@@ -172,6 +176,11 @@ pub struct OpenLink {
     /// Whether sound passes on it. Where it does not, none is sent, and what comes is neither
     /// decoded nor played; its place in the descriptions is the same.
     pub sound: bool,
+    /// Whether anything is sent on it. Where not, its place in the descriptions is the same.
+    pub sends: bool,
+    /// What comes on it is somebody's screen: what is heard of that is no voice, and what moves on
+    /// it is no person.
+    pub is_screen: bool,
 }
 
 /// What the engine reports.

@@ -36,6 +36,9 @@ use backdrop::Backdrop;
 
 /// A picture older than this is not shown any more.
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
+/// The same of a screen. Where nothing on it changes, Chromium repeats it about once a second, and on
+/// a busy machine more than two seconds apart; and one that stands still looks like itself.
+const STANDS_STILL: gst::ClockTime = gst::ClockTime::from_seconds(5);
 /// Pictures at a member's entrance: they are large, and the newest counts.
 const ENTRANCE: u64 = 4;
 /// Pictures of the mix that may wait for the screen's thread.
@@ -388,10 +391,17 @@ impl Shared {
                 .range((Excluded(key), Unbounded))
                 .map(|(_, other)| &other.link);
             let is_latest = later.all(|link| *link != tile.link);
-            if let Some(to_be) = to_be.iter().find(|it| it.link == tile.link) {
-                put(&tile.picture, to_be.place);
-                let zorder = if to_be.is_above { ABOVE } else { PICTURES };
+            if let Some(placed) = to_be.iter().find(|it| it.link == tile.link) {
+                put(&tile.picture, placed.place);
+                let zorder = if placed.is_above { ABOVE } else { PICTURES };
                 tile.picture.set_property("zorder", zorder);
+                let lasts = if placed.is_share {
+                    STANDS_STILL
+                } else {
+                    FROZEN
+                };
+                tile.picture
+                    .set_property("max-last-buffer-repeat", lasts.nseconds());
             }
             let alpha = f64::from(u8::from(is_latest && is_seen(&tile.link)));
             tile.picture.set_property("alpha", alpha);

@@ -25,6 +25,7 @@ static FILES: &[(&str, &[u8])] = files! {
     "layout.js"
     "link.js"
     "page.js"
+    "share.js"
     "signalling.js"
     "stage.js"
     "style.css"

@@ -290,6 +290,10 @@ pub struct Join {
     /// It records what it shows and plays of everybody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recording: bool,
+    /// The session in this room that it belongs to, and what proves that it does: it shows that
+    /// one's screen, and is let in by its right. Its role is [`Role::Sender`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Resume>,
 }
 
 impl fmt::Debug for Join {
@@ -301,6 +305,7 @@ impl fmt::Debug for Join {
             .field("media", &self.media)
             .field("here", &self.here)
             .field("recording", &self.recording)
+            .field("of", &self.of)
             .finish()
     }
 }
@@ -559,6 +564,17 @@ pub struct RoomMember {
     /// Its signalling is lost and it may come back; its media may well go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// The member whose screen it is. It has that one's name, and goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<MemberId>,
+}
+
+impl RoomMember {
+    /// Whether what it shows is a screen, and not a person or a room.
+    #[must_use]
+    pub fn is_screen(&self) -> bool {
+        self.of.is_some() || (self.kind == Kind::Browser && self.role == Role::Sender)
+    }
 }
 
 /// One link as the snapshot tells it.
@@ -680,6 +696,8 @@ pub enum ErrorCode {
     NoRoom,
     /// The room is full.
     RoomFull,
+    /// The member that this one is to belong to is not there, or did not say so.
+    NoOwner,
     /// The server is full.
     ServerFull,
     /// The message needs a membership.

@@ -147,6 +147,7 @@ impl Fields {
                 .unwrap_or_default(),
             here: self.maybe("here", YES_OR_NO)?.unwrap_or_default(),
             recording: self.maybe("recording", YES_OR_NO)?.unwrap_or_default(),
+            of: self.maybe("of", "an object with `session` and `secret`")?,
         })
     }
 

@@ -220,6 +220,10 @@ pub enum Output {
 }
 
 /// Everything that media needs to begin a generation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
     /// Which link.
@@ -243,6 +247,10 @@ pub struct Open {
     /// Whether sound passes on it. None does, either way, where the other side sits in the room of a
     /// device, which speaks and hears for it.
     pub sound: bool,
+    /// Whether we send on it: not where the other side only sends.
+    pub sends: bool,
+    /// What the other side shows is a screen.
+    pub is_screen: bool,
 }
 
 /// Says what is wanted, and nothing of PINs, secrets and descriptions.

@@ -65,6 +65,8 @@ pub(super) struct Link {
     pub(super) has_video: bool,
     /// Sound passes on it: the other side does not sit in the room of a device.
     sound: bool,
+    /// In its present generation we send on it.
+    pub(super) sends: bool,
     /// The present server does not know this link yet, and may still adopt it.
     pub(super) held: bool,
     /// The height at which the other side shows us.
@@ -131,6 +133,10 @@ pub(super) struct Around {
 }
 
 /// What the beginning of a generation needs to know.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 pub(super) struct Beginning<'a> {
     pub(super) generation: Generation,
     pub(super) offerer: bool,
@@ -140,6 +146,8 @@ pub(super) struct Beginning<'a> {
     pub(super) ice: &'a [IceServer],
     pub(super) relay_only: bool,
     pub(super) sound: bool,
+    pub(super) sends: bool,
+    pub(super) is_screen: bool,
 }
 
 impl Link {
@@ -161,6 +169,7 @@ impl Link {
             offerer: beginning.offerer,
             has_video: false,
             sound: beginning.sound,
+            sends: beginning.sends,
             held: false,
             shown: None,
             paused: None,
@@ -220,6 +229,7 @@ impl Link {
         };
         self.has_video = !allowed.is_empty();
         self.sound = beginning.sound;
+        self.sends = beginning.sends;
         outputs.push_back(Output::Open(Open {
             link: self.id.clone(),
             generation: beginning.generation,
@@ -231,6 +241,8 @@ impl Link {
             relay_only: beginning.relay_only || self.relay_by_now(beginning.ice),
             ice: beginning.ice.to_vec(),
             sound: self.sound,
+            sends: self.sends,
+            is_screen: beginning.is_screen,
         }));
         // Nothing is paused before it was tried.
         self.pause(None);

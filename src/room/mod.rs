@@ -233,6 +233,7 @@ impl Room {
                         state,
                         why,
                         words,
+                        sends: link.sends,
                         shown: link.shown,
                         showing: link.showing(),
                         paused: link.paused,
@@ -571,6 +572,8 @@ impl Room {
             ice: &self.ice,
             relay_only: self.relay_only,
             sound: peer.is_none_or(|peer| !peer.here),
+            sends: peer.is_none_or(|peer| peer.role != Role::Sender),
+            is_screen: peer.is_some_and(RoomMember::is_screen),
         };
         match self.links.get_mut(&begin.link) {
             Some(link) => {
@@ -731,6 +734,8 @@ fn member_status(member: &RoomMember) -> MemberStatus {
         here: member.here,
         recording: member.recording,
         away: member.away,
+        of: member.of.clone(),
+        screen: member.is_screen(),
     }
 }
 

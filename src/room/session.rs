@@ -211,6 +211,7 @@ impl Session {
             media: settings.media,
             here: false,
             recording: settings.recording,
+            of: None,
         })));
     }
 

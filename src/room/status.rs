@@ -50,6 +50,10 @@ pub enum State {
 }
 
 /// One of the others.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MemberStatus {
     /// Who.
@@ -68,6 +72,11 @@ pub struct MemberStatus {
     pub recording: bool,
     /// Its signalling is lost and may come back.
     pub away: bool,
+    /// The member whose screen it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<MemberId>,
+    /// What it shows is a screen.
+    pub screen: bool,
 }
 
 /// One link.
@@ -90,6 +99,8 @@ pub struct LinkStatus {
     pub why: Option<Reason>,
     /// The state in words, with the reason where there is one.
     pub words: String,
+    /// Whether we send on it: not where the other side only sends.
+    pub sends: bool,
     /// At what height the other side shows us, if it has said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<u32>,

@@ -744,6 +744,21 @@ fn a_restarted_server_adopts_what_lives() {
 }
 
 #[test]
+fn to_one_who_only_sends_nothing_is_sent() {
+    let mut node = Node::joined(&[EVA]);
+    let open = node.open(L1, EVA, 1);
+    assert!(open.sends && !open.is_screen);
+    node.change(EVA, |eva| {
+        eva.role = Role::Sender;
+        eva.of = Some(id("member-fred"));
+    });
+    assert!(node.link(L1).sends, "what is open is as it was opened");
+    let open = node.open(L1, EVA, 2);
+    assert!(!open.sends && open.is_screen && open.sound);
+    assert!(!node.link(L1).sends);
+}
+
+#[test]
 fn no_sound_passes_to_or_from_one_who_sits_in_the_room() {
     let mut node = Node::joined(&[EVA, TOM]);
     node.connect(L1, EVA, 1);
@@ -1599,6 +1614,7 @@ fn member(who: &str) -> RoomMember {
         here: false,
         recording: false,
         away: false,
+        of: None,
     }
 }
 

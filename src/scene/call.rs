@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{
     Align, Colour, Font, Measure, Rect, Scene, Shape,
     colours::{ACCENT, GROUND, HUES, STOP, SURFACE, TEXT, TEXT_DIM, WARN},
-    grid::{corner, even, gap, grid, stage},
+    grid::{Large, corner, even, gap, grid, stage},
     text::{Limits, fit},
 };
 use crate::protocol::LinkId;
@@ -138,6 +138,17 @@ pub struct Guest {
     pub is_share: bool,
 }
 
+impl Guest {
+    /// What it is called on the wall.
+    fn title(&self) -> String {
+        if self.is_share {
+            format!("{}’s screen", self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+}
+
 /// What is to be seen of somebody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sight {
@@ -175,9 +186,17 @@ impl Sight {
         )
     }
 
+    /// Whether it is worth being large, where a screen is: it is shown, or is about to be.
+    fn is_due(self) -> bool {
+        self.is_seen() || self == Self::Joining
+    }
+
     /// Why there is no picture: in a sentence, in few words, and whether something is wrong.
-    fn words(self, name: &str) -> (String, &'static str, bool) {
+    fn words(self, name: &str, is_share: bool) -> (String, &'static str, bool) {
         match self {
+            Self::Picture | Self::Joining if is_share => {
+                (format!("Waiting for {name}"), "No picture yet", false)
+            }
             Self::Picture => (
                 format!("Waiting for {name}’s picture"),
                 "No picture yet",
@@ -224,6 +243,8 @@ pub struct Tile {
     pub is_seen: bool,
     /// Whether it lies over the others.
     pub is_above: bool,
+    /// It is a screen, of which no picture comes as long as nothing on it changes.
+    pub is_share: bool,
 }
 
 /// A small picture that is laid over the others. All figures are even.
@@ -278,19 +299,34 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
         0
     };
     let own = call.own.is_shown.then(|| call.own.guest());
-    let Places { all, inset, more } = places(call, own.as_ref(), width, height - asked);
+    let Places {
+        all,
+        inset,
+        more,
+        has_large,
+    } = places(call, own.as_ref(), width, height - asked);
     let is_shown = inset.is_some() || all.iter().any(|(guest, _)| Some(*guest) == own.as_ref());
-    for (guest, place) in all {
+    // Below what is large nobody is, unless the screen stands upright.
+    let free = (height - asked - height / 40) * u32::from(has_large && width >= height);
+    for (at, (guest, place)) in all.into_iter().enumerate() {
         if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
         }
         it.slate(guest, place, &mut shapes);
-        plates.push(it.plate(guest, beside(place, inset, it.gap)));
+        let under = place.y + place.height;
+        let is_under = at == 0 && guest.is_share && under + it.plate_height() <= free;
+        let mut plate = it.plate(guest, beside(place, inset, it.gap));
+        if is_under {
+            // Whatever is on a screen is to be read.
+            plate.y = under;
+        }
+        plates.push(plate);
         tiles.push(Tile {
             link: guest.link.clone(),
             place,
             is_seen: guest.sight.is_seen(),
             is_above: false,
+            is_share: guest.is_share,
         });
     }
     if let Some((own, place)) = own.as_ref().zip(inset) {
@@ -300,6 +336,7 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
             place,
             is_seen: true,
             is_above: true,
+            is_share: false,
         });
     }
     if let Some(words) = call.own.closed().filter(|_| !is_shown) {
@@ -330,12 +367,17 @@ struct Places<'c> {
     inset: Option<Rect>,
     /// How many have no place, and where that is said.
     more: Option<(usize, Rect)>,
+    /// The first is larger than the others.
+    has_large: bool,
 }
 
 /// Gives everybody a place, as far as there are any; this room over one or two, and else as the last
 /// of all.
 fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -> Places<'c> {
-    let share = call.guests.iter().find(|guest| guest.is_share);
+    // The one that came last is what is being talked about. One that is lost is no reason to keep
+    // everybody small.
+    let mut shares = call.guests.iter().rev();
+    let share = shares.find(|guest| guest.is_share && guest.sight.is_due());
     let speaker = || {
         let mut spoke = call.spoke.iter();
         let known = |link| call.guests.iter().find(|guest| &guest.link == link);
@@ -357,8 +399,13 @@ fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -
     let most = if large.is_some() { MOST_BESIDE } else { MOST } - own_place;
     let count = others.len().min(most) + own_place;
     let (first, mut places) = match large {
-        Some(_) => {
-            let (first, places) = stage(count, width, height);
+        Some(guest) => {
+            let of = if guest.is_share {
+                Large::Screen
+            } else {
+                Large::Face
+            };
+            let (first, places) = stage(count, width, height, of);
             (Some(first), places)
         }
         None => (None, grid(count, width, height)),
@@ -371,7 +418,12 @@ fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -
     let mut all: Vec<_> = large.into_iter().zip(first).collect();
     all.extend(shown.into_iter().zip(places));
     all.extend(last);
-    Places { all, inset, more }
+    Places {
+        all,
+        inset,
+        more,
+        has_large: large.is_some(),
+    }
 }
 
 /// As much of a place as is left of what lies over it.
@@ -462,7 +514,7 @@ impl Drawing<'_> {
             corner: 0,
             colour: SURFACE,
         });
-        let (sentence, short, is_wrong) = guest.sight.words(&guest.name);
+        let (sentence, short, is_wrong) = guest.sight.words(&guest.title(), guest.is_share);
         let limits = Limits {
             largest: (place.height / 18).max(self.least),
             least: self.least,
@@ -548,12 +600,7 @@ impl Drawing<'_> {
             lines: 1,
             bold: false,
         };
-        let named = if guest.is_share {
-            format!("{}’s screen", guest.name)
-        } else {
-            guest.name.clone()
-        };
-        let name = fit(&named, limits, self.measure);
+        let name = fit(&guest.title(), limits, self.measure);
         let name = name.lines.into_iter().next().unwrap_or_default();
         let name_wide = wide(&name);
         let needed = 2 * pad + name_wide + beside + 1;

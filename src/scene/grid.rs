@@ -13,9 +13,18 @@ pub(super) fn grid(count: usize, width: u32, height: u32) -> Vec<Rect> {
     within(count, inside, gap(width, height), Columns::Any)
 }
 
+/// What the tile is of that is large.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Large {
+    /// Somebody. The others are to be recognised too.
+    Face,
+    /// A screen, of which every pixel is to be read.
+    Screen,
+}
+
 /// One tile that is large, and the others at its right in a column, or below it where the screen
 /// stands upright.
-pub(super) fn stage(beside: usize, width: u32, height: u32) -> (Rect, Vec<Rect>) {
+pub(super) fn stage(beside: usize, width: u32, height: u32, of: Large) -> (Rect, Vec<Rect>) {
     let inside = inside(width, height);
     let gap = gap(width, height);
     if beside == 0 {
@@ -24,7 +33,10 @@ pub(super) fn stage(beside: usize, width: u32, height: u32) -> (Rect, Vec<Rect>)
     if width < height {
         return upright(beside, inside, gap);
     }
-    let column = even((inside.height - 4 * gap) / 5 * 16 / 9).min(inside.width / 3);
+    let column = match of {
+        Large::Face => even((inside.height - 4 * gap) / 5 * 16 / 9).min(inside.width / 3),
+        Large::Screen => even(width.div_ceil(8) + 1),
+    };
     let large = Rect {
         width: inside.width - column - gap,
         ..inside
@@ -187,13 +199,16 @@ mod tests {
 
     #[test]
     fn a_stage_is_large_and_the_others_are_beside_it() {
-        let (large, small) = stage(5, 1920, 1080);
+        let (large, small) = stage(5, 1920, 1080, Large::Face);
         assert_eq!(small.len(), 5);
         assert!(large.width * 10 >= 1920 * 7, "{large:?}");
         assert!(small.iter().all(|it| it.x > large.x + large.width));
-        let (large, small) = stage(3, 1080, 1920);
+        let screen = stage(5, 1920, 1080, Large::Screen).0;
+        assert!(screen.width > large.width && screen.width * 10 >= 1920 * 8);
+        let (large, small) = stage(3, 1080, 1920, Large::Face);
         assert!(small.iter().all(|it| it.y > large.y + large.height));
-        assert_eq!(stage(0, 1280, 720).0, grid(1, 1280, 720)[0]);
+        let alone = stage(0, 1280, 720, Large::Face).0;
+        assert_eq!(alone, grid(1, 1280, 720)[0]);
     }
 
     #[test]
@@ -208,9 +223,11 @@ mod tests {
         ] {
             for count in 1..=16 {
                 let mut all = vec![grid(count, width, height)];
-                let (large, mut small) = stage(count.min(6) - 1, width, height);
-                small.push(large);
-                all.push(small);
+                for of in [Large::Face, Large::Screen] {
+                    let (large, mut small) = stage(count.min(6) - 1, width, height, of);
+                    small.push(large);
+                    all.push(small);
+                }
                 for places in all {
                     is_apart(&places, width, height);
                 }

@@ -6,14 +6,15 @@
  * the member's number and twelve of a frame counter, and the same inverted. The sound is one tone.
  *
  * @param {{ number: number, pitch: number, width?: number, height?: number, fps?: number, rate?: number, pips?: boolean, busy?: boolean,
- *   camera?: string, microphone?: string, hue?: number }} options
+ *   camera?: string, microphone?: string, screen?: string, hue?: number }} options
  *   `rate`: samples a second, or whatever the browser likes; `pips`: the tone is short and comes
  *   every two seconds, for silence costs an encoder little; `busy`: half of the picture is never the
  *   same, so that an encoder takes whatever it is given;
- *   `camera`, `microphone`: `works`, or the name of the error that opening it gives, or `never`
+ *   `camera`, `microphone`, `screen`: `works`, or the name of the error that opening it gives, or
+ *   `never`; `screen` also `none`, where the browser has no such thing
  */
-export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15, rate, pips = false, busy = false, camera = 'works', microphone = 'works', hue }) {
-  const state = { counter: 0, camera, microphone, opened: 0 };
+export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15, rate, pips = false, busy = false, camera = 'works', microphone = 'works', screen = 'works', hue }) {
+  const state = { counter: 0, camera, microphone, opened: 0, screen: null };
   Object.defineProperty(window, 'fakeDevices', { value: state });
 
   function picture() {
@@ -88,7 +89,16 @@ export function fakeDevices({ number, pitch, width = 320, height = 180, fps = 15
     if (name === 'never') return new Promise(() => {});
     throw new DOMException(name === 'Dismissed' ? 'Permission dismissed' : name, name === 'Dismissed' ? 'NotAllowedError' : name);
   };
+  const real = navigator.mediaDevices;
   const media = {
+    // A phone has none; where it is chosen, it is a real tab of this browser.
+    ...(screen !== 'none' && {
+      async getDisplayMedia(options) {
+        if (screen !== 'works') return fail(screen);
+        state.screen = await real.getDisplayMedia(options);
+        return state.screen;
+      },
+    }),
     async getUserMedia({ audio, video }) {
       state.opened += 1;
       if (video && state.camera !== 'works') return fail(state.camera);

@@ -163,11 +163,11 @@ export async function serve() {
 
 /**
  * Debian's Chromium.
- * @param {{ trusting?: boolean, args?: string[], profile?: string, program?: string }} options
- *   `trusting`: takes any certificate; `profile`: a directory to use and to leave behind; `program`:
+ * @param {{ trusting?: boolean, audible?: boolean, args?: string[], profile?: string, program?: string }} options
+ *   `trusting`: takes any certificate; `audible`: tabs sound, without which none can be captured; `profile`: a directory to use and to leave behind; `program`:
  *   what starts it
  */
-export function chromium({ trusting = true, args = [], profile, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
+export function chromium({ trusting = true, audible = false, args = [], profile, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
   return puppeteer.launch({
     executablePath: PLAINLY,
     headless: true,
@@ -175,11 +175,13 @@ export function chromium({ trusting = true, args = [], profile, program = proces
     // No port: a browser in another network is reached as well.
     pipe: true,
     acceptInsecureCerts: trusting,
+    ignoreDefaultArgs: audible ? ['--mute-audio'] : [],
     userDataDir: profile,
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--disable-background-timer-throttling',
-      '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows', '--mute-audio',
+      '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
+      ...(audible ? [] : ['--mute-audio']),
       '--autoplay-policy=no-user-gesture-required',
       ...args,
     ],

@@ -647,6 +647,8 @@ fn open(media: &Media, codec: Codec, link: &LinkId, offerer: bool) {
         ice: Vec::new(),
         relay_only: false,
         sound: true,
+        sends: true,
+        is_screen: false,
     }));
 }
 

@@ -94,6 +94,8 @@ impl Party {
             ice: Vec::new(),
             relay_only: false,
             sound: true,
+            sends: true,
+            is_screen: false,
         }));
     }
 

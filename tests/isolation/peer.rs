@@ -185,6 +185,8 @@ async fn device(codec: Codec, mut words: mpsc::Receiver<Word>) {
         ice: Vec::new(),
         relay_only: false,
         sound: true,
+        sends: true,
+        is_screen: false,
     }));
     say(&Word::Ready);
     let mut look = tokio::time::interval(Duration::from_millis(200));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { capabilities, chooseVideo, encodingFor, nameOf, preference } from '../../web/codecs.js';
+import { capabilities, chooseVideo, encodingFor, encodingForScreen, nameOf, preference } from '../../web/codecs.js';
 import { capable } from './fakes.js';
 
 test('H.264 counts only as constrained baseline in packetization mode 1', () => {
@@ -42,4 +42,20 @@ test('a thumbnail is sent as a thumbnail, and never smaller than it is shown', (
     if (height) assert.ok(height / scaleResolutionDownBy >= Math.min(shown ?? height, height), `${shown} of ${height}`);
   }
   assert.equal(encodingFor(0, 720).active, false);
+});
+
+test('a screen is sent whole wherever it can be read', () => {
+  for (const height of [0, 720, 1080, 1440]) {
+    for (const shown of [null, 270, 360, 540, 2160]) {
+      const { active, scaleResolutionDownBy, maxFramerate } = encodingForScreen(shown, height);
+      assert.deepEqual([active, scaleResolutionDownBy, maxFramerate], [true, 1, 10], `${shown} of ${height}`);
+    }
+  }
+  // However little the line carries.
+  const least = { height: 180, kbps: 100, framerate: 8 };
+  const { scaleResolutionDownBy, maxBitrate, maxFramerate } = encodingForScreen(540, 1080, least);
+  assert.deepEqual([scaleResolutionDownBy, maxBitrate, maxFramerate], [1, 100_000, 8]);
+  assert.equal(encodingForScreen(540, 1080, { height: 0, kbps: 0, framerate: 0 }).active, false);
+  assert.equal(encodingForScreen(0, 1080).active, false);
+  assert.equal(encodingForScreen(90, 1080).scaleResolutionDownBy, 8);
 });

@@ -28,6 +28,7 @@ function everySentence() {
   }
   said.push(words.ofPause(false), words.ofPause(true));
   for (const hold of HOLDS) said.push(words.ofHold('Atrium', hold), words.ofClosed(hold));
+  for (const why of ['denied', 'system', 'missing', 'failed', 'full', 'replaced', 'lost']) said.push(words.ofNoScreen(why));
   for (const why of ['left', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
   said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofMutedHere(), words.ofOldBrowser());
   return said.filter(Boolean);
@@ -144,4 +145,13 @@ test('a room that is not open says why, and what will happen', () => {
   assert.equal(words.ofPerson({ audio: false, video: false, hold: 'asking' }, { device: true }), 'room device, not open yet');
   assert.equal(words.ofPerson({ audio: false, video: false, hold: 'asking' }, { device: true, recording: true }), 'room device, not open yet, recording');
   assert.equal(words.ofPerson({ audio: true, video: true, hold: 'idle' }, { device: true }), 'room device, microphone on, camera on');
+});
+
+test('a screen is called after its owner, who is said to share it', () => {
+  assert.equal(words.ofScreen('Anna'), 'Anna’s screen');
+  assert.equal(words.ofPerson({ audio: true, video: true }, { screen: true }), 'shared screen');
+  assert.equal(words.ofPerson({ audio: false, video: true }, { screen: true, away: true }), 'shared screen, reconnecting');
+  assert.equal(words.ofPerson({ audio: true, video: false }, { sharing: true }), 'microphone on, camera off, sharing the screen');
+  assert.equal(words.ofScreenChange('Anna', true), 'Anna shares their screen.');
+  assert.equal(words.ofScreenChange('Anna', false), 'Anna shares their screen no longer.');
 });

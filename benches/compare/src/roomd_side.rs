@@ -147,6 +147,8 @@ impl Engine for Roomd {
             ice: Vec::new(),
             relay_only: false,
             sound: true,
+            sends: true,
+            is_screen: false,
         }));
         taken
             .then_some(())

@@ -10,7 +10,7 @@ use std::{
 
 use proptest::{collection::vec, prelude::*};
 
-use super::play::{enter, hello_with};
+use super::play::{enter, hello_with, share_of};
 use crate::{
     hub::{ConnId, Hub, Input, Now, Origin, Output, Rooms, Settings},
     protocol::{
@@ -39,6 +39,12 @@ enum Step {
         room: usize,
         role: Role,
         here: bool,
+    },
+    /// Joins as the screen of somebody, rightly or wrongly.
+    Share {
+        who: usize,
+        of: usize,
+        forged: bool,
     },
     Leave {
         who: usize,
@@ -116,6 +122,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(who, resume, keep)| Step::Connect { who, resume, keep }),
         8 => (who(), pin, prop_oneof![6 => Just(0_usize), 1 => Just(1)], role, any::<bool>())
             .prop_map(|(who, pin, room, role, here)| Step::Join { who, pin, room, role, here }),
+        4 => (who(), who(), prop_oneof![4 => Just(false), 1 => Just(true)])
+            .prop_map(|(who, of, forged)| Step::Share { who, of, forged }),
         1 => who().prop_map(|who| Step::Leave { who }),
         1 => (who(), any::<bool>(), any::<Option<bool>>())
             .prop_map(|(who, audio, here)| Step::Me { who, audio, here }),
@@ -175,6 +183,8 @@ struct Watch {
     rooms: BTreeMap<MemberId, RoomName>,
     /// Who sits in the room of a device, by its own word.
     here: BTreeMap<MemberId, bool>,
+    /// Whose screen each member is, by what it proved.
+    of: BTreeMap<MemberId, MemberId>,
     /// Who offers and who answers, for every link since the last restart.
     sides: BTreeMap<LinkId, (MemberId, MemberId)>,
     /// Every link anybody ever heard of.
@@ -221,6 +231,7 @@ impl Watch {
             people: Default::default(),
             rooms: BTreeMap::new(),
             here: BTreeMap::new(),
+            of: BTreeMap::new(),
             sides: BTreeMap::new(),
             links: Vec::new(),
             passed: BTreeSet::new(),
@@ -254,6 +265,7 @@ impl Watch {
                 };
                 self.say(who, &Client::Join(join));
             }
+            Step::Share { who, of, forged } => self.share(who, of, forged),
             Step::Leave { who } => {
                 self.say(who, &Client::Leave {});
                 let person = &mut self.people[who];
@@ -368,6 +380,21 @@ impl Watch {
             }
             _ => unreachable!("{step:?} is not about a link"),
         }
+    }
+
+    fn share(&mut self, who: usize, of: usize, forged: bool) {
+        let owner = &self.people[of];
+        let (Some(mut ticket), Some(owner)) = (owner.resume.clone(), owner.member.clone()) else {
+            return;
+        };
+        if forged {
+            ticket.secret = "never-was-a-secret".parse().unwrap();
+        } else if let Some(member) = self.people[who].member.clone()
+            && !self.people[who].joined
+        {
+            self.of.insert(member, owner);
+        }
+        self.say(who, &Client::Join(share_of(ticket)));
     }
 
     fn connect(&mut self, who: usize, resume: bool, keep: bool) {
@@ -545,7 +572,9 @@ impl Watch {
         let census = self.hub.census();
         for room in census.rooms.values() {
             assert!(room.members > 0, "an empty room");
-            assert!(room.links <= room.members * (room.members - 1) / 2);
+            assert!(room.shares <= room.members, "more than one each");
+            let pairs = room.members * (room.members - 1) / 2;
+            assert!(room.links <= pairs + room.shares * (room.members - 1));
         }
     }
 
@@ -553,19 +582,49 @@ impl Watch {
     fn place(&mut self, said: Option<(usize, &Client)>) {
         let Some((who, message)) = said else { return };
         let person = &self.people[who];
+        let Some(member) = &person.member else { return };
         let here = match message {
-            Client::Join(join) if !person.joined => Some(join.here),
+            Client::Join(join) if !person.joined => {
+                if join.of.is_none() {
+                    self.of.remove(member);
+                }
+                Some(join.here)
+            }
             Client::Me(me) if person.joined => me.here,
             _ => None,
         };
-        if let (Some(here), Some(member)) = (here, &person.member) {
+        if let Some(here) = here {
+            // A screen sits nowhere.
+            let here = here && !self.of.contains_key(member);
             self.here.insert(member.clone(), here);
         }
     }
 
-    /// Nobody is shown in another place than it says.
-    fn judge_place(&self, member: &RoomMember) {
+    /// Nobody is shown in another place than it says, or as the screen of one who has not let it.
+    fn judge_member(&self, member: &RoomMember) {
         assert_eq!(Some(&member.here), self.here.get(&member.member));
+        assert_eq!(member.of.as_ref(), self.of.get(&member.member));
+        if let Some(owner) = &member.of {
+            assert_eq!(member.role, Role::Sender);
+            assert!(!self.of.contains_key(owner), "the screen of a screen");
+            assert_eq!(self.rooms.get(owner), self.rooms.get(&member.member));
+        }
+    }
+
+    /// A screen is there with its owner, alone, and owns nothing.
+    fn judge_screens(room: &crate::protocol::Room) {
+        let owners: Vec<_> = room.members.iter().filter_map(|m| m.of.as_ref()).collect();
+        let distinct: BTreeSet<_> = owners.iter().collect();
+        assert_eq!(distinct.len(), owners.len(), "two screens of one");
+        for owner in owners {
+            let owner = room.members.iter().find(|m| m.member == *owner);
+            assert!(owner.is_some(), "without its owner");
+        }
+        let first = room.members.iter().find(|m| m.member == room.owner);
+        assert!(
+            first.is_some_and(|m| m.of.is_none()),
+            "a screen owns the room"
+        );
     }
 
     fn person(&mut self, conn: ConnId) -> Option<&mut Person> {
@@ -618,9 +677,9 @@ impl Watch {
         }
         match message {
             Server::Room(it) => {
-                assert!(it.members.iter().any(|m| m.member == it.owner));
+                Self::judge_screens(it);
                 for member in &it.members {
-                    self.judge_place(member);
+                    self.judge_member(member);
                     if let Some(theirs) = self.rooms.get(&member.member) {
                         assert_eq!(Some(theirs), room.as_ref(), "of another room");
                     }
@@ -651,7 +710,7 @@ impl Watch {
                     room.as_ref(),
                     "of another room"
                 );
-                self.judge_place(&it.member);
+                self.judge_member(&it.member);
                 if it.ev == MemberEvent::Left {
                     assert_ne!(it.owner, it.member.member, "owned by one who left");
                 }
@@ -719,6 +778,11 @@ impl Watch {
         let me = self.people[who].member.clone().unwrap();
         let room = self.rooms.get(&me);
         assert_eq!(self.rooms.get(&it.peer), room, "a link out of the room");
+        let is_own = |one, other| self.of.get(one) == Some(other);
+        assert!(
+            !is_own(&me, &it.peer) && !is_own(&it.peer, &me),
+            "a link with one's own screen"
+        );
         let sides = if it.offerer {
             (me, it.peer.clone())
         } else {

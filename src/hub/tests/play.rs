@@ -506,6 +506,16 @@ pub(super) fn enter() -> Join {
         media: Media::default(),
         here: false,
         recording: false,
+        of: None,
+    }
+}
+
+/// Shows the screen of the one whose ticket it is.
+pub(super) fn share_of(ticket: Resume) -> Join {
+    Join {
+        role: Role::Sender,
+        of: Some(ticket),
+        ..enter()
     }
 }
 

@@ -101,7 +101,7 @@ impl Slot {
 impl Engine {
     /// Which branches somebody is on, or is to be put on.
     pub(super) fn needed(&self) -> BTreeSet<BranchId> {
-        let heard = self.links.values().any(|link| link.sound);
+        let heard = self.links.values().any(|link| link.sound && link.sends);
         let sound = heard.then_some(BranchId::SOUND);
         let pictures = self.links.values().flat_map(|link| {
             let fed = link.video.iter().filter(|feed| !feed.passed);

@@ -37,6 +37,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const OVERSTAY: Duration = Duration::from_secs(2);
 
 /// A generation of a link, as the engine holds it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not exclude each other"
+)]
 pub(super) struct Link {
     pub(super) serial: u64,
     pub(super) name: String,
@@ -51,6 +55,10 @@ pub(super) struct Link {
     pub(super) heard: Heard,
     /// Sound passes, either way.
     pub(super) sound: bool,
+    /// Anything is sent on it.
+    pub(super) sends: bool,
+    /// What comes on it is somebody's screen.
+    pub(super) is_screen: bool,
     /// At what height the other side shows us.
     pub(super) shown: Shown,
     /// The mixes know of it.
@@ -234,6 +242,8 @@ impl Engine {
                 outlets,
                 heard: Heard::default(),
                 sound: open.sound,
+                sends: open.sends,
+                is_screen: open.is_screen,
                 shown: Shown::default(),
                 is_mixed: false,
                 sources: None,
@@ -297,7 +307,9 @@ impl Engine {
             return;
         };
         link.codec = Some(codec);
-        self.climb(now, key, codec);
+        if link.sends {
+            self.climb(now, key, codec);
+        }
     }
 
     pub(super) fn attach(
@@ -337,7 +349,7 @@ impl Engine {
             slot.and_then(|slot| slot.branch.as_ref())
                 .map(Branch::output)
         };
-        if !link.sound {
+        if !link.sound || !link.sends {
             link.audio = None;
         } else if link.audio.is_none() {
             link.audio =

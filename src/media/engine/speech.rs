@@ -140,13 +140,15 @@ impl Engine {
         }
         self.speech.room.due(now);
         for (key, link) in &mut self.links {
-            if let Some(level) = link.heard.look(now, &link.arrivals.loudness) {
+            let level = link.heard.look(now, &link.arrivals.loudness);
+            if let Some(level) = level.filter(|_| !link.is_screen) {
                 self.speech.floor.hear(now, &key.link, level.steady);
             }
         }
         self.speech.floor.due(now);
         self.speech.tell();
-        let links = self.links.values().map(|link| &link.arrivals.movements);
+        let people = self.links.values().filter(|link| !link.is_screen);
+        let links = people.map(|link| &link.arrivals.movements);
         let all = links.chain([&*self.camera.movements]);
         let movements = all.map(|it| it.load(Relaxed)).sum();
         self.speech.stir(now, movements);

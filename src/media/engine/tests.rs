@@ -40,6 +40,8 @@ fn open() -> Command {
         ice: Vec::new(),
         relay_only: false,
         sound: true,
+        sends: true,
+        is_screen: false,
     })
 }
 
@@ -475,6 +477,8 @@ fn sound_is_encoded_while_somebody_is_to_hear_it() {
     };
     it.command(Command::Open(OpenLink {
         sound: false,
+        sends: true,
+        is_screen: false,
         ..open
     }));
     assert!(!it.engine.needed().contains(&BranchId::SOUND));
@@ -489,6 +493,31 @@ fn sound_is_encoded_while_somebody_is_to_hear_it() {
     it.until("and no longer", |engine| {
         !engine.branches.contains_key(&BranchId::SOUND)
     });
+    it.stop();
+}
+
+#[test]
+fn nothing_is_encoded_for_one_who_only_sends() {
+    let mut it = Fixture::new(parts());
+    let Command::Open(open) = open() else {
+        unreachable!()
+    };
+    it.command(Command::Open(OpenLink {
+        sends: false,
+        is_screen: true,
+        ..open
+    }));
+    let serial = it.engine.links[&key()].serial;
+    it.engine.handle(now(), Message::Chosen(serial, Codec::Vp8));
+    let link = link();
+    it.command(Command::Show {
+        link: link.clone(),
+        height: 720,
+    });
+    it.command(Command::Sound { link, on: true });
+    it.engine.tick(now() + Duration::from_secs(5));
+    assert!(it.engine.needed().is_empty());
+    assert_eq!(it.engine.links[&key()].place, None);
     it.stop();
 }
 

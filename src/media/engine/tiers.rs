@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, Parts};
+use super::{Engine, Parts, links::Link};
 use crate::{
     ladder::{Input, Ladder, Output, Place, Seen},
     media::{
@@ -269,7 +269,8 @@ impl Engine {
 
     /// Tells the ladder at what height the other side of a link shows us, if it is time.
     pub(super) fn tell_shown(&mut self, now: Instant, key: &Key) {
-        let link = self.links.get_mut(key).filter(|link| link.codec.is_some());
+        let takes = |link: &&mut Link| link.codec.is_some() && link.sends;
+        let link = self.links.get_mut(key).filter(takes);
         if let Some(height) = link.and_then(|link| link.shown.due(now)) {
             let (peer, height) = (key.link.clone(), Some(height));
             self.tiers.ladder.handle(now, Input::Show { peer, height });
@@ -296,7 +297,7 @@ impl Engine {
         if self.tiers.look_at.is_some_and(|at| at <= now) {
             let mut seen = Vec::new();
             for (key, link) in &mut self.links {
-                if !link.gate.is_open() || link.codec.is_none() {
+                if !link.gate.is_open() || link.codec.is_none() || !link.sends {
                     continue;
                 }
                 let TransportStats {

@@ -1,7 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::protocol::{Answer, Media, Reason, Role};
+use crate::protocol::{Answer, Media, Reason, Resume, Role};
 
 fn wrong_with(text: &str) -> (ErrorCode, String) {
     let problem = read_client(text).expect_err(text);
@@ -333,6 +333,10 @@ fn any_message() -> impl Strategy<Value = Client> {
                     },
                     here: audio,
                     recording: !audio,
+                    of: audio.then(|| Resume {
+                        session: "sess-4f7kq2".parse().unwrap(),
+                        secret: "n3xw6ohbzt5ajq2e".parse().unwrap(),
+                    }),
                 })
             }),
         (

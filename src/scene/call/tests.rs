@@ -57,7 +57,11 @@ fn is_right(arranged: &Arranged) {
             assert_eq!(figure % 2, 0, "{plate:?}");
         }
         assert!(plate.x == place.x && name.width <= place.width);
-        assert_eq!(plate.y + name.height, place.y + place.height);
+        let ends = place.y + place.height;
+        assert!(
+            plate.y + name.height == ends || plate.y == ends,
+            "{plate:?}"
+        );
         for shape in &name.shapes {
             let shape = shape.place();
             assert!(shape.x + shape.width <= name.width && shape.height <= name.height);
@@ -291,8 +295,25 @@ fn the_one_who_spoke_last_is_large_and_a_shared_screen_more_so() {
     assert_eq!(large(&some), link(3));
     some.layout = Layout::Grid;
     assert_eq!(large(&some), link(3));
-    let names = super::call(&some, 1920, 1080, &measure);
-    assert_eq!(texts(&names.plates[0].scene)[0].0, "Guest 3’s screen");
+    let shared = super::call(&some, 1920, 1080, &measure);
+    let plate = &shared.plates[0];
+    assert_eq!(texts(&plate.scene)[0].0, "Guest 3’s screen");
+    let tile = shared.tiles[0].place;
+    assert_eq!(plate.y, tile.y + tile.height, "it hides nothing of it");
+    // Of two the later is talked about; one that is lost is small, and so it is said.
+    some.guests[1].is_share = true;
+    assert_eq!(large(&some), link(3));
+    some.guests[3].sight = Sight::Reconnecting;
+    assert_eq!(large(&some), link(1));
+    let lost = super::call(&some, 1920, 1080, &measure);
+    is_right(&lost);
+    let said: Vec<_> = texts(&lost.behind).iter().map(|it| it.0).collect();
+    assert!(
+        said.iter().any(|words| words.starts_with("Reconnect")),
+        "{said:?}"
+    );
+    some.guests[1].is_share = false;
+    some.guests[3].sight = Sight::Picture;
     some.guests[3].is_share = false;
     let arranged = super::call(&some, 1920, 1080, &measure);
     assert!(

@@ -20,6 +20,8 @@ ARGS ?=
 YES ?=
 # More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 1'
 BENCH ?=
+# The same for the measure of delays: make bench-delay DELAY='--count 5 --minutes 0'
+DELAY ?=
 # Where `make install` puts the program and its unit; DESTDIR is for building packages.
 DESTDIR ?=
 PREFIX ?= /usr
@@ -66,7 +68,9 @@ PACKAGES_TEST += iptables                         # the NATs between those names
 PACKAGES_TEST += espeak-ng                        # speaks what the test clip says
 PACKAGES_TEST += gstreamer1.0-tools               # writes the test clip
 PACKAGES_TEST += systemd                          # systemd-analyze checks the unit
-PACKAGES_TEST += pulseaudio                       # a sound card for Firefox where there is none
+PACKAGES_TEST += pulseaudio                       # a sound card where there is none
+PACKAGES_TEST += pulseaudio-utils                 # plays on it and records what is played
+PACKAGES_TEST += libasound2-plugins               # and makes it one of ALSA's
 PACKAGES_TEST += xvfb                             # a screen where there is none
 PACKAGES_TEST += weston                           # the same with Wayland
 
@@ -337,7 +341,7 @@ screens: deps-build deps-run ## paints docs/screens: what the wall shows
 	cargo test --locked --lib tests::screens -- --ignored
 
 .PHONY: bench
-bench: bench-device bench-footprint bench-receive bench-echo bench-compare ## measures: docs/benchmarks.md says what
+bench: bench-device bench-delay bench-footprint bench-receive bench-echo bench-compare ## measures: docs/benchmarks.md says what
 
 .PHONY: bench-device
 bench-device: deps-build deps-run deps-test
@@ -347,6 +351,17 @@ bench-device: deps-build deps-run deps-test
 	cd tests/e2e
 	npm ci --no-audit --no-fund
 	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node bench.mjs
+
+# How late sound and pictures are at the device's own loudspeaker, microphone and screen, for ten
+# minutes. DELAY='--count 5 --minutes 0' shows in one that everything works.
+.PHONY: bench-delay
+bench-delay: deps-build deps-run deps-test clip
+	@$(prelude)
+	use_rust
+	cargo build --release --locked
+	cd tests/e2e
+	npm ci --no-audit --no-fund
+	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node delay.mjs $(DELAY)
 
 .PHONY: bench-footprint
 bench-footprint: deps-build deps-run

@@ -15,6 +15,8 @@ export const RATE = 48_000;
 export const BLOCK_MS = 5;
 
 const SECOND = 1_000;
+/** How much of a room's sound waits to be played, in ms. */
+const AHEAD_MS = 80;
 
 function ended(child) {
   return new Promise((resolve) => {
@@ -150,6 +152,8 @@ export class Desk {
     const taps = ways.map(({ ms, gain }) => ({ late: Math.round((ms * RATE) / SECOND), gain }));
     const longest = Math.max(...taps.map(({ late }) => late));
     let before = new Float32Array(longest);
+    // What waits covers the moments in which this process does something else: the way is always as long.
+    this.play(to, new Float32Array((AHEAD_MS * RATE) / SECOND));
     this.listeners.push((data) => {
       const count = data.length / 2 / width;
       const heard = new Float32Array(longest + count);

@@ -42,7 +42,7 @@ function thin(samples) {
   });
 }
 /** Less alike is something else, and fainter is noise. */
-const ALIKE = 0.4;
+const ALIKE = 0.25;
 const ENERGY = 1e-4;
 
 /** Where in these samples `wanted` begins, as a number of samples; null where it is not. */

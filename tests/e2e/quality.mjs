@@ -83,7 +83,7 @@ function quality(said, heard) {
 
 /** As much as PESQ was made for, loud as somebody speaks. */
 const SECONDS = 8;
-const said = samplesOf(join(CLIP, 'microphone.wav')).subarray(0, SECONDS * RATE);
+const said = samplesOf(join(CLIP, 'microphone.wav')).subarray(0, SECONDS * RATE).map((sample) => sample / 4);
 mkdirSync(OUT, { recursive: true });
 // Without it there is nothing to measure for.
 console.error(`PESQ of the same: ${quality(said, said).toFixed(2)}`);
@@ -96,11 +96,11 @@ whole.set(chirp);
 whole.set(said, LEAD);
 
 const found = [];
-const studio = await Studio.start();
+const studio = await Studio.start({ sees: false });
 try {
   const { desk } = studio;
-  await studio.visit('bob', 'Bob', flasher);
-  const eve = await studio.visit('ann', 'Eve', flasher);
+  await studio.visit('bob', 'Bob', `(${flasher})(true)`);
+  const eve = await studio.visit('ann', 'Eve', `(${flasher})(true)`);
   // Handed over once.
   await eve.page.evaluate((samples) => (window.speech = samples), [...whole]);
   for (const loss of options.loss.split(',').map(Number)) {

@@ -15,8 +15,6 @@ export const RATE = 48_000;
 export const BLOCK_MS = 5;
 
 const SECOND = 1_000;
-/** How much of a room's sound waits to be played, in ms. */
-const AHEAD_MS = 80;
 
 function ended(child) {
   return new Promise((resolve) => {
@@ -50,7 +48,6 @@ export class Desk {
     desk.gone = ended(desk.server);
     await until('pulseaudio listens (is it installed?)', () => existsSync(socket), { within: 10 * SECOND });
     desk.players = new Map();
-    desk.listeners = [];
     await desk.#record();
     return desk;
   }
@@ -95,7 +92,6 @@ export class Desk {
       while (this.frames - this.chunks[0].at > 90 * RATE) this.chunks.shift();
       this.frames += whole / frame;
       this.begins = Math.min(this.begins, now - (this.frames / RATE) * SECOND);
-      for (const listen of this.listeners) listen(this.chunks.at(-1).data);
     });
     await until('the tape runs', () => this.frames > 0);
   }
@@ -141,31 +137,13 @@ export class Desk {
     player.stdin.write(bytes);
   }
 
-  /**
-   * A room: what one line plays comes back on another.
-   * @param {{ ms: number, gain: number }[]} ways that sound takes, each by how much later it is than the first
-   * @param {number} noise that is there anyway, as an amplitude
-   */
-  join(from, to, ways, noise = 0) {
-    const channel = this.lines.indexOf(from);
-    const width = this.lines.length;
-    const taps = ways.map(({ ms, gain }) => ({ late: Math.round((ms * RATE) / SECOND), gain }));
-    const longest = Math.max(...taps.map(({ late }) => late));
-    let before = new Float32Array(longest);
-    // What waits covers the moments in which this process does something else: the way is always as long.
-    this.play(to, new Float32Array((AHEAD_MS * RATE) / SECOND));
-    this.listeners.push((data) => {
-      const count = data.length / 2 / width;
-      const heard = new Float32Array(longest + count);
-      heard.set(before);
-      for (let at = 0; at < count; at += 1) heard[longest + at] = data.readInt16LE((at * width + channel) * 2) / 32_768;
-      this.play(to, Float32Array.from({ length: count }, (_, at) => {
-        let sum = noise * (2 * Math.random() - 1);
-        for (const { late, gain } of taps) sum += gain * heard[longest + at - late];
-        return sum;
-      }));
-      before = heard.slice(count);
-    });
+  /** Makes what is heard of a line fainter, by so many dB. */
+  async fainter(line, db) {
+    // PulseAudio's loudness is the cube root of its amplitude.
+    const volume = Math.round(65_536 * 10 ** (-db / 60));
+    const done = this.#client('pactl', ['set-source-volume', `hears-${line}`, String(volume)], 'inherit');
+    await ended(done);
+    if (done.exitCode !== 0) throw new Error('pactl changes no volume');
   }
 
   /** Waits until the tape has this sample. */

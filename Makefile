@@ -20,6 +20,10 @@ ARGS ?=
 YES ?=
 # More words for the comparison, as in: make bench BENCH='--rounds 1 --seconds 1'
 BENCH ?=
+# The same for the measure of delays: make bench-delay DELAY='--count 5 --minutes 0'
+DELAY ?=
+# And for that of speech: make bench-quality QUALITY='--count 1'
+QUALITY ?=
 # Where `make install` puts the program and its unit; DESTDIR is for building packages.
 DESTDIR ?=
 PREFIX ?= /usr
@@ -66,7 +70,9 @@ PACKAGES_TEST += iptables                         # the NATs between those names
 PACKAGES_TEST += espeak-ng                        # speaks what the test clip says
 PACKAGES_TEST += gstreamer1.0-tools               # writes the test clip
 PACKAGES_TEST += systemd                          # systemd-analyze checks the unit
-PACKAGES_TEST += pulseaudio                       # a sound card for Firefox where there is none
+PACKAGES_TEST += pulseaudio                       # a sound card where there is none
+PACKAGES_TEST += pulseaudio-utils                 # plays on it and records what is played
+PACKAGES_TEST += libasound2-plugins               # and makes it one of ALSA's
 PACKAGES_TEST += xvfb                             # a screen where there is none
 PACKAGES_TEST += tesseract-ocr                    # reads a shared screen off the wall
 PACKAGES_TEST += tesseract-ocr-eng                # the language of that
@@ -85,7 +91,13 @@ RUST_MINOR := $(shell sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.tom
 # For `make bare` only.
 PACKAGES_BARE := mmdebstrap util-linux
 
+# For `make bench-quality` only.
+PACKAGES_QUALITY += python3-venv                  # where PESQ is installed
+PACKAGES_QUALITY += python3-dev                   # what it is compiled against
+
 CARGO_DENY := 0.20.2
+# The code of ITU-T P.862, wrapped for Python.
+PESQ := 0.0.4
 
 # ---- Shell functions that the recipes begin with ----------------------------------------------
 
@@ -339,7 +351,7 @@ screens: deps-build deps-run ## paints docs/screens: what the wall shows
 	cargo test --locked --lib tests::screens -- --ignored
 
 .PHONY: bench
-bench: bench-device bench-footprint bench-receive bench-echo bench-compare ## measures: docs/benchmarks.md says what
+bench: bench-device bench-delay bench-quality bench-footprint bench-receive bench-echo bench-compare ## measures: docs/benchmarks.md says what
 
 .PHONY: bench-device
 bench-device: deps-build deps-run deps-test
@@ -349,6 +361,31 @@ bench-device: deps-build deps-run deps-test
 	cd tests/e2e
 	npm ci --no-audit --no-fund
 	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node bench.mjs
+
+# How late sound and pictures are at the device's own loudspeaker, microphone and screen, for ten
+# minutes. DELAY='--count 5 --minutes 0' shows in one that everything works.
+.PHONY: bench-delay
+bench-delay: deps-build deps-run deps-test clip
+	@$(prelude)
+	use_rust
+	cargo build --release --locked
+	cd tests/e2e
+	npm ci --no-audit --no-fund
+	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node delay.mjs $(DELAY)
+
+# PESQ is compiled from PyPI, into target. The network that loses packets is a namespace of its own.
+.PHONY: bench-quality
+bench-quality: deps-build deps-run deps-test clip
+	@$(prelude)
+	use_rust
+	apt "Measuring speech" $(PACKAGES_QUALITY)
+	cargo build --release --locked
+	venv="$$CARGO_TARGET_DIR/bench/python"
+	[ -x "$$venv/bin/python" ] || python3 -m venv "$$venv"
+	"$$venv/bin/python" -c 'import pesq' 2>/dev/null || "$$venv/bin/pip" install --quiet 'pesq==$(PESQ)' numpy
+	cd tests/e2e
+	npm ci --no-audit --no-fund
+	ROOMD_BIN="$$CARGO_TARGET_DIR/release/roomd" node quality.mjs --python "$$venv/bin/python" $(QUALITY)
 
 .PHONY: bench-footprint
 bench-footprint: deps-build deps-run

@@ -68,7 +68,15 @@ async fn both_ways(codec: Codec) {
             Codec::H264 => ("H264", H264),
             _ => ("VP8", VP8),
         };
-        assert_eq!(stats.links[link.as_str()].codec, Some(name));
+        let own = &stats.links[link.as_str()];
+        assert_eq!(own.codec, Some(name));
+        for delay in [own.picture_delay, own.sound_delay] {
+            let delay = delay.expect("what was decoded came at some time");
+            let patience = PATIENCE.as_secs_f64() * 1000.0;
+            assert!((0.0..patience).contains(&delay.network_ms), "{delay:?}");
+            assert!(delay.decode_ms.is_some(), "{delay:?}");
+            assert_eq!(delay.mix_ms, None, "nothing is mixed here");
+        }
         assert_eq!(stats.branches[branch].consumers, 1);
         assert_eq!(stats.branches.len(), 2, "and Opus");
     }

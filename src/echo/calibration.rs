@@ -56,6 +56,10 @@ const CLEAR: f64 = 12.0;
 /// for, if it is half as loud.
 const BEFORE_LOUDEST_MS: u32 = 30;
 
+/// What is so near the beginning or the end of where it was looked for is the edge of something that
+/// began before, or goes on after.
+const EDGE_MS: u32 = 2;
+
 /// How long a room answers, for its level.
 const ANSWER_MS: u32 = 120;
 
@@ -212,6 +216,9 @@ pub fn find_in(far: &[f32], near: &[f32], listening: Listening) -> Option<Return
         .map(|it| it.abs())
         .enumerate()
         .max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+    if loudest < samples(EDGE_MS) || loudest + samples(EDGE_MS) > lags {
+        return None;
+    }
     let earliest = loudest.saturating_sub(samples(BEFORE_LOUDEST_MS));
     let first = (earliest..=loudest).find(|at| answer[*at].abs() >= peak / 2.0)?;
     let from = first.saturating_sub(samples(1));

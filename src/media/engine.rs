@@ -30,7 +30,7 @@ use gstreamer_app::{AppSink, AppSrc};
 use tokio::sync::watch;
 
 use super::{
-    Command, Event, Notice, Passthrough, Picture, Timebase, bus,
+    Command, Event, MixAge, Notice, Passthrough, Picture, Timebase, bus,
     encoder::{Branch, BranchId, Recipe},
     fanout::Subscription,
     notices::Notices,
@@ -124,6 +124,10 @@ pub trait Mixes: Send + Sync {
     fn own(&self, _: Option<&Outlet>) {}
     /// The chime is to sound.
     fn chime(&self) {}
+    /// How old what is shown and what is heard is.
+    fn ages(&self) -> [MixAge; 2] {
+        [MixAge::default(); 2]
+    }
     /// All is over. Called on a thread of its own; may take a while.
     fn close(&self);
 }
@@ -746,6 +750,8 @@ impl Engine {
 
     fn stats(&self) -> Stats {
         let now = now();
+        let time = self.parts.timebase.running_time();
+        let [shown, heard] = self.parts.mixes.ages();
         let links = self.links.iter().map(|(key, link)| {
             let arrivals = &link.arrivals;
             let counts = |subscription: &Option<Subscription>| {
@@ -764,7 +770,9 @@ impl Engine {
                 picture_height: arrivals.picture_height.load(Relaxed),
                 gap_ms: arrivals.gaps.longest(now),
                 given_up_in: arrivals.given_up.load(Relaxed),
+                picture_delay: arrivals.picture_ages.stats(time, shown),
                 sounds_in: arrivals.sounds.load(Relaxed),
+                sound_delay: arrivals.sound_ages.stats(time, heard),
                 level: link.heard.level(now),
                 volume: link.outlets.volume.get().to_percent(),
                 video_out: link.video_counts(),

@@ -21,9 +21,34 @@ pub struct Gaps {
     first: OnceLock<Instant>,
     /// When the last one came, in milliseconds.
     last: AtomicU64,
-    /// For each of the last seconds the longest gap that ended in it: the second in the upper half,
-    /// and the gap in milliseconds in the lower, so that the larger number is what counts.
-    longest: [AtomicU64; SECONDS as usize],
+    longest: Longest,
+}
+
+/// The longest of the times that ended in the last ten seconds, all in milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct Longest {
+    /// For each of the last seconds the longest that ended in it: the second in the upper half, and
+    /// how long it was in the lower, so that the larger number is what counts.
+    seconds: [AtomicU64; SECONDS as usize],
+}
+
+impl Longest {
+    /// One of this length ends at `at`, counted from wherever it is always counted from.
+    pub(super) fn mark(&self, at: u64, length: u64) {
+        let second = at / 1000;
+        if let Some(slot) = self.seconds.get(slot(second)) {
+            slot.fetch_max((second << 32) | length.min(u64::from(u32::MAX)), Relaxed);
+        }
+    }
+
+    /// The longest. None where none ended in the last ten seconds.
+    pub(super) fn of_late(&self, now: u64) -> Option<u64> {
+        let ended = self.seconds.iter().filter_map(|slot| {
+            let slot = slot.load(Relaxed);
+            ((slot >> 32) + u64::from(SECONDS) > now / 1000).then_some(slot & u64::from(u32::MAX))
+        });
+        ended.max()
+    }
 }
 
 impl Gaps {
@@ -31,10 +56,7 @@ impl Gaps {
     pub fn mark(&self, now: Instant) {
         let at = milliseconds(*self.first.get_or_init(|| now), now);
         let gap = at.saturating_sub(self.last.swap(at, Relaxed));
-        let second = at / 1000;
-        if let Some(slot) = self.longest.get(slot(second)) {
-            slot.fetch_max((second << 32) | gap.min(u64::from(u32::MAX)), Relaxed);
-        }
+        self.longest.mark(at, gap);
     }
 
     /// The longest gap that ended in the last ten seconds, or that still lasts, in milliseconds.
@@ -43,11 +65,7 @@ impl Gaps {
     pub fn longest(&self, now: Instant) -> Option<u64> {
         let now = milliseconds(*self.first.get()?, now);
         let lasts = now.saturating_sub(self.last.load(Relaxed));
-        let ended = self.longest.iter().filter_map(|slot| {
-            let slot = slot.load(Relaxed);
-            ((slot >> 32) + u64::from(SECONDS) > now / 1000).then_some(slot & u64::from(u32::MAX))
-        });
-        ended.chain([lasts]).max()
+        self.longest.of_late(now).max(Some(lasts))
     }
 }
 

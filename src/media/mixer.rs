@@ -253,6 +253,10 @@ pub(super) fn exit(feed: Feed, buffers: u32) -> AppSink {
             AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    let pts = sample.buffer().and_then(gst::BufferRef::pts);
+                    if let (Some(now), Some(pts)) = (sink.current_running_time(), pts) {
+                        feed.tap().age().mark(now, now.saturating_sub(pts));
+                    }
                     feed.push(&sample);
                     Ok(gst::FlowSuccess::Ok)
                 })

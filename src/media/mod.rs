@@ -7,6 +7,7 @@
 //! Invariant: this module never sees a room; a link is a name and a generation to it. What `paint`
 //! writes on the wall it does not read.
 
+mod age;
 pub mod audio_mix;
 mod bitstream;
 mod board;
@@ -47,6 +48,7 @@ pub mod video_mix;
 mod volume;
 mod wall;
 
+pub use age::{DelayStats, MixAge};
 pub use board::{Board, local_time};
 pub use encoder::{
     BranchId, Change, Control, ControlError, EncoderError, Rate, Recipe, launch_encoder,

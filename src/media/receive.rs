@@ -17,6 +17,7 @@ use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video as gst_video;
 
 use super::{
+    age::Ages,
     engine,
     fanout::{Gate, on_the_common_clock},
     gaps::Gaps,
@@ -62,6 +63,10 @@ pub struct Arrivals {
     pub movements: AtomicU64,
     /// How long it took from picture to picture.
     pub gaps: Gaps,
+    /// How old the pictures were.
+    pub picture_ages: Ages,
+    /// How old the sound was.
+    pub sound_ages: Ages,
 }
 
 /// Where what was decoded goes: to the input of a mix, which may come, go and be replaced under
@@ -127,8 +132,30 @@ pub struct Receiver {
     video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
     /// The streams that are decoded.
     streams: Mutex<Vec<Stream>>,
-    /// Since when packets are timed.
+    time: Time,
+}
+
+/// Since when packets are timed, and what running time that was.
+#[derive(Debug, Clone, Copy)]
+struct Time {
     since: Instant,
+    running: gst::ClockTime,
+}
+
+impl Time {
+    fn begin(pipeline: &gst::Pipeline) -> Self {
+        let clock = pipeline.pipeline_clock().time();
+        let base = pipeline.base_time().unwrap_or_default();
+        Self {
+            since: engine::now(),
+            running: clock.saturating_sub(base),
+        }
+    }
+
+    fn running(self, now: Instant) -> gst::ClockTime {
+        let passed = now.saturating_duration_since(self.since);
+        self.running + gst::ClockTime::try_from(passed).unwrap_or_default()
+    }
 }
 
 /// A stream that is decoded.
@@ -156,7 +183,7 @@ impl Receiver {
             outlets,
             video: Mutex::default(),
             streams: Mutex::default(),
-            since: engine::now(),
+            time: Time::begin(pipeline),
         }
     }
 
@@ -174,7 +201,7 @@ impl Receiver {
         }
         let gate = self.gate.clone();
         let last = Arc::new(AtomicU64::new(self.milliseconds(now)));
-        let (came, since) = (last.clone(), self.since);
+        let (came, since) = (last.clone(), self.time.since);
         pad.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
             move |_, _| {
@@ -198,19 +225,23 @@ impl Receiver {
         };
         let (which, mut elements) = make()?;
         self.count_given_up(pad);
+        let time = self.time;
         let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
         let sink = match which {
             Which::Pictures => {
                 *lock(&self.video) = Some(pad.downgrade());
                 self.count_pictures(pad);
-                picture_end(arrivals, gate, self.outlets.pictures.clone())
+                picture_end(arrivals, gate, self.outlets.pictures.clone(), time)
             }
             Which::Sounds(pausing) => {
                 let outlet = self.outlets.sound.clone();
+                let arrived = arrivals.clone();
                 // What nobody is to hear is not decoded either.
                 pad.add_probe(
                     gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
-                    move |_, _| {
+                    move |_, info| {
+                        let now = time.running(engine::now());
+                        arrived.sound_ages.left(now, pts(info));
                         if outlet.is_shut() {
                             gst::PadProbeReturn::Drop
                         } else {
@@ -219,7 +250,7 @@ impl Receiver {
                     },
                 );
                 let sound = Sound::new(self.outlets.volume.clone(), pausing);
-                sound_end(arrivals, gate, self.outlets.sound.clone(), sound)
+                sound_end(arrivals, gate, self.outlets.sound.clone(), sound, time)
             }
         };
         elements.push(sink.upcast());
@@ -252,7 +283,7 @@ impl Receiver {
     }
 
     fn milliseconds(&self, now: Instant) -> u64 {
-        milliseconds(self.since, now)
+        milliseconds(self.time.since, now)
     }
 
     /// Counts what the jitter buffer says is lost, which decoders make up for.
@@ -268,11 +299,13 @@ impl Receiver {
     }
 
     fn count_pictures(&self, pad: &gst::Pad) {
-        let arrivals = self.arrivals.clone();
+        let (arrivals, time) = (self.arrivals.clone(), self.time);
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad.add_probe(kinds, move |_, info| {
             let packets = info.buffer_list().map_or(1, |list| list.len());
             arrivals.video_packets.fetch_add(packets as u64, Relaxed);
+            let now = time.running(engine::now());
+            arrivals.picture_ages.left(now, pts(info));
             gst::PadProbeReturn::Ok
         });
     }
@@ -351,6 +384,14 @@ fn nowhere() -> Result<gst::Element, glib::BoolError> {
 
 fn milliseconds(since: Instant, now: Instant) -> u64 {
     u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When what passes a pad came.
+fn pts(info: &gst::PadProbeInfo) -> Option<gst::ClockTime> {
+    match info.buffer_list() {
+        Some(list) => list.get(0)?.pts(),
+        None => info.buffer()?.pts(),
+    }
 }
 
 /// Refuses pictures that nobody sends to a meeting. One keyframe of VP8 can be 16383 pixels wide
@@ -448,33 +489,44 @@ fn opus() -> Result<Made, glib::BoolError> {
 }
 
 /// Counts the pictures that were decoded and hands them on.
-fn picture_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet) -> AppSink {
+fn picture_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet, time: Time) -> AppSink {
     let mut motion = Motion::default();
     end(move |sample| {
         if !gate.is_open() {
             return;
         }
-        if motion.look(engine::now(), sample) {
+        let now = engine::now();
+        let pts = sample.buffer().and_then(gst::BufferRef::pts);
+        arrivals.picture_ages.decoded(time.running(now), pts);
+        if motion.look(now, sample) {
             arrivals.movements.fetch_add(1, Relaxed);
         }
         let shape = sample.caps().and_then(|caps| caps.structure(0));
         let height = shape.and_then(|shape| shape.get::<i32>("height").ok());
         let height = height.and_then(|height| u32::try_from(height).ok());
         arrivals.picture_height.store(height.unwrap_or(0), Relaxed);
-        arrivals.gaps.mark(engine::now());
+        arrivals.gaps.mark(now);
         arrivals.pictures.fetch_add(1, Relaxed);
         hand_on(sample, &outlet, |picture| picture);
     })
 }
 
 /// Counts and measures the sound that was decoded and hands it on.
-fn sound_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet, mut sound: Sound) -> AppSink {
+fn sound_end(
+    arrivals: Arc<Arrivals>,
+    gate: Gate,
+    outlet: Outlet,
+    mut sound: Sound,
+    time: Time,
+) -> AppSink {
     end(move |sample| {
         if !gate.is_open() {
             return;
         }
         arrivals.sounds.fetch_add(1, Relaxed);
         if let Some(piece) = sample.buffer() {
+            let now = time.running(engine::now());
+            arrivals.sound_ages.decoded(now, piece.pts());
             sound.measure(piece, &arrivals.loudness);
         }
         hand_on(sample, &outlet, |piece| sound.shape(piece));

@@ -76,6 +76,11 @@ impl Feed {
         }
     }
 
+    /// What passes, for whoever asks.
+    pub(super) fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
     /// From here on everything is another picture than the one before.
     pub(super) fn changes(&self) {
         self.changes_until.store(u64::MAX, Relaxed);

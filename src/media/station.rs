@@ -152,7 +152,9 @@ impl Settings {
                 Ok(AudioMix::tapped(&common, settings, tap.clone()))
             })
         });
-        Wall::start(pictures, sound, notices)
+        let (shown, heard) = (self.board.shown().clone(), self.board.heard().clone());
+        let wall = Wall::start(pictures, sound, notices)?;
+        Ok(wall.timed(shown, heard, audio_mix::play_latency(upstream)))
     }
 }
 

@@ -6,7 +6,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use serde::Serialize;
 
-use super::{fanout::Counts, loudness::Level};
+use super::{age::DelayStats, fanout::Counts, loudness::Level};
 
 /// Everything at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -47,8 +47,12 @@ pub struct LinkStats {
     pub gap_ms: Option<u64>,
     /// RTP packets, of pictures and sound, that were waited for in vain.
     pub given_up_in: u64,
+    /// How long a picture takes from the network to the screen. None before the first.
+    pub picture_delay: Option<DelayStats>,
     /// Pieces of sound decoded.
     pub sounds_in: u64,
+    /// How long sound takes from the network to the loudspeaker. None before the first.
+    pub sound_delay: Option<DelayStats>,
     /// How loud the last of them were, before its volume here counts; none where nothing is heard.
     pub level: Option<Level>,
     /// How loud they are played here, in percent.

@@ -1,4 +1,4 @@
-//! What leaves a mix, for whoever asks for it: one sample, or all from here on.
+//! What leaves a mix, for whoever asks for it: one sample, or all from here on; and how old it is.
 //!
 //! Invariant: while nobody asks, a sample costs one look at a flag, and no sample is held.
 
@@ -12,6 +12,8 @@ use std::{
 };
 
 use gstreamer as gst;
+
+use super::age::Course;
 
 /// Most who ask at a time.
 const MOST_TAKERS: usize = 16;
@@ -31,10 +33,16 @@ pub(super) struct Tap(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     asked: AtomicBool,
+    age: Course,
     takers: Mutex<Vec<Taker>>,
 }
 
 impl Tap {
+    /// How long after its timestamp a sample leaves the mix.
+    pub(super) fn age(&self) -> &Course {
+        &self.0.age
+    }
+
     /// Shows a sample to those who ask.
     pub(super) fn push(&self, sample: &gst::Sample) {
         if !self.0.asked.load(Relaxed) {

@@ -17,11 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gstreamer as gst;
 use gstreamer_app::AppSrc;
 
 use super::{
-    MixError, MixNotice, Mixes, Notice, Outlets, Tell, TellHeight, audio_mix::AudioMix,
-    engine::now, notices::Notices, receive::Outlet, retry::Retry, source, video_mix::VideoMix,
+    MixAge, MixError, MixNotice, Mixes, Notice, Outlets, Tell, TellHeight, audio_mix::AudioMix,
+    engine::now, notices::Notices, receive::Outlet, retry::Retry, source, tap::Tap,
+    video_mix::VideoMix,
 };
 use crate::{protocol::LinkId, scene::Own};
 
@@ -104,6 +106,13 @@ pub(super) struct Wall {
     heights: Arc<Heights>,
     /// There is no screen, and will never be one.
     is_blind: bool,
+    told: Option<Told>,
+}
+
+/// What tells how old the pictures and the sound are.
+struct Told {
+    taps: [Tap; 2],
+    due: gst::ClockTime,
 }
 
 /// A mix that its thread keeps.
@@ -187,7 +196,18 @@ impl Wall {
             mixes,
             heights,
             is_blind,
+            told: None,
         })
+    }
+
+    /// Knows how old what is shown and heard is: where it leaves the mixes, and how long after its
+    /// timestamp it is due.
+    pub(super) fn timed(self, shown: Tap, heard: Tap, due: gst::ClockTime) -> Self {
+        let taps = [shown, heard];
+        Self {
+            told: Some(Told { taps, due }),
+            ..self
+        }
     }
 
     fn change(&self, change: impl Fn(&mut State)) {
@@ -256,6 +276,19 @@ impl Mixes for Wall {
 
     fn chime(&self) {
         self.change(|state| state.reports.chime = true);
+    }
+
+    fn ages(&self) -> [MixAge; 2] {
+        let Some(Told { taps, due }) = &self.told else {
+            return <[MixAge; 2]>::default();
+        };
+        taps.each_ref().map(|tap| {
+            let leaves_ms = tap.age().average_ms();
+            MixAge {
+                leaves_ms,
+                due_ms: leaves_ms.map(|_| Duration::from(*due).as_secs_f64() * 1000.0),
+            }
+        })
     }
 
     fn close(&self) {

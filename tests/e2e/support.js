@@ -110,6 +110,20 @@ export class Roomd {
     this.port = new URL(this.url).port;
   }
 
+  /** What a command prints that is for this one. @param {...string} words */
+  async says(...words) {
+    const child = spawn(ROOMD, [...words, '--state-dir', this.state], {
+      env: { ...process.env, RUNTIME_DIRECTORY: this.state, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    let trouble = '';
+    child.stdout.on('data', (data) => (text += data));
+    child.stderr.on('data', (data) => (trouble += data));
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    if (code !== 0) throw new Error(`roomd ${words.join(' ')} ended with ${code}: ${trouble}`);
+    return text;
+  }
+
   /** The room's PIN, as the command line tells it. */
   async pin() {
     const child = spawn(ROOMD, ['pin', '--state-dir', this.state], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -163,15 +177,17 @@ export async function serve() {
 
 /**
  * Debian's Chromium.
- * @param {{ trusting?: boolean, audible?: boolean, args?: string[], profile?: string, program?: string }} options
- *   `trusting`: takes any certificate; `audible`: tabs sound, without which none can be captured; `profile`: a directory to use and to leave behind; `program`:
- *   what starts it
+ * @param {{ trusting?: boolean, audible?: boolean, args?: string[], profile?: string, program?: string, sound?: object }} options
+ *   `trusting`: takes any certificate; `audible`: tabs sound, without which none can be captured;
+ *   `profile`: a directory to use and to leave behind; `program`: what starts it; `sound`: the
+ *   environment that leads to a sound server, whose devices it uses and on which it is heard
  */
-export function chromium({ trusting = true, audible = false, args = [], profile, program = process.env.CHROMIUM ?? '/usr/bin/chromium' } = {}) {
+export function chromium({ trusting = true, audible = false, args = [], profile, program = process.env.CHROMIUM ?? '/usr/bin/chromium', sound } = {}) {
   return puppeteer.launch({
     executablePath: PLAINLY,
     headless: true,
-    env: { ...process.env, BROWSER_PROGRAM: program },
+    env: { ...process.env, BROWSER_PROGRAM: program, ...sound },
+    ignoreDefaultArgs: sound ? ['--mute-audio'] : [],
     // No port: a browser in another network is reached as well.
     pipe: true,
     acceptInsecureCerts: trusting,
@@ -181,7 +197,7 @@ export function chromium({ trusting = true, audible = false, args = [], profile,
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--disable-background-timer-throttling',
       '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
-      ...(audible ? [] : ['--mute-audio']),
+      ...(audible || sound ? [] : ['--mute-audio']), ...(sound ? ['--use-fake-ui-for-media-stream'] : []),
       '--autoplay-policy=no-user-gesture-required',
       ...args,
     ],

@@ -58,6 +58,22 @@ fn heard(delay: i32, answer: &[f32], db: f64, noise_db: f64, seed: u64) -> Vec<f
     near
 }
 
+#[test]
+fn what_lies_on_the_edge_of_where_it_is_looked_for_is_not_believed() {
+    let early = i32::try_from(samples(EARLY_MS)).unwrap();
+    let late = i32::try_from(samples(LATE_MS)).unwrap();
+    for (delay, is_found) in [
+        (-early + 1, false),
+        (-early + 480, true),
+        (late - 480, true),
+        (late - 1, false),
+    ] {
+        let near = heard(delay, &[1.0], -12.0, -70.0, 1);
+        let found = find_in(&sweep(), &near, Listening::anywhere());
+        assert_eq!(found.is_some(), is_found, "{} ms: {found:?}", ms(delay));
+    }
+}
+
 fn ms(samples: i32) -> f64 {
     f64::from(samples) / 48.0
 }

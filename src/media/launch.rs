@@ -1,6 +1,8 @@
 //! From a pipeline file to a bin with ghost pads.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd as _;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -77,7 +79,7 @@ pub enum LaunchError {
 }
 
 /// Makes a bin of a pipeline file, with its settings applied and its open pads as ghost pads
-/// `src` and `sink`. Opens no device.
+/// `src` and `sink`. Opens no device but those that a setting says are to be opened.
 pub fn launch(file: &File, settings: &BTreeMap<String, String>) -> Result<gst::Bin, LaunchError> {
     let assignments = file.assign(settings).map_err(|bad| LaunchError::Settings {
         kind: file.kind,
@@ -240,12 +242,29 @@ fn assign(bin: &gst::Bin, assignment: &Assignment) -> Result<(), String> {
         element: name,
         property,
         value,
+        open,
         ..
     } = assignment;
     let element = bin
         .by_name(name)
         .ok_or_else(|| format!("the launch text has no element named `{name}`"))?;
+    if *open {
+        return set_opened(&element, property, value);
+    }
     set_property(&element, property, value)
+}
+
+/// Opens a device node and gives the property its descriptor. The node is open for as long as the
+/// element is there.
+fn set_opened(element: &gst::Element, property: &str, path: &str) -> Result<(), String> {
+    let node = OpenOptions::new().read(true).write(true).open(path);
+    let node = node.map_err(|error| format!("{path} cannot be opened: {error}"))?;
+    set_property(element, property, &node.as_raw_fd().to_string())?;
+    // Nobody sends such a signal, and what would take it goes when the element goes.
+    element.connect_notify(Some(property), move |_, _| {
+        let _ = &node;
+    });
+    Ok(())
 }
 
 /// Sets a property that may not exist in this version.

@@ -31,8 +31,11 @@ const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(15);
 const RECOVERED: gst::ClockTime = gst::ClockTime::from_seconds(20);
 /// A device that takes longer to close is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
-/// How often the worker looks at the clock when nothing happens.
+/// How often the worker looks whether the device is still the one to use, or whether there is one.
 const LOOK_EVERY: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// What is said where there is no device.
+const NOTHING: &str = "nothing is connected";
 
 /// What is fed into a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,11 +225,13 @@ impl Worker {
     fn run(&mut self) {
         loop {
             let device = (self.pick)();
-            let why = match device.map(|device| self.build(&device)) {
-                None => "nothing is connected".to_owned(),
-                Some(Err(why)) => why,
-                Some(Ok(pipeline)) => {
-                    let ran = self.play(&pipeline);
+            let is_there = device.is_some();
+            let built = device.map(|device| (self.build(&device), device));
+            let why = match built {
+                None => NOTHING.to_owned(),
+                Some((Err(why), _)) => why,
+                Some((Ok(pipeline), device)) => {
+                    let ran = self.play(&pipeline, &device);
                     self.feed.set(None);
                     stop(pipeline);
                     match ran {
@@ -239,11 +244,15 @@ impl Worker {
                 self.lost = true;
                 (self.notify)(Notice::Lost(why));
             }
-            match self.order.recv_timeout(self.pause.into()) {
+            // What has just been plugged in is not kept waiting; what fails is.
+            let pause = if is_there { self.pause } else { LOOK_EVERY };
+            match self.order.recv_timeout(pause.into()) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            if is_there {
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 
@@ -300,8 +309,9 @@ impl Worker {
         Err(why)
     }
 
-    /// Plays until there is an error, which is returned, or an order to stop.
-    fn play(&mut self, pipeline: &gst::Pipeline) -> Option<String> {
+    /// Plays until there is an error, or the device is not the one to play on any more, which is
+    /// returned, or an order to stop.
+    fn play(&mut self, pipeline: &gst::Pipeline, device: &Device) -> Option<String> {
         let bus = pipeline.bus()?;
         *self.bus.lock().unwrap_or_else(PoisonError::into_inner) = Some(bus.clone());
         let source = pipeline
@@ -309,14 +319,26 @@ impl Worker {
             .and_then(|source| source.downcast::<AppSrc>().ok());
         self.feed.set(source);
         let began = self.timebase.running_time();
+        let mut looked = began;
         loop {
             if self.order.try_recv().is_ok() {
                 return None;
             }
-            let Some(message) = bus.timed_pop(LOOK_EVERY) else {
-                if self.timebase.running_time() - began > RECOVERED {
+            let message = bus.timed_pop(LOOK_EVERY);
+            let now = self.timebase.running_time();
+            if now >= looked + LOOK_EVERY {
+                looked = now;
+                if now > began + RECOVERED {
                     self.pause = FIRST_PAUSE;
                 }
+                match (self.pick)() {
+                    // Not every driver tells those who use it.
+                    None => return Some(NOTHING.to_owned()),
+                    Some(other) if other != *device => return Some("another is used".to_owned()),
+                    Some(_) => {}
+                }
+            }
+            let Some(message) = message else {
                 continue;
             };
             match message.view() {
@@ -359,6 +381,8 @@ fn stop(pipeline: gst::Pipeline) {
         if let Some(bus) = pipeline.bus() {
             bus.set_flushing(true);
         }
+        // With it goes the device node that it holds open.
+        drop(pipeline);
         let _ = done.send(());
     });
     if spawned.is_err() || waits.recv_timeout(CLOSE_WITHIN).is_err() {

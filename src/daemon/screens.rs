@@ -1,0 +1,130 @@
+//! Which screen there is at present, asked again and again: one may be plugged in later.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::engine::taken;
+use crate::{
+    config::{self, Config, Part},
+    media::{device, source::Device},
+    pipeline::{Catalogue, Choice, Display, Kind, Size, choose_screen},
+};
+
+/// Chooses the screen, and knows which one it chose last.
+pub(super) struct Screens {
+    pipelines: Arc<Catalogue>,
+    part: Part,
+    /// The size of the wall.
+    wall: Size,
+    chosen: Mutex<Option<Chosen>>,
+}
+
+/// A screen that there is.
+#[derive(Debug, Clone, PartialEq)]
+struct Chosen {
+    device: Device,
+    why: String,
+    /// What roomd drives itself.
+    display: Option<Display>,
+}
+
+impl Screens {
+    pub(super) fn new(pipelines: &Catalogue, config: &Config) -> Self {
+        Self {
+            pipelines: Arc::new(pipelines.clone()),
+            part: config.screen.clone(),
+            wall: Size {
+                width: config.wall.width,
+                height: config.wall.height,
+            },
+            chosen: Mutex::default(),
+        }
+    }
+
+    /// What the configuration comes to at present, whether there is such a screen or not.
+    pub(super) fn choice(&self) -> Choice {
+        let auto = choose_screen(&device::survey_screens(&self.pipelines));
+        taken(&self.part, Some(auto.clone())).unwrap_or(auto)
+    }
+
+    /// Whether there is a screen, or may be one later. Without it nothing is composed.
+    ///
+    /// What the environment says stays as it is; what is plugged in does not.
+    pub(super) fn may_be(&self) -> bool {
+        let leads_somewhere = |name: &str| {
+            let file = self.pipelines.get(Kind::Screen, name);
+            file.is_some_and(|file| !file.leads_nowhere())
+        };
+        if leads_somewhere(&self.choice().pipeline) {
+            return true;
+        }
+        self.part.pipeline == config::Choice::Auto && device::is_service() && leads_somewhere("kms")
+    }
+
+    /// The screen to open; none where there is none at present.
+    pub(super) fn choose(&self) -> Option<Device> {
+        let now = self.look();
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *chosen != now
+            && let Some(Chosen {
+                display: Some(found),
+                ..
+            }) = &now
+        {
+            info!(card = found.card, "the screen is {found}");
+        }
+        chosen.clone_from(&now);
+        now.map(|now| now.device)
+    }
+
+    fn look(&self) -> Option<Chosen> {
+        let survey = device::survey_screens(&self.pipelines);
+        let auto = choose_screen(&survey);
+        let choice = taken(&self.part, Some(auto))?;
+        let file = self.pipelines.get(Kind::Screen, &choice.pipeline)?.clone();
+        if file.leads_nowhere() {
+            return None;
+        }
+        let mut settings = BTreeMap::new();
+        let mut display = None;
+        if file.drives_a_display() {
+            let found = device::find_display(&survey, &choice.settings, self.wall)?;
+            settings = found.settings(&file);
+            display = Some(found);
+        }
+        // What the configuration names goes before what was found.
+        settings.extend(choice.settings);
+        Some(Chosen {
+            device: Device { file, settings },
+            why: choice.why,
+            display,
+        })
+    }
+
+    /// At what size to compose: what the screen that is there will show, so that it need not be
+    /// scaled.
+    pub(super) fn size(&self) -> Size {
+        let display = self.look().and_then(|chosen| chosen.display);
+        display
+            .and_then(|display| display.size)
+            .unwrap_or(self.wall)
+    }
+
+    /// The screen for `roomd status`; nothing where there is none.
+    pub(super) fn status(&self) -> Value {
+        let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.as_ref().map_or(Value::Null, |chosen| {
+            json!({
+                "pipeline": chosen.device.file.name,
+                "why": chosen.why,
+                "display": chosen.display,
+                "words": chosen.display.as_ref().map(ToString::to_string),
+            })
+        })
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
         echo::{Cancelling, EchoPath, Processing},
         source::Device,
     },
-    pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
+    pipeline::{Catalogue, Choice, Choices, Kept, Kind, Size, Survey, Wanted, choose},
     protocol::{Caps, Codec},
 };
 
@@ -244,7 +244,15 @@ impl Plan {
         };
         let screens = self.screens.clone();
         let screen = Arc::new(move || screens.choose()) as Choose;
-        let shown = self.screens.size();
+        let wall = self.screens.clone();
+        let shown = Arc::new(move || {
+            let Size { width, height } = wall.size();
+            Picture {
+                width,
+                height,
+                framerate: SHOWN_FRAMERATE,
+            }
+        });
         let settings = Settings {
             camera,
             camera_stand_in,
@@ -259,11 +267,7 @@ impl Plan {
                 height: config.video.height,
                 framerate: config.video.framerate,
             },
-            shown: Picture {
-                width: shown.width,
-                height: shown.height,
-                framerate: SHOWN_FRAMERATE,
-            },
+            shown,
             encoders: self.recipes(),
             ladder: ladder(config),
             audio_kbps: config.audio.kbps.0,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -17,11 +17,17 @@ use crate::{
 
 /// Chooses the screen, and knows which one it chose last.
 pub(super) struct Screens {
-    pipelines: Arc<Catalogue>,
+    pipelines: Catalogue,
     part: Part,
-    /// The size of the wall.
+    /// The size that is wanted.
     wall: Size,
-    chosen: Mutex<Option<Chosen>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    chosen: Option<Chosen>,
+    /// At what size to compose.
+    size: Size,
 }
 
 /// A screen that there is.
@@ -35,15 +41,21 @@ struct Chosen {
 
 impl Screens {
     pub(super) fn new(pipelines: &Catalogue, config: &Config) -> Self {
-        Self {
-            pipelines: Arc::new(pipelines.clone()),
+        let wall = Size {
+            width: config.wall.width,
+            height: config.wall.height,
+        };
+        let screens = Self {
+            pipelines: pipelines.clone(),
             part: config.screen.clone(),
-            wall: Size {
-                width: config.wall.width,
-                height: config.wall.height,
-            },
-            chosen: Mutex::default(),
-        }
+            wall,
+            state: Mutex::new(State {
+                chosen: None,
+                size: wall,
+            }),
+        };
+        screens.choose();
+        screens
     }
 
     /// What the configuration comes to at present, whether there is such a screen or not.
@@ -69,16 +81,19 @@ impl Screens {
     /// The screen to open; none where there is none at present.
     pub(super) fn choose(&self) -> Option<Device> {
         let now = self.look();
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *chosen != now
-            && let Some(Chosen {
-                display: Some(found),
-                ..
-            }) = &now
-        {
+        let mut state = self.state();
+        let found = now.as_ref().and_then(|now| now.display.as_ref());
+        if let Some(found) = found.filter(|_| state.chosen != now) {
             info!(card = found.card, "the screen is {found}");
         }
-        chosen.clone_from(&now);
+        if let Some(now) = &now {
+            // What was composed for one that is unplugged suits it when it comes back.
+            state.size = match &now.display {
+                Some(display) => display.size.unwrap_or(state.size),
+                None => self.wall,
+            };
+        }
+        state.chosen.clone_from(&now);
         now.map(|now| now.device)
     }
 
@@ -106,19 +121,15 @@ impl Screens {
         })
     }
 
-    /// At what size to compose: what the screen that is there will show, so that it need not be
+    /// At what size to compose: what the screen that was chosen last shows, so that it need not be
     /// scaled.
     pub(super) fn size(&self) -> Size {
-        let display = self.look().and_then(|chosen| chosen.display);
-        display
-            .and_then(|display| display.size)
-            .unwrap_or(self.wall)
+        self.state().size
     }
 
     /// The screen for `roomd status`; nothing where there is none.
     pub(super) fn status(&self) -> Value {
-        let chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        chosen.as_ref().map_or(Value::Null, |chosen| {
+        self.state().chosen.as_ref().map_or(Value::Null, |chosen| {
             json!({
                 "pipeline": chosen.device.file.name,
                 "why": chosen.why,
@@ -126,5 +137,9 @@ impl Screens {
                 "words": chosen.display.as_ref().map(ToString::to_string),
             })
         })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

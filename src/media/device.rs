@@ -96,8 +96,8 @@ fn connectors(dir: &Path) -> Vec<Connector> {
     found
 }
 
-/// Which connector to drive for settings that may name the card, by any of its names. `wanted` is
-/// the size of the wall.
+/// Which connector to drive for settings that may name the card, by any of its names, and the number
+/// of the connector. `wanted` is the size of the wall.
 #[must_use]
 pub fn find_display(
     survey: &Survey,
@@ -108,7 +108,8 @@ pub fn find_display(
         let node = fs::canonicalize(named);
         node.map_or_else(|_| named.clone(), |node| node.display().to_string())
     });
-    display(&survey.connectors, card.as_deref(), wanted)
+    let id = settings.get("connector").and_then(|id| id.parse().ok());
+    display(&survey.connectors, card.as_deref(), id, wanted)
 }
 
 /// Whether systemd has started us and waits for a word: then nobody sits in front of us.

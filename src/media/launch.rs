@@ -433,3 +433,48 @@ fn sentences(bad: &[BadSetting]) -> String {
         .collect::<Vec<_>>()
         .join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn a_node_is_open_for_as_long_as_the_element_that_uses_it() {
+        gst::init().unwrap();
+        let text = r#"
+            summary = "what is read of a file"
+            elements = ["fdsrc"]
+            launch = "fdsrc name=in ! capsfilter caps=audio/x-raw"
+            [settings.device]
+            element = "in"
+            property = "fd"
+            open = true
+            help = "the file"
+        "#;
+        let file = File::parse(Kind::Microphone, "fd", Path::new("fd.toml"), text).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let node = dir.path().join("node");
+        fs::write(&node, "").unwrap();
+        let given = |path: &Path| {
+            let path = path.to_str().unwrap().to_owned();
+            BTreeMap::from([("device".to_owned(), path)])
+        };
+        let holds = || {
+            let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let mut open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+            open.any(|path| path == node)
+        };
+        let bin = launch(&file, &given(&node)).unwrap();
+        let fd: i32 = bin.by_name("in").unwrap().property("fd");
+        let link = fs::read_link(format!("/proc/self/fd/{fd}"));
+        assert_eq!(link.unwrap(), node);
+        drop(bin);
+        assert!(!holds(), "nobody uses it any more");
+
+        let gone = dir.path().join("gone");
+        let error = launch(&file, &given(&gone)).unwrap_err().to_string();
+        assert!(error.contains("cannot be opened: No such file"), "{error}");
+    }
+}

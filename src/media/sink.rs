@@ -393,6 +393,63 @@ fn stop(pipeline: gst::Pipeline) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{File, Kind};
+    use std::path::Path;
+
+    /// A screen that takes what it is given, under a name of its own.
+    fn screen(name: &str) -> Device {
+        let text = format!(
+            "summary = \"{name}\"\nelements = [\"fakesink\"]\nlaunch = \"fakesink sync=true\""
+        );
+        let file = File::parse(Kind::Screen, name, Path::new("screen.toml"), &text);
+        Device::plain(file.unwrap())
+    }
+
+    #[test]
+    fn a_screen_is_closed_when_it_is_gone_and_opened_when_it_comes_and_another_takes_its_place() {
+        gst::init().unwrap();
+        let timebase = Timebase::new();
+        let there = Arc::new(Mutex::new(None));
+        let (tell, told) = mpsc::channel();
+        let (feed, asked) = (Feed::default(), Arc::clone(&there));
+        let sink = Sink::open(
+            &timebase,
+            Medium::Video,
+            gst::ClockTime::from_mseconds(50),
+            feed.clone(),
+            Box::new(move || asked.lock().unwrap().clone()),
+            move |notice| {
+                let _ = tell.send(notice);
+            },
+        );
+        let sink = sink.unwrap();
+        let caps: gst::Caps = "video/x-raw,format=I420,width=16,height=16,framerate=30/1"
+            .parse()
+            .unwrap();
+        // Pictures come all the time.
+        let next = || {
+            for _ in 0..600 {
+                let mut buffer = gst::Buffer::from_mut_slice(vec![128; 384]);
+                buffer.make_mut().set_pts(timebase.running_time());
+                feed.push(&gst::Sample::builder().buffer(&buffer).caps(&caps).build());
+                if let Ok(notice) = told.recv_timeout(Duration::from_millis(50)) {
+                    return notice;
+                }
+            }
+            panic!("nothing is said");
+        };
+        assert_eq!(next(), Notice::Lost(NOTHING.to_owned()));
+        *there.lock().unwrap() = Some(screen("first"));
+        assert_eq!(next(), Notice::Running);
+        *there.lock().unwrap() = None;
+        assert_eq!(next(), Notice::Lost(NOTHING.to_owned()));
+        *there.lock().unwrap() = Some(screen("first"));
+        assert_eq!(next(), Notice::Running);
+        *there.lock().unwrap() = Some(screen("second"));
+        assert_eq!(next(), Notice::Lost("another is used".to_owned()));
+        assert_eq!(next(), Notice::Running);
+        assert!(sink.close(Duration::from_secs(5)));
+    }
 
     #[test]
     fn a_screen_is_given_what_is_new_and_one_that_opens_what_there_is() {

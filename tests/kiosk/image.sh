@@ -42,6 +42,10 @@ main() {
 	chroot "$root" systemd-sysusers
 	chroot "$root" chown root:roomd /etc/roomd/roomd.toml
 	chroot "$root" systemctl --quiet enable roomd.service
+	# The unit as it is, but for its patience: a machine of software on a busy one stands still.
+	mkdir "$root/etc/systemd/system/roomd.service.d"
+	printf '[Service]\nTimeoutStartSec=600\nWatchdogSec=600\nTimeoutStopSec=60\n' \
+		>"$root/etc/systemd/system/roomd.service.d/patience.conf"
 	# Reading the list of plugins takes a second in there, making it a quarter of a minute.
 	mkdir -p "$root/var/cache/roomd"
 	chroot "$root" env GST_REGISTRY=/var/cache/roomd/registry.bin roomd devices >/dev/null

@@ -72,12 +72,13 @@ impl Connector {
 }
 
 /// A size for each line, several rates of one size as often. Interlaced ones, which end in `i`, are
-/// for televisions of glass.
+/// for televisions of glass; a wall has even sides.
 fn modes(text: &str) -> Vec<Size> {
     let mut modes = Vec::new();
     for line in text.lines() {
         let size = line.trim().split_once('x').and_then(|(width, height)| {
-            let (width, height) = (width.parse().ok()?, height.parse().ok()?);
+            let side = |text: &str| text.parse::<u32>().ok().filter(|side| side % 2 == 0);
+            let (width, height) = (side(width)?, side(height)?);
             Some(Size { width, height })
         });
         modes.extend(size.filter(|size| !modes.contains(size)));
@@ -135,16 +136,23 @@ impl fmt::Display for Display {
     }
 }
 
-/// Which connector to drive: one with a screen, of this card where one is named; a built-in screen
-/// first, and else by name. None where there is no screen.
+/// Which connector to drive: one with a screen, of this card where one is named and of this number
+/// where the kernel tells them; a built-in screen first, and else by name. None where there is no
+/// screen.
 ///
 /// It is driven at the size that is wanted where its screen has that, else at the largest that fits
 /// into it, and else at the smallest that there is.
 #[must_use]
-pub fn display(connectors: &[Connector], card: Option<&str>, wanted: Size) -> Option<Display> {
+pub fn display(
+    connectors: &[Connector],
+    card: Option<&str>,
+    id: Option<u32>,
+    wanted: Size,
+) -> Option<Display> {
     let connector = connectors
         .iter()
         .filter(|it| it.connected && card.is_none_or(|card| it.card == card))
+        .filter(|it| id.is_none() || it.id.is_none() || it.id == id)
         .min_by_key(|it| (!it.is_built_in(), &it.card, &it.name))?;
     Some(Display {
         connector: connector.name.clone(),
@@ -196,7 +204,9 @@ mod tests {
         let files = |file: &str| match file {
             "status" => "connected\n".to_owned(),
             "connector_id" => "89\n".to_owned(),
-            "modes" => "1920x1080\n1920x1080\n1920x1080i\n720x576\nrubbish\n4x\n".to_owned(),
+            "modes" => {
+                "1920x1080\n1920x1080\n1920x1080i\n720x576\n1365x768\nrubbish\n4x\n".to_owned()
+            }
             _ => panic!("{file}"),
         };
         assert_eq!(
@@ -232,21 +242,30 @@ mod tests {
             told("card0-HDMI-A-1", "disconnected", ""),
             told("card0-VGA-1", "unknown", "1024x768\n"),
         ];
-        assert_eq!(display(&none, None, HD), None);
-        assert_eq!(display(&[], None, HD), None);
+        assert_eq!(display(&none, None, None, HD), None);
+        assert_eq!(display(&[], None, None, HD), None);
         let two = [
             told("card1-HDMI-A-2", "connected", "1920x1080\n"),
             told("card1-HDMI-A-1", "disconnected", ""),
             told("card0-HDMI-A-9", "connected", "1920x1080\n"),
         ];
         let chosen = |all: &[Connector], card| {
-            display(all, card, HD).map(|it| format!("{} of {}", it.connector, it.card))
+            display(all, card, None, HD).map(|it| format!("{} of {}", it.connector, it.card))
         };
         let said = Some("HDMI-A-9 of /dev/dri/card0".to_owned());
         assert_eq!(chosen(&two, None), said);
         let said = Some("HDMI-A-2 of /dev/dri/card1".to_owned());
         assert_eq!(chosen(&two, Some("/dev/dri/card1")), said);
         assert_eq!(chosen(&two, Some("/dev/dri/card7")), None);
+        // Where the kernel does not tell numbers, one that is named is for the driver to find.
+        let numbered = |id| {
+            let [mut first, _, mut last] = two.clone();
+            (first.id, last.id) = (Some(31), Some(7));
+            display(&[first, last], None, Some(id), HD).map(|it| it.connector)
+        };
+        assert_eq!(numbered(31).as_deref(), Some("HDMI-A-2"));
+        assert_eq!(numbered(8), None);
+        assert!(display(&two, None, Some(31), HD).is_some());
         let laptop = [two[0].clone(), told("card1-eDP-1", "connected", "")];
         let said = Some("eDP-1 of /dev/dri/card1".to_owned());
         assert_eq!(chosen(&laptop, None), said);
@@ -256,7 +275,7 @@ mod tests {
     fn the_mode_is_the_wanted_one_or_the_largest_below_it_and_that_is_said() {
         let at = |modes: &str, wanted| {
             let connector = told("card0-DP-1", "connected", modes);
-            let display = display(&[connector], None, wanted).unwrap();
+            let display = display(&[connector], None, None, wanted).unwrap();
             (display.size, display.to_string())
         };
         assert_eq!(
@@ -314,7 +333,7 @@ mod tests {
         let mut connector = told("card3-DP-1", "connected", "1920x1080\n");
         connector.id = Some(31);
         let settings = |connector: &Connector| {
-            let display = display(std::slice::from_ref(connector), None, HD).unwrap();
+            let display = display(std::slice::from_ref(connector), None, None, HD).unwrap();
             display.settings(&file).into_iter().collect::<Vec<_>>()
         };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());

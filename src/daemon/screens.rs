@@ -68,14 +68,17 @@ impl Screens {
     ///
     /// What the environment says stays as it is; what is plugged in does not.
     pub(super) fn may_be(&self) -> bool {
-        let leads_somewhere = |name: &str| {
-            let file = self.pipelines.get(Kind::Screen, name);
-            file.is_some_and(|file| !file.leads_nowhere())
-        };
-        if leads_somewhere(&self.choice().pipeline) {
+        let survey = device::survey_screens(&self.pipelines);
+        let choice = taken(&self.part, Some(choose_screen(&survey)));
+        let file = choice.and_then(|it| self.pipelines.get(Kind::Screen, &it.pipeline));
+        if file.is_some_and(|file| !file.leads_nowhere()) {
             return true;
         }
-        self.part.pipeline == config::Choice::Auto && device::is_service() && leads_somewhere("kms")
+        // Its device node comes with the driver, which may be loaded later.
+        let kms = survey.pipelines.iter().find(|it| it.name == "kms");
+        self.part.pipeline == config::Choice::Auto
+            && survey.is_service
+            && kms.is_some_and(|it| it.missing.is_empty())
     }
 
     /// The screen to open; none where there is none at present.

@@ -113,8 +113,7 @@ pub fn find_display(
 }
 
 /// Whether systemd has started us and waits for a word: then nobody sits in front of us.
-#[must_use]
-pub fn is_service() -> bool {
+fn is_service() -> bool {
     named("NOTIFY_SOCKET").is_some()
 }
 

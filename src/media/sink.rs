@@ -168,7 +168,7 @@ impl Sink {
             bus: Arc::clone(&bus),
             order,
             pause: FIRST_PAUSE,
-            lost: false,
+            lost: None,
         };
         thread::Builder::new()
             .name("sink".to_owned())
@@ -218,7 +218,8 @@ struct Worker {
     bus: Arc<Mutex<Option<gst::Bus>>>,
     order: mpsc::Receiver<Order>,
     pause: gst::ClockTime,
-    lost: bool,
+    /// Why it does not run, as it was said.
+    lost: Option<String>,
 }
 
 impl Worker {
@@ -240,8 +241,8 @@ impl Worker {
                     }
                 }
             };
-            if !self.lost {
-                self.lost = true;
+            if self.lost.as_ref() != Some(&why) {
+                self.lost = Some(why.clone());
                 (self.notify)(Notice::Lost(why));
             }
             // What has just been plugged in is not kept waiting; what fails is.
@@ -351,7 +352,7 @@ impl Worker {
                 }
                 // The device itself has taken a buffer, so it works.
                 gst::MessageView::AsyncDone(_) => {
-                    self.lost = false;
+                    self.lost = None;
                     (self.notify)(Notice::Running);
                 }
                 _ => {}

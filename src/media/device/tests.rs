@@ -195,8 +195,8 @@ fn the_sockets_of_a_graphics_card_are_found_and_the_card_by_any_of_its_names() {
         height: 720,
     };
     let found = |device: Option<&str>| {
-        let named = device.map(|device| ("device".to_owned(), device.to_owned()));
-        find_display(&survey, &named.into_iter().collect(), wall).map(|it| it.to_string())
+        let setting = device.map(|device| ("device".to_owned(), device.to_owned()));
+        find_display(&survey, &setting.into_iter().collect(), wall).map(|it| it.to_string())
     };
     let first = "DP-1 at 1024x768, because it has no 1280x720".to_owned();
     assert_eq!(found(None), Some(first));

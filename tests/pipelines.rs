@@ -84,7 +84,10 @@ fn every_kind_has_the_files_that_are_promised() {
         ]
     );
     assert_eq!(names(Kind::Speaker), ["alsa", "file", "none"]);
-    assert_eq!(names(Kind::Screen), ["file", "none", "wayland", "x11"]);
+    assert_eq!(
+        names(Kind::Screen),
+        ["file", "kms", "none", "wayland", "x11"]
+    );
 }
 
 /// The files whose elements this machine has. Those of boards are for boards.

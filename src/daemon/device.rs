@@ -20,6 +20,7 @@ use super::{
     line::{Heard, Line, Server},
     own::Own,
     record::Recorder,
+    screens::Screens,
     standing::{Ask, Standing},
     volumes::{self, Volumes},
     wall::{News, guests},
@@ -74,6 +75,8 @@ pub(super) struct Device {
     standing: watch::Sender<Standing>,
     /// Where the wall says where it shows whom.
     board: Board,
+    /// Which screen that is.
+    screens: Arc<Screens>,
 }
 
 /// What a device is made of.
@@ -93,7 +96,7 @@ impl Device {
     pub(super) fn new(
         parts: Parts,
         standing: watch::Sender<Standing>,
-        (news, board): (watch::Sender<News>, Board),
+        (news, board, screens): (watch::Sender<News>, Board, Arc<Screens>),
         calibrate: Calibrate,
     ) -> Self {
         let Parts {
@@ -125,6 +128,7 @@ impl Device {
             calibrate,
             standing,
             board,
+            screens,
         }
     }
 
@@ -717,6 +721,7 @@ impl Device {
                 "measuring": self.privacy.is_measuring(),
             },
             "screen": self.board.screen(),
+            "display": self.screens.status(),
             "speaking": *self.media.speakers().borrow(),
             "recording": self.recorder.status(),
             "echo": self.calibrate.status(),

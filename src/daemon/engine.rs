@@ -9,6 +9,7 @@ use super::{
     calibration::{self, Calibrations},
     encoders::{self, Encoders},
     own::There,
+    screens::Screens,
     start::StartError,
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         echo::{Cancelling, EchoPath, Processing},
         source::Device,
     },
-    pipeline::{Catalogue, Choice, Choices, Kept, Kind, Survey, Wanted, choose},
+    pipeline::{Catalogue, Choice, Choices, Kept, Kind, Size, Survey, Wanted, choose},
     protocol::{Caps, Codec},
 };
 
@@ -113,10 +114,9 @@ pub(super) struct Plan {
     camera: Choice,
     microphone: Choice,
     speaker: Choice,
-    screen: Choice,
+    screens: Arc<Screens>,
     encoders: Arc<Encoders>,
     there: BTreeMap<Notice, There>,
-    has_screen: bool,
 }
 
 impl Plan {
@@ -131,14 +131,10 @@ impl Plan {
             camera,
             microphone,
             speaker,
-            screen,
             ..
         } = choices;
         let part = |part, auto: Choice| taken(part, Some(auto.clone())).unwrap_or(auto);
-        let screen = part(&config.screen, screen);
-        let screen_file = loaded.pipelines.get(Kind::Screen, &screen.pipeline);
         Self {
-            has_screen: screen_file.is_some_and(|file| !file.leads_nowhere()),
             there: BTreeMap::from([
                 (Notice::Camera, there(&config.camera, &camera, NO_CAMERA)),
                 (
@@ -150,7 +146,7 @@ impl Plan {
             camera: part(&config.camera, camera),
             microphone: part(&config.microphone, microphone),
             speaker: part(&config.speaker, speaker),
-            screen,
+            screens: Arc::new(Screens::new(&loaded.pipelines, config)),
             encoders: Arc::new(Encoders::of(loaded, survey)),
         }
     }
@@ -166,7 +162,7 @@ impl Plan {
             ("Camera", &self.camera),
             ("Microphone", &self.microphone),
             ("Speaker", &self.speaker),
-            ("Screen", &self.screen),
+            ("Screen", &self.screens.choice()),
         ]
         .into_iter()
         .map(|(what, choice)| {
@@ -184,9 +180,9 @@ impl Plan {
         &self.there
     }
 
-    /// Whether there is a screen, or may be one.
-    pub(super) fn has_screen(&self) -> bool {
-        self.has_screen
+    /// The screen, whichever it is at present.
+    pub(super) fn screens(&self) -> Arc<Screens> {
+        self.screens.clone()
     }
 
     /// What the device can encode and decode.
@@ -239,33 +235,40 @@ impl Plan {
             &self.microphone,
             NO_MICROPHONE,
         )?;
-        let output = |kind, choice: &Choice| -> Option<Choose> {
-            let file = pipelines.get(kind, &choice.pipeline)?;
+        let speaker = || -> Option<Choose> {
+            let file = pipelines.get(Kind::Speaker, &self.speaker.pipeline)?;
             let device = Device {
                 file: file.clone(),
-                settings: choice.settings.clone(),
+                settings: self.speaker.settings.clone(),
             };
             (!file.leads_nowhere()).then(|| Arc::new(move || Some(device.clone())) as Choose)
         };
+        let screens = self.screens.clone();
+        let screen = Arc::new(move || screens.choose()) as Choose;
+        let wall = self.screens.clone();
+        let shown = Arc::new(move || {
+            let Size { width, height } = wall.size();
+            Picture {
+                width,
+                height,
+                framerate: SHOWN_FRAMERATE,
+            }
+        });
         let settings = Settings {
             camera,
             camera_stand_in,
             microphone,
             microphone_stand_in,
-            screen: output(Kind::Screen, &self.screen),
+            screen: self.screens.may_be().then_some(screen),
             board,
-            speaker: output(Kind::Speaker, &self.speaker),
+            speaker: speaker(),
             cancelling: Some(self.cancelling(config, echo)),
             sent: Picture {
                 width: config.video.width,
                 height: config.video.height,
                 framerate: config.video.framerate,
             },
-            shown: Picture {
-                width: config.wall.width,
-                height: config.wall.height,
-                framerate: SHOWN_FRAMERATE,
-            },
+            shown,
             encoders: self.recipes(),
             ladder: ladder(config),
             audio_kbps: config.audio.kbps.0,

@@ -23,6 +23,8 @@ mod measuring;
 mod own;
 #[cfg(feature = "media")]
 mod record;
+#[cfg(feature = "media")]
+mod screens;
 #[cfg_attr(
     not(feature = "media"),
     expect(

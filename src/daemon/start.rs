@@ -317,7 +317,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         warn!(%error, "no thread to follow the echo with; its delay stays what it is");
     }
     let listening = calibrate::Calibrate::new(echo, media.clone());
-    let shown = plan.has_screen().then(|| board.clone());
+    let screens = plan.screens();
+    let shown = screens.may_be().then(|| board.clone());
     let device = device::Device::new(
         device::Parts {
             room,
@@ -332,7 +333,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
             ),
         },
         told,
-        (heard, board.clone()),
+        (heard, board.clone(), screens),
         listening,
     );
     let task = tokio::spawn(device.run(asked, async move {

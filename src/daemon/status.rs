@@ -46,6 +46,9 @@ pub(super) fn text(status: &Value) -> String {
         ] {
             line(&mut text, label, &own(which, &status[which.name()]));
         }
+        if let Some(display) = status["display"]["words"].as_str() {
+            line(&mut text, "Screen", display);
+        }
         if let Some(file) = status["recording"]["file"].as_str() {
             let since = &status["recording"]["seconds"];
             let words = format!("to {file}, for {since} s; everybody in the room is told so");

@@ -18,7 +18,8 @@ use super::launch::{debian_package, missing_elements};
 use crate::{
     echo::speakerphone::Card,
     pipeline::{
-        Camera, Catalogue, File, Format, Kept, Missing, Mode, Pipeline, Rate, Sound, Survey,
+        Camera, Catalogue, Connector, Display, File, Format, Kept, Kind, Missing, Mode, Pipeline,
+        Rate, Size, Sound, Survey, display,
     },
     system::state::{self, Readers},
 };
@@ -28,6 +29,9 @@ const KEPT_FILE: &str = "devices.json";
 
 /// `V4L2_CAP_VIDEO_CAPTURE` and its multi-planar form.
 const CAPTURES: u32 = 0x0000_0001 | 0x0000_1000;
+
+/// Where the kernel tells of graphics cards.
+const DRM: &str = "/sys/class/drm";
 
 /// Memory to memory in both forms, output in both forms: codecs, scalers, loopback inputs.
 const NOT_A_CAMERA: u32 = 0x0000_8000 | 0x0000_4000 | 0x0000_0002 | 0x0000_2000;
@@ -58,8 +62,59 @@ pub fn survey(catalogue: &Catalogue) -> Survey {
         sound_server: sound_server(),
         wayland: named("WAYLAND_DISPLAY"),
         display: named("DISPLAY"),
+        connectors: connectors(Path::new(DRM)),
+        is_service: is_service(),
         pipelines: catalogue.all().map(pipeline).collect(),
     }
+}
+
+/// Looks at what a screen can be chosen from. It is looked at again and again, so it is cheap.
+#[must_use]
+pub fn survey_screens(catalogue: &Catalogue) -> Survey {
+    Survey {
+        wayland: named("WAYLAND_DISPLAY"),
+        display: named("DISPLAY"),
+        connectors: connectors(Path::new(DRM)),
+        is_service: is_service(),
+        pipelines: catalogue.of(Kind::Screen).map(pipeline).collect(),
+        ..Survey::default()
+    }
+}
+
+/// The sockets for screens; nothing where there is no graphics card.
+fn connectors(dir: &Path) -> Vec<Connector> {
+    let mut found: Vec<_> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
+            Connector::read(entry.file_name().to_str()?, read)
+        })
+        .collect();
+    found.sort_by(|a, b| (&a.card, &a.name).cmp(&(&b.card, &b.name)));
+    found
+}
+
+/// Which connector to drive for settings that may name the card, by any of its names, and the number
+/// of the connector. `wanted` is the size of the wall.
+#[must_use]
+pub fn find_display(
+    survey: &Survey,
+    settings: &BTreeMap<String, String>,
+    wanted: Size,
+) -> Option<Display> {
+    let card = settings.get("device").map(|named| {
+        let node = fs::canonicalize(named);
+        node.map_or_else(|_| named.clone(), |node| node.display().to_string())
+    });
+    let id = settings.get("connector").and_then(|id| id.parse().ok());
+    display(&survey.connectors, card.as_deref(), id, wanted)
+}
+
+/// Whether systemd has started us and waits for a word: then nobody sits in front of us.
+fn is_service() -> bool {
+    named("NOTIFY_SOCKET").is_some()
 }
 
 /// What the environment says, where it says anything.

@@ -1,6 +1,8 @@
 //! From a pipeline file to a bin with ghost pads.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd as _;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -77,7 +79,7 @@ pub enum LaunchError {
 }
 
 /// Makes a bin of a pipeline file, with its settings applied and its open pads as ghost pads
-/// `src` and `sink`. Opens no device.
+/// `src` and `sink`. Opens no device but those that a setting says are to be opened.
 pub fn launch(file: &File, settings: &BTreeMap<String, String>) -> Result<gst::Bin, LaunchError> {
     let assignments = file.assign(settings).map_err(|bad| LaunchError::Settings {
         kind: file.kind,
@@ -240,12 +242,29 @@ fn assign(bin: &gst::Bin, assignment: &Assignment) -> Result<(), String> {
         element: name,
         property,
         value,
+        open,
         ..
     } = assignment;
     let element = bin
         .by_name(name)
         .ok_or_else(|| format!("the launch text has no element named `{name}`"))?;
+    if *open {
+        return set_opened(&element, property, value);
+    }
     set_property(&element, property, value)
+}
+
+/// Opens a device node and gives the property its descriptor. The node is open for as long as the
+/// element is there.
+fn set_opened(element: &gst::Element, property: &str, path: &str) -> Result<(), String> {
+    let node = OpenOptions::new().read(true).write(true).open(path);
+    let node = node.map_err(|error| format!("{path} cannot be opened: {error}"))?;
+    set_property(element, property, &node.as_raw_fd().to_string())?;
+    // Nobody sends such a signal, and what would take it goes when the element goes.
+    element.connect_notify(Some(property), move |_, _| {
+        let _ = &node;
+    });
+    Ok(())
 }
 
 /// Sets a property that may not exist in this version.
@@ -413,4 +432,49 @@ fn sentences(bad: &[BadSetting]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn a_node_is_open_for_as_long_as_the_element_that_uses_it() {
+        gst::init().unwrap();
+        let text = r#"
+            summary = "what is read of a file"
+            elements = ["fdsrc"]
+            launch = "fdsrc name=in ! capsfilter caps=audio/x-raw"
+            [settings.device]
+            element = "in"
+            property = "fd"
+            open = true
+            help = "the file"
+        "#;
+        let file = File::parse(Kind::Microphone, "fd", Path::new("fd.toml"), text).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let node = dir.path().join("node");
+        fs::write(&node, "").unwrap();
+        let given = |path: &Path| {
+            let path = path.to_str().unwrap().to_owned();
+            BTreeMap::from([("device".to_owned(), path)])
+        };
+        let holds = || {
+            let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let mut open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+            open.any(|path| path == node)
+        };
+        let bin = launch(&file, &given(&node)).unwrap();
+        let fd: i32 = bin.by_name("in").unwrap().property("fd");
+        let link = fs::read_link(format!("/proc/self/fd/{fd}"));
+        assert_eq!(link.unwrap(), node);
+        drop(bin);
+        assert!(!holds(), "nobody uses it any more");
+
+        let gone = dir.path().join("gone");
+        let error = launch(&file, &given(&gone)).unwrap_err().to_string();
+        assert!(error.contains("cannot be opened: No such file"), "{error}");
+    }
 }

@@ -36,6 +36,9 @@ pub enum MixNotice {
     /// The mix itself failed, for the reason given in words, and does nothing any more. It is to
     /// be closed, and another made. May be said more than once.
     Failed(String),
+    /// Nothing is wrong with it, but its screen has another size by now. It is to be closed, and
+    /// another made. May be said more than once.
+    Outgrown,
 }
 
 /// Who is told. Called from workers; must not block.

@@ -31,8 +31,11 @@ const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(15);
 const RECOVERED: gst::ClockTime = gst::ClockTime::from_seconds(20);
 /// A device that takes longer to close is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
-/// How often the worker looks at the clock when nothing happens.
+/// How often the worker looks whether the device is still the one to use, or whether there is one.
 const LOOK_EVERY: gst::ClockTime = gst::ClockTime::from_seconds(1);
+
+/// What is said where there is no device.
+const NOTHING: &str = "nothing is connected";
 
 /// What is fed into a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +173,7 @@ impl Sink {
             bus: Arc::clone(&bus),
             order,
             pause: FIRST_PAUSE,
-            lost: false,
+            lost: None,
         };
         thread::Builder::new()
             .name("sink".to_owned())
@@ -220,18 +223,21 @@ struct Worker {
     bus: Arc<Mutex<Option<gst::Bus>>>,
     order: mpsc::Receiver<Order>,
     pause: gst::ClockTime,
-    lost: bool,
+    /// Why it does not run, as it was said.
+    lost: Option<String>,
 }
 
 impl Worker {
     fn run(&mut self) {
         loop {
             let device = (self.pick)();
-            let why = match device.map(|device| self.build(&device)) {
-                None => "nothing is connected".to_owned(),
-                Some(Err(why)) => why,
-                Some(Ok(pipeline)) => {
-                    let ran = self.play(&pipeline);
+            let is_there = device.is_some();
+            let built = device.map(|device| (self.build(&device), device));
+            let why = match built {
+                None => NOTHING.to_owned(),
+                Some((Err(why), _)) => why,
+                Some((Ok(pipeline), device)) => {
+                    let ran = self.play(&pipeline, &device);
                     self.feed.set(None);
                     stop(pipeline);
                     match ran {
@@ -240,15 +246,19 @@ impl Worker {
                     }
                 }
             };
-            if !self.lost {
-                self.lost = true;
+            if self.lost.as_ref() != Some(&why) {
+                self.lost = Some(why.clone());
                 (self.notify)(Notice::Lost(why));
             }
-            match self.order.recv_timeout(self.pause.into()) {
+            // What has just been plugged in is not kept waiting; what fails is.
+            let pause = if is_there { self.pause } else { LOOK_EVERY };
+            match self.order.recv_timeout(pause.into()) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Ok(Order::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            if is_there {
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 
@@ -305,8 +315,9 @@ impl Worker {
         Err(why)
     }
 
-    /// Plays until there is an error, which is returned, or an order to stop.
-    fn play(&mut self, pipeline: &gst::Pipeline) -> Option<String> {
+    /// Plays until there is an error, or the device is not the one to play on any more, which is
+    /// returned, or an order to stop.
+    fn play(&mut self, pipeline: &gst::Pipeline, device: &Device) -> Option<String> {
         let bus = pipeline.bus()?;
         *self.bus.lock().unwrap_or_else(PoisonError::into_inner) = Some(bus.clone());
         let source = pipeline
@@ -314,14 +325,26 @@ impl Worker {
             .and_then(|source| source.downcast::<AppSrc>().ok());
         self.feed.set(source);
         let began = self.timebase.running_time();
+        let mut looked = began;
         loop {
             if self.order.try_recv().is_ok() {
                 return None;
             }
-            let Some(message) = bus.timed_pop(LOOK_EVERY) else {
-                if self.timebase.running_time() - began > RECOVERED {
+            let message = bus.timed_pop(LOOK_EVERY);
+            let now = self.timebase.running_time();
+            if now >= looked + LOOK_EVERY {
+                looked = now;
+                if now > began + RECOVERED {
                     self.pause = FIRST_PAUSE;
                 }
+                match (self.pick)() {
+                    // Not every driver tells those who use it.
+                    None => return Some(NOTHING.to_owned()),
+                    Some(other) if other != *device => return Some("another is used".to_owned()),
+                    Some(_) => {}
+                }
+            }
+            let Some(message) = message else {
                 continue;
             };
             match message.view() {
@@ -334,7 +357,7 @@ impl Worker {
                 }
                 // The device itself has taken a buffer, so it works.
                 gst::MessageView::AsyncDone(_) => {
-                    self.lost = false;
+                    self.lost = None;
                     (self.notify)(Notice::Running);
                 }
                 _ => {}
@@ -364,6 +387,8 @@ fn stop(pipeline: gst::Pipeline) {
         if let Some(bus) = pipeline.bus() {
             bus.set_flushing(true);
         }
+        // With it goes the device node that it holds open.
+        drop(pipeline);
         let _ = done.send(());
     });
     if spawned.is_err() || waits.recv_timeout(CLOSE_WITHIN).is_err() {
@@ -374,6 +399,63 @@ fn stop(pipeline: gst::Pipeline) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{File, Kind};
+    use std::path::Path;
+
+    /// A screen that takes what it is given, under a name of its own.
+    fn screen(name: &str) -> Device {
+        let text = format!(
+            "summary = \"{name}\"\nelements = [\"fakesink\"]\nlaunch = \"fakesink sync=true\""
+        );
+        let file = File::parse(Kind::Screen, name, Path::new("screen.toml"), &text);
+        Device::plain(file.unwrap())
+    }
+
+    #[test]
+    fn a_screen_is_closed_when_it_is_gone_and_opened_when_it_comes_and_another_takes_its_place() {
+        gst::init().unwrap();
+        let timebase = Timebase::new();
+        let there = Arc::new(Mutex::new(None));
+        let (tell, told) = mpsc::channel();
+        let (feed, asked) = (Feed::default(), Arc::clone(&there));
+        let sink = Sink::open(
+            &timebase,
+            Medium::Video,
+            gst::ClockTime::from_mseconds(50),
+            feed.clone(),
+            Box::new(move || asked.lock().unwrap().clone()),
+            move |notice| {
+                let _ = tell.send(notice);
+            },
+        );
+        let sink = sink.unwrap();
+        let caps: gst::Caps = "video/x-raw,format=I420,width=16,height=16,framerate=30/1"
+            .parse()
+            .unwrap();
+        // Pictures come all the time.
+        let next = || {
+            for _ in 0..600 {
+                let mut buffer = gst::Buffer::from_mut_slice(vec![128; 384]);
+                buffer.make_mut().set_pts(timebase.running_time());
+                feed.push(&gst::Sample::builder().buffer(&buffer).caps(&caps).build());
+                if let Ok(notice) = told.recv_timeout(Duration::from_millis(50)) {
+                    return notice;
+                }
+            }
+            panic!("nothing is said");
+        };
+        assert_eq!(next(), Notice::Lost(NOTHING.to_owned()));
+        *there.lock().unwrap() = Some(screen("first"));
+        assert_eq!(next(), Notice::Running);
+        *there.lock().unwrap() = None;
+        assert_eq!(next(), Notice::Lost(NOTHING.to_owned()));
+        *there.lock().unwrap() = Some(screen("first"));
+        assert_eq!(next(), Notice::Running);
+        *there.lock().unwrap() = Some(screen("second"));
+        assert_eq!(next(), Notice::Lost("another is used".to_owned()));
+        assert_eq!(next(), Notice::Running);
+        assert!(sink.close(Duration::from_secs(5)));
+    }
 
     #[test]
     fn a_screen_is_given_what_is_new_and_one_that_opens_what_there_is() {

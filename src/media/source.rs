@@ -87,7 +87,7 @@ pub enum Notice {
     /// The device gives buffers, for the first time or again.
     Running,
     /// The device gives nothing any more, or there is none; the stand-in gives instead. Told once,
-    /// not at every vain attempt.
+    /// not at every vain attempt; of a screen or a loudspeaker once for each reason.
     Lost(
         /// Why, in words.
         String,

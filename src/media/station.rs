@@ -10,7 +10,7 @@ use gstreamer as gst;
 use crate::ladder;
 
 use super::{
-    Board, MixError, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
+    Board, MixError, MixNotice, Network, Notice, OpenSource, Opened, Parts, Recipe, Timebase,
     audio_mix::{self, AudioMix},
     echo::Cancelling,
     notices::Notices,
@@ -60,8 +60,9 @@ pub struct Settings {
     pub cancelling: Option<Cancelling>,
     /// What is sent.
     pub sent: Picture,
-    /// What is shown.
-    pub shown: Picture,
+    /// What is shown, asked whenever it is composed anew, and when the screen is looked at: one that
+    /// comes later may have another size.
+    pub shown: Arc<dyn Fn() -> Picture + Send + Sync>,
     /// How each codec is encoded, of each the best first. One that is missing is not sent.
     pub encoders: Vec<Recipe>,
     /// The tiers of what is sent and what may be spent on them.
@@ -122,16 +123,24 @@ impl Settings {
     fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
         let late = self.network.latency + DECODE;
         let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
-        let (shown, common) = (self.shown, timebase.clone());
+        let (size, common) = (self.shown.clone(), timebase.clone());
         let board = self.board.clone();
         let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
             Box::new(move |tell| {
+                let shown = size();
+                let (screen, size, outgrown) = (screen.clone(), size.clone(), tell.clone());
                 let settings = video_mix::Settings {
                     width: shown.width,
                     height: shown.height,
                     framerate: shown.framerate,
                     upstream,
-                    screen: screen.clone(),
+                    screen: Arc::new(move || {
+                        let device = screen();
+                        if size() != shown {
+                            outgrown(MixNotice::Outgrown);
+                        }
+                        device
+                    }),
                     board: board.clone(),
                     tell,
                 };

@@ -165,6 +165,7 @@ impl Heights {
 #[derive(Default)]
 struct Reports {
     failed: bool,
+    outgrown: bool,
     faults: BTreeSet<u64>,
     /// Whether its device works, where that changed.
     works: Option<bool>,
@@ -475,6 +476,7 @@ impl<M: Mix> Keeper<M> {
                     notices.tell(what, text, false);
                     state.reports.failed = true;
                 }
+                MixNotice::Outgrown => state.reports.outgrown = true,
             }
             state.changed = true;
             shared.changed.notify_one();
@@ -495,8 +497,11 @@ impl<M: Mix> Keeper<M> {
     /// Takes the mix from what it is to what it should be.
     fn follow(&mut self, now: Instant, members: &BTreeMap<u64, Member>, reports: &Reports) {
         self.works = reports.works.unwrap_or(self.works);
-        if reports.failed && self.mix.is_some() {
+        if (reports.failed || reports.outgrown) && self.mix.is_some() {
             self.discard(now);
+            if !reports.failed {
+                self.retry = Retry::at_once(now);
+            }
         }
         for key in &reports.faults {
             if let Some(input) = self.inputs.get_mut(key).filter(|input| input.is_in()) {

@@ -62,6 +62,9 @@ pub struct Setting {
     pub default: Option<String>,
     /// The pipeline is of no use until the configuration sets it.
     pub required: bool,
+    /// The value is the path of a device node: that is opened, and the property is given its file
+    /// descriptor.
+    pub open: bool,
     /// One line for people.
     pub help: String,
 }
@@ -163,6 +166,8 @@ pub struct Assignment {
     pub property: String,
     /// The value as text, as `gst-launch-1.0` would read it.
     pub value: String,
+    /// The value is a path, and the property is given what is opened there.
+    pub open: bool,
 }
 
 /// A configuration's settings do not fit a pipeline file.
@@ -223,6 +228,12 @@ impl File {
         self.elements == ["fakesink"]
     }
 
+    /// Whether it drives a screen itself, so that which and how has to be chosen for it.
+    #[must_use]
+    pub fn drives_a_display(&self) -> bool {
+        self.elements.iter().any(|element| element == "kmssink")
+    }
+
     /// Whether it is a recording or made up, so that it hears nothing of the room.
     #[must_use]
     pub fn hears_nothing(&self) -> bool {
@@ -254,6 +265,7 @@ impl File {
                     element: setting.element.clone(),
                     property: setting.property.clone(),
                     value: value.clone(),
+                    open: setting.open,
                 }),
                 None if setting.required => bad.push(BadSetting::Missing {
                     setting: name.clone(),

@@ -24,8 +24,9 @@ pub use file::{
 };
 pub use problem::Problem;
 pub use survey::{
-    Camera, Choice, Choices, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Sound, Survey,
-    Verdict, Wanted, choose, encoders, next_to_try,
+    Camera, Choice, Choices, Connector, Display, Format, Kept, Missing, Mode, Outcome, Pipeline,
+    Rate, Size, Sound, Survey, Verdict, Wanted, choose, choose_screen, display, encoders,
+    next_to_try,
 };
 
 /// What a pipeline file stands for, which is also the folder that it lives in.

@@ -4,6 +4,7 @@
 //! each with its reason in words, so that `roomd devices` can say what would happen and why.
 
 mod choice;
+mod display;
 
 use std::fmt::{self, Write as _};
 
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Codec, Kind};
 
-pub use choice::{Choice, Choices, Wanted, choose, encoders, next_to_try};
+pub use choice::{Choice, Choices, Wanted, choose, choose_screen, encoders, next_to_try};
+pub use display::{Connector, Display, Size, display};
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -27,6 +29,10 @@ pub struct Survey {
     pub wayland: Option<String>,
     /// The X display that `DISPLAY` names.
     pub display: Option<String>,
+    /// The sockets of graphics cards for screens, by name.
+    pub connectors: Vec<Connector>,
+    /// roomd runs as a service of the system, so that a screen which nobody else has is its own.
+    pub is_service: bool,
     /// Every pipeline file, and whether its elements exist.
     pub pipelines: Vec<Pipeline>,
 }
@@ -297,6 +303,18 @@ impl Survey {
         }
         if let Some(server) = &self.sound_server {
             writeln!(text, "  {server} runs and holds the cards")?;
+        }
+        writeln!(text, "Connectors for screens")?;
+        if self.connectors.is_empty() {
+            writeln!(text, "  none")?;
+        }
+        for connector in &self.connectors {
+            let there = match (connector.connected, connector.modes.first()) {
+                (true, Some(size)) => format!("a screen, which prefers {size}"),
+                (true, None) => "a screen".to_owned(),
+                (false, _) => "no screen".to_owned(),
+            };
+            writeln!(text, "  {}  ({}): {there}", connector.name, connector.card)?;
         }
         for (title, kind) in [("Encoders", Kind::Encoder), ("Screens", Kind::Screen)] {
             writeln!(text, "{title}")?;

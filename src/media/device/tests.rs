@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use gstreamer as gst;
 
-use super::{alsa, card_in, is_camera, keep, kept, lasting_names, modes, sound, stable_name};
+use super::{
+    Size, Survey, alsa, card_in, connectors, find_display, is_camera, keep, kept, lasting_names,
+    modes, sound, stable_name,
+};
 use crate::pipeline::Kept;
 
 #[test]
@@ -148,6 +151,62 @@ fn the_card_behind_a_device_is_found() {
     for device in ["default", "pulse", "hw:", "hw:CARD=Gone,DEV=0", "hw:7,0"] {
         assert_eq!(told(device), None, "{device}");
     }
+}
+
+#[test]
+fn the_sockets_of_a_graphics_card_are_found_and_the_card_by_any_of_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let drm = dir.path().join("drm");
+    for (name, status, modes) in [
+        ("card1-HDMI-A-2", "connected", "1280x720\n640x480\n"),
+        ("card1-HDMI-A-1", "disconnected", ""),
+        ("card0-DP-1", "connected", "1024x768\n"),
+    ] {
+        let folder = drm.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("status"), format!("{status}\n")).unwrap();
+        fs::write(folder.join("modes"), modes).unwrap();
+    }
+    for other in ["card0", "card1", "renderD128"] {
+        fs::create_dir(drm.join(other)).unwrap();
+    }
+    fs::write(drm.join("version"), "drm 1.1.0 20060810\n").unwrap();
+    let survey = Survey {
+        connectors: connectors(&drm),
+        ..Survey::default()
+    };
+    let names: Vec<_> = survey
+        .connectors
+        .iter()
+        .map(|it| (it.card.as_str(), it.name.as_str(), it.connected))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("/dev/dri/card0", "DP-1", true),
+            ("/dev/dri/card1", "HDMI-A-1", false),
+            ("/dev/dri/card1", "HDMI-A-2", true),
+        ]
+    );
+    assert_eq!(connectors(&dir.path().join("nothing")), []);
+
+    let wall = Size {
+        width: 1280,
+        height: 720,
+    };
+    let found = |device: Option<&str>| {
+        let setting = device.map(|device| ("device".to_owned(), device.to_owned()));
+        find_display(&survey, &setting.into_iter().collect(), wall).map(|it| it.to_string())
+    };
+    let first = "DP-1 at 1024x768, because it has no 1280x720".to_owned();
+    assert_eq!(found(None), Some(first));
+    let second = Some("HDMI-A-2 at 1280x720".to_owned());
+    assert_eq!(found(Some("/dev/dri/card1")), second);
+    assert_eq!(found(Some("/dev/dri/card2")), None);
+    // What udev calls it leads there, as long as it is there.
+    let link = dir.path().join("platform-gpu-card");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    assert_eq!(found(link.to_str()), None, "it is another device");
 }
 
 #[test]

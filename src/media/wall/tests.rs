@@ -485,6 +485,28 @@ fn pauses_double_and_are_short_again_after_a_while() {
 }
 
 #[test]
+fn a_mix_that_its_screen_has_outgrown_is_made_again_at_once() {
+    let mut it = Kit::new();
+    let nothing = Reports::default();
+    let outlet = it.member(1, "one");
+    assert_eq!(it.after(0, &nothing), did("make, +1 one", None));
+    let first = it.keeper.tell(it.keeper.shared.lock().turn);
+    for _ in 0..3 {
+        let outgrown = it.says(MixNotice::Outgrown);
+        assert_eq!(it.after(0, &outgrown), did("close, make, +1 one", None));
+        assert!(outlet.source().is_some());
+    }
+    // What the one before says late means that one.
+    first(MixNotice::Outgrown);
+    let late = it.keeper.shared.wait(Some(now())).1;
+    assert_eq!(it.after(0, &late), did("", None));
+    // One that has failed as well waits all the same.
+    let mut both = it.failed();
+    both.outgrown = true;
+    assert_eq!(it.after(0, &both), did("close", Some(1)));
+}
+
+#[test]
 fn a_mix_that_cannot_be_made_again_is_tried_in_pauses_and_told_of_once() {
     let mut it = Kit::new();
     let nothing = Reports::default();

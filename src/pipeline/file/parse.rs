@@ -47,6 +47,8 @@ struct RawSetting {
     default: Option<Spanned<toml::Value>>,
     #[serde(default)]
     required: Option<Spanned<bool>>,
+    #[serde(default)]
+    open: bool,
     help: Spanned<String>,
 }
 
@@ -278,6 +280,7 @@ impl Check<'_> {
             property: raw.property.get_ref().clone(),
             default,
             required,
+            open: raw.open,
             help: raw.help.get_ref().clone(),
         }
     }

@@ -86,7 +86,7 @@ pub fn choose(survey: &Survey, kept: &Kept, wanted: Wanted) -> Choices {
         camera,
         microphone,
         speaker,
-        screen: screen(survey),
+        screen: choose_screen(survey),
         vp8: encoders(survey, Codec::Vp8, wanted).into_iter().next(),
         h264: encoders(survey, Codec::H264, wanted).into_iter().next(),
         kept: now,
@@ -276,7 +276,11 @@ fn is_screen(sound: &Sound) -> bool {
     sound.name.to_ascii_lowercase().contains("hdmi")
 }
 
-fn screen(survey: &Survey) -> Choice {
+/// Chooses the screen: one that the environment names, and else, for a service, one that is plugged
+/// into the machine. Whether that one is free shows when it is opened.
+#[must_use]
+pub fn choose_screen(survey: &Survey) -> Choice {
+    let none = |why: String| choice("none", &[], why);
     let displays = [
         ("wayland", "WAYLAND_DISPLAY", &survey.wayland),
         ("x11", "DISPLAY", &survey.display),
@@ -291,8 +295,28 @@ fn screen(survey: &Survey) -> Choice {
         let why = format!("{why}, but the elements of `{pipeline}` are not installed");
         missing.get_or_insert(why);
     }
-    let neither = || "neither WAYLAND_DISPLAY nor DISPLAY is set".to_owned();
-    choice("none", &[], missing.unwrap_or_else(neither))
+    if let Some(why) = missing {
+        return none(why);
+    }
+    let connected = survey.connectors.iter().find(|it| it.connected);
+    match (connected, survey.is_service) {
+        (None, true) => none("no screen is connected".to_owned()),
+        (None, false) => none("neither WAYLAND_DISPLAY nor DISPLAY is set".to_owned()),
+        (Some(screen), false) => none(format!(
+            "neither WAYLAND_DISPLAY nor DISPLAY is set; the screen at {} is for a roomd that runs \
+             as a service",
+            screen.name
+        )),
+        (Some(screen), true) if survey.usable(Kind::Screen, "kms").is_some() => choice(
+            "kms",
+            &[],
+            format!("a screen is connected to {}", screen.name),
+        ),
+        (Some(screen), true) => none(format!(
+            "a screen is connected to {}, but `kms` cannot be used here",
+            screen.name
+        )),
+    }
 }
 
 /// How much is known for an encoder, the best first.

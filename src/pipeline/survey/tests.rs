@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Camera, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Sound, Survey, Verdict, Wanted,
-    choose, encoders, next_to_try,
+    Camera, Connector, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Size, Sound, Survey,
+    Verdict, Wanted, choose, choose_screen, encoders, next_to_try,
 };
 use crate::pipeline::{Codec, Kind};
 
@@ -265,6 +265,56 @@ fn a_screen_only_where_a_display_is_named_and_wayland_before_x11() {
     assert_eq!(screen(&survey), ("none".to_owned(), why));
 }
 
+fn connector(name: &str, connected: bool) -> Connector {
+    Connector {
+        name: name.to_owned(),
+        card: "/dev/dri/card0".to_owned(),
+        id: None,
+        connected,
+        modes: Vec::new(),
+    }
+}
+
+#[test]
+fn a_screen_that_is_plugged_in_is_for_a_service_and_after_what_the_environment_names() {
+    let mut survey = machine();
+    survey.pipelines.push(Pipeline {
+        name: "kms".to_owned(),
+        ..survey.pipelines.last().unwrap().clone()
+    });
+    let screen = |survey: &Survey| {
+        let screen = choose_screen(survey);
+        format!("{}: {}", screen.pipeline, screen.why)
+    };
+    let neither = "none: neither WAYLAND_DISPLAY nor DISPLAY is set";
+    assert_eq!(screen(&survey), neither);
+    survey.connectors = vec![connector("HDMI-A-1", false), connector("HDMI-A-2", false)];
+    assert_eq!(screen(&survey), neither);
+    survey.is_service = true;
+    assert_eq!(screen(&survey), "none: no screen is connected");
+    survey.connectors[1].connected = true;
+    assert_eq!(screen(&survey), "kms: a screen is connected to HDMI-A-2");
+    survey.is_service = false;
+    let by_hand =
+        format!("{neither}; the screen at HDMI-A-2 is for a roomd that runs as a service");
+    assert_eq!(screen(&survey), by_hand);
+    survey.is_service = true;
+    survey.display = Some(":0".to_owned());
+    assert_eq!(screen(&survey), "x11: DISPLAY is :0");
+    // Somebody wants a window there, so that the screen is not ours to take.
+    survey.pipelines.retain(|it| it.name != "x11");
+    assert_eq!(
+        screen(&survey),
+        "none: DISPLAY is :0, but the elements of `x11` are not installed"
+    );
+    survey.display = None;
+    survey.pipelines.retain(|it| it.name != "kms");
+    assert_eq!(
+        screen(&survey),
+        "none: a screen is connected to HDMI-A-2, but `kms` cannot be used here"
+    );
+}
+
 #[test]
 fn the_table_tells_it_to_people() {
     let mut survey = machine();
@@ -279,9 +329,16 @@ fn the_table_tells_it_to_people() {
     va.absent = vec!["/dev/dri/renderD*".to_owned()];
     survey.pipelines.push(va);
     survey.pipelines[4].verdict = Some(works(300_000));
+    survey.connectors = vec![connector("DP-1", false), connector("HDMI-A-1", true)];
+    survey.connectors[1].modes = vec![Size {
+        width: 1920,
+        height: 1080,
+    }];
     let choices = choose(&survey, &Kept::default(), HD);
     let table = survey.table(&choices);
     for line in [
+        "  DP-1  (/dev/dri/card0): no screen\n",
+        "  HDMI-A-1  (/dev/dri/card0): a screen, which prefers 1920x1080\n",
         "  Brio  (/dev/v4l/by-id/Brio)\n",
         "    MJPEG  1280x720   30, 15, 7.50 fps\n",
         "  Jabra  (plughw:CARD=Jabra,DEV=0, microphone and speaker)\n",

@@ -141,11 +141,11 @@ fn device() -> Settings {
             height: 180,
             framerate: 15,
         },
-        shown: Arc::new(|| Picture {
+        shown: Picture {
             width: 1920,
             height: 1080,
             framerate: 30,
-        }),
+        },
         encoders: support::recipes(&catalogue),
         ladder: ladder(vec![tier(180, 15, 100)]),
         audio_kbps: 32,

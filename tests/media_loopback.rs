@@ -619,7 +619,7 @@ fn settings(number: usize, place: &Path) -> Settings {
             &[("location", at("speaker"))],
         ))),
         sent: picture,
-        shown: Arc::new(move || picture),
+        shown: picture,
         encoders: recipes(&catalogue),
         ladder: ladder(vec![tier(picture.height, picture.framerate, 500)]),
         audio_kbps: 32,

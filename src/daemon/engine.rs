@@ -243,17 +243,14 @@ impl Plan {
             };
             (!file.leads_nowhere()).then(|| Arc::new(move || Some(device.clone())) as Choose)
         };
-        let screens = self.screens.clone();
-        let screen = Arc::new(move || screens.choose()) as Choose;
-        let wall = self.screens.clone();
-        let shown = Arc::new(move || {
-            let Size { width, height } = wall.size();
-            Picture {
-                width,
-                height,
-                framerate: SHOWN_FRAMERATE,
-            }
-        });
+        let (screens, wall) = (self.screens.clone(), board.clone());
+        let screen = Arc::new(move || {
+            let device = screens.choose();
+            let Size { width, height } = screens.size();
+            wall.resize(width, height);
+            device
+        }) as Choose;
+        let Size { width, height } = self.screens.size();
         let settings = Settings {
             camera,
             camera_stand_in,
@@ -268,7 +265,11 @@ impl Plan {
                 height: config.video.height,
                 framerate: config.video.framerate,
             },
-            shown,
+            shown: Picture {
+                width,
+                height,
+                framerate: SHOWN_FRAMERATE,
+            },
             encoders: self.recipes(),
             ladder: ladder(config),
             audio_kbps: config.audio.kbps.0,

@@ -25,6 +25,7 @@ struct Shared {
     facts: Mutex<Option<Arc<Facts>>>,
     changed: Condvar,
     screen: Mutex<Option<Screen>>,
+    size: Mutex<Option<(u32, u32)>>,
     shown: Tap,
     heard: Tap,
 }
@@ -47,6 +48,21 @@ impl Board {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Whatever is composed from here on shall have this size, in pixels; what is composed at
+    /// present is made anew when the screen is looked at next.
+    pub fn resize(&self, width: u32, height: u32) {
+        *self.wanted_size() = Some((width, height));
+    }
+
+    /// At what size to compose, where somebody has said it.
+    pub(super) fn size(&self) -> Option<(u32, u32)> {
+        *self.wanted_size()
+    }
+
+    fn wanted_size(&self) -> MutexGuard<'_, Option<(u32, u32)>> {
+        self.0.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From here on it is so.

@@ -60,9 +60,8 @@ pub struct Settings {
     pub cancelling: Option<Cancelling>,
     /// What is sent.
     pub sent: Picture,
-    /// What is shown, asked whenever it is composed anew, and when the screen is looked at: one that
-    /// comes later may have another size.
-    pub shown: Arc<dyn Fn() -> Picture + Send + Sync>,
+    /// What is shown, as long as nobody says on the board that it shall have another size.
+    pub shown: Picture,
     /// How each codec is encoded, of each the best first. One that is missing is not sent.
     pub encoders: Vec<Recipe>,
     /// The tiers of what is sent and what may be spent on them.
@@ -123,20 +122,20 @@ impl Settings {
     fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
         let late = self.network.latency + DECODE;
         let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
-        let (size, common) = (self.shown.clone(), timebase.clone());
+        let (shown, common) = (self.shown, timebase.clone());
         let board = self.board.clone();
         let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
             Box::new(move |tell| {
-                let shown = size();
-                let (screen, size, outgrown) = (screen.clone(), size.clone(), tell.clone());
+                let (width, height) = board.size().unwrap_or((shown.width, shown.height));
+                let (screen, outgrown, sizes) = (screen.clone(), tell.clone(), board.clone());
                 let settings = video_mix::Settings {
-                    width: shown.width,
-                    height: shown.height,
+                    width,
+                    height,
                     framerate: shown.framerate,
                     upstream,
                     screen: Arc::new(move || {
                         let device = screen();
-                        if size() != shown {
+                        if sizes.size().is_some_and(|size| size != (width, height)) {
                             outgrown(MixNotice::Outgrown);
                         }
                         device

@@ -776,7 +776,7 @@ fn settings(screen: Device) -> Settings {
         board: Board::default(),
         speaker: None,
         sent: support::SENT,
-        shown: Arc::new(|| WALL),
+        shown: WALL,
         encoders: recipes(&catalogue),
         ladder: ladder(vec![tier(180, 30, 500)]),
         audio_kbps: 32,

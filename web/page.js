@@ -904,7 +904,7 @@ function renderPeople() {
       text.append(name, state);
       item.append(circle, text);
       // A room has nobody at its controls; who is in it may be silenced, and only there opened again.
-      if (seen.device && seen.state === 'live') item.append(...words.ofAsking(seen.media).map((ask) => askButton(seen, ask)));
+      if (seen.device && seen.state === 'live') item.append(...words.ofAsking(seen.media, here === true).map((ask) => askButton(seen, ask)));
       return item;
     }),
   );
@@ -915,7 +915,7 @@ function renderPeople() {
   /** @type {HTMLElement | null} */ (again ?? element('people-dialog').querySelector('header button'))?.focus();
 }
 
-/** @param {import('./stage.js').Seen} seen @param {{ what: 'mute' | 'camera_off', text: string }} ask */
+/** @param {import('./stage.js').Seen} seen @param {{ what: import('./words.js').Asking, text: string }} ask */
 function askButton(seen, { what, text }) {
   const button = document.createElement('button');
   button.type = 'button';

@@ -246,9 +246,10 @@ export class Session {
   }
 
   /**
-   * Asks somebody to send less. There is no word for more: nobody opens the microphone of another.
+   * Asks somebody to send less, or a room to show or play the others otherwise. There is no word for
+   * more: nobody opens the microphone of another.
    * @param {number} key a person's
-   * @param {'mute' | 'camera_off'} what
+   * @param {import('./words.js').Asking} what
    */
   ask(key, what) {
     const link = this.people.find((other) => other.key === key)?.link;

@@ -386,16 +386,28 @@ export function duration(seconds) {
   return `${minutes}:${String(whole % 60).padStart(2, '0')}\u00a0min`;
 }
 
+/** @typedef {'mute' | 'camera_off' | 'quieter' | 'louder' | 'grid' | 'speaker'} Asking */
+
 /**
- * What may be asked of the room: to be silent, and not to look. Never the other way round.
+ * What may be asked of the room: to be silent, and not to look, never the other way round; and by
+ * who sits in it, how it shows and plays the others.
  * @param {{ audio: boolean, video: boolean, no_camera?: boolean }} media
- * @returns {{ what: 'mute' | 'camera_off', text: string }[]}
+ * @param {boolean} here
+ * @returns {{ what: Asking, text: string }[]}
  */
-export function ofAsking(media) {
-  /** @type {{ what: 'mute' | 'camera_off', text: string }[]} */
+export function ofAsking(media, here) {
+  /** @type {{ what: Asking, text: string }[]} */
   const asks = [];
   if (media.audio) asks.push({ what: 'mute', text: 'Mute' });
   if (media.video && !media.no_camera) asks.push({ what: 'camera_off', text: 'Camera off' });
+  if (here) {
+    asks.push(
+      { what: 'quieter', text: 'Quieter' },
+      { what: 'louder', text: 'Louder' },
+      { what: 'grid', text: 'Show all alike' },
+      { what: 'speaker', text: 'Show the speaker large' },
+    );
+  }
   return asks;
 }
 

@@ -87,6 +87,33 @@ async function silent(device, member) {
   return now;
 }
 
+/** Who sits in the room turns its loudspeaker and arranges its screen, and who does not cannot. */
+async function controls(device, here, away) {
+  const offered = async ({ page }) => {
+    await page.click('#people');
+    return page.evaluate(() => [...document.querySelectorAll('#people-list .ask')].map((button) => button.dataset.what));
+  };
+  assert.deepEqual(await offered(away), ['mute', 'camera_off']);
+  await away.page.keyboard.press('Escape');
+  assert.deepEqual(await offered(here), ['mute', 'camera_off', 'quieter', 'louder', 'grid', 'speaker']);
+  const press = (what) => here.page.click(`#people-list .ask[data-what="${what}"]`);
+  const played = (percent) => until(`${away.name} is played at ${percent} %`, async () => (await device.link(away.name)).media.volume === percent, { within: WITHIN });
+  await press('quieter');
+  await played(90);
+  await press('louder');
+  await played(100);
+  const widths = async () => {
+    const { room, screen } = await device.status();
+    const of = (name) => screen.tiles.find(({ link }) => link === room.links.find((it) => it.name === name).link).width;
+    return [of(away.name), of(here.name)];
+  };
+  await press('speaker');
+  await until('who speaks is large', async () => { const [large, small] = await widths(); return large > 2 * small; }, { within: WITHIN });
+  await press('grid');
+  await until('both are alike', async () => { const [one, other] = await widths(); return one === other; }, { within: WITHIN });
+  await here.page.keyboard.press('Escape');
+}
+
 const untouched = async (device, member) => {
   const { generation, state } = await device.link(member.name);
   assert.deepEqual([generation, state], [1, 'connected']);
@@ -130,6 +157,7 @@ test('who reads the code on the wall is seen and not heard, until it is somewher
   assert.equal((await banner(bob)), null);
   assert.equal(await bob.page.evaluate(() => document.querySelector('#here').hidden), true, 'and is offered none of it');
   await silent(device, ann);
+  await controls(device, ann, bob);
 
   // One tap, and sound flows both ways.
   await ann.page.click('#banner button');

@@ -105,10 +105,13 @@ test('the hue of a member is one of eight, and the same everywhere', () => {
 });
 
 test('a room may be asked for silence, and never for sound', () => {
-  const asks = (media) => words.ofAsking(media).map(({ what }) => what);
+  const asks = (media) => words.ofAsking(media, false).map(({ what }) => what);
   assert.deepEqual(asks({ audio: true, video: true }), ['mute', 'camera_off']);
   assert.deepEqual(asks({ audio: false, video: true, no_camera: true }), []);
   assert.deepEqual(asks({ audio: false, video: false }), []);
+  // Who sits there sees its screen and hears its loudspeaker.
+  const there = words.ofAsking({ audio: true, video: false }, true);
+  assert.deepEqual(there.map(({ what }) => what), ['mute', 'quieter', 'louder', 'grid', 'speaker']);
   assert.match(words.ofAsked('Ann', 'mute').text, /^Ann asks you/);
   assert.equal(words.ofAsked('Ann', 'unmute'), null);
 });

@@ -432,11 +432,21 @@ fn loses_the_camera(it: &mut Machine) {
     it.until("roomd says that the camera is gone", |it| {
         it.status()["camera"]["there"] == false
     });
+    // The driver registers the device anew when the last who has it open lets go of it.
+    it.until("the camera is back", |it| {
+        it.status()["camera"]["there"] == true && it.times_said("the camera runs") > runs
+    });
+    it.sh("roomd camera off");
     it.until("the camera's driver is gone", |it| {
         it.try_sh("rmmod vivid").0
     });
+    it.sh("roomd camera on");
+    it.until("there is no camera", |it| {
+        it.status()["camera"]["there"] == false
+    });
+    let runs = it.times_said("the camera runs");
     it.sh("modprobe vivid");
-    it.until("the camera is back", |it| {
+    it.until("the camera is back with its driver", |it| {
         it.status()["camera"]["there"] == true && it.times_said("the camera runs") > runs
     });
 }

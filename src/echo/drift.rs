@@ -84,6 +84,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_drift_is_followed_within_what_the_canceller_finds(
             ppm in -150.0f64..150.0,

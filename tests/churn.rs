@@ -17,7 +17,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use roomd::{
     media::{
-        Board, Timebase,
+        Board, Timebase, Wait,
         audio_mix::{self, AudioMix},
         video_mix::{self, VideoMix},
     },
@@ -324,7 +324,7 @@ impl Room {
         });
         let sound = audio_mix::Settings {
             path: None,
-            upstream: UPSTREAM,
+            wait: Wait::of(UPSTREAM),
             speaker: Arc::new(move || Some(speaker.clone())),
             tell: Arc::new(|_| {}),
         };
@@ -332,7 +332,7 @@ impl Room {
             width: 640,
             height: 360,
             framerate: 30,
-            upstream: UPSTREAM,
+            wait: Wait::of(UPSTREAM),
             screen: Arc::new(move || Some(screen.clone())),
             board: Board::default(),
             tell: Arc::new(|_| {}),

@@ -12,7 +12,7 @@ use std::{
 use gstreamer as gst;
 use roomd::{
     media::{
-        Command, Event, LinkStats, Media, Mixes, OpenLink, Outlets, TellHeight, Timebase,
+        Command, Event, LinkStats, Media, Mixes, OpenLink, Outlets, TellHeight, Timebase, Wait,
         audio_mix::{self, AudioMix},
         source,
     },
@@ -256,7 +256,7 @@ impl Room {
 fn mix(timebase: &Timebase, end: usize, file: &Path) -> AudioMix {
     let speaker = speaker(end, file);
     let settings = audio_mix::Settings {
-        upstream: gst::ClockTime::from_mseconds(160),
+        wait: Wait::of(gst::ClockTime::from_mseconds(160)),
         path: None,
         speaker: Arc::new(move || Some(speaker.clone())),
         tell: Arc::new(|_| {}),

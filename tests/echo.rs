@@ -26,7 +26,7 @@ use roomd::echo::calibration::{Listening, find_in, samples};
 use roomd::media::audio_mix::{self, AudioMix};
 use roomd::media::echo::{Cancelling, EchoPath, End, Processing, calibrate};
 use roomd::media::source::{Device, Notice, Shape, Source};
-use roomd::media::{self, Timebase};
+use roomd::media::{self, Timebase, Wait};
 use roomd::pipeline::{File, Kind};
 
 use case::{Case, Scene};
@@ -378,7 +378,7 @@ fn less_is_sent() -> Result<(), String> {
         "interaudiosink channel=device sync=true ts-offset=100000000",
     );
     let settings = audio_mix::Settings {
-        upstream: gst::ClockTime::from_mseconds(100),
+        wait: Wait::of(gst::ClockTime::from_mseconds(100)),
         path: Some(path.clone()),
         speaker: Arc::new(move || Some(speaker.clone())),
         tell: Arc::new(|_| {}),

@@ -15,7 +15,7 @@ use roomd::media::device::absent_devices;
 use roomd::media::source::{Device, Notice, Shape, Source};
 use roomd::media::video_mix::{self, VideoMix};
 use roomd::media::{
-    Board, LaunchError, MixNotice, Timebase, launch, launch_encoder, missing_elements,
+    Board, LaunchError, MixNotice, Timebase, Wait, launch, launch_encoder, missing_elements,
 };
 use roomd::pipeline::{Catalogue, Codec, File, Kind};
 use roomd::protocol::LinkId;
@@ -718,7 +718,7 @@ fn sound(timebase: &Timebase, speaker: Device) -> (AudioMix, mpsc::Receiver<MixN
         audio_mix::Settings {
             path: None,
             // Far more than in a room: this machine may be busy with something else.
-            upstream: gst::ClockTime::SECOND,
+            wait: Wait::of(gst::ClockTime::SECOND),
             speaker: Arc::new(move || Some(speaker.clone())),
             tell: Arc::new(move |notice| {
                 let _ = tell.send(notice);
@@ -1128,7 +1128,7 @@ fn what_is_on_the_screen_can_be_read_while_it_is_shown() {
             width: 640,
             height: 360,
             framerate: 30,
-            upstream: gst::ClockTime::from_mseconds(100),
+            wait: Wait::of(gst::ClockTime::from_mseconds(100)),
             screen: Arc::new(move || Some(screen.clone())),
             board: Board::default(),
             tell: Arc::new(move |notice| {

@@ -18,7 +18,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use roomd::media::source::{Device, Notice};
 use roomd::media::video_mix::{Settings, VideoMix};
-use roomd::media::{Board, MixNotice, Timebase};
+use roomd::media::{Board, MixNotice, Timebase, Wait};
 use roomd::pipeline::{Catalogue, Kind};
 use roomd::protocol::LinkId;
 use roomd::scene::Rect;
@@ -67,7 +67,7 @@ fn is_seen(pipeline: &str, settings: &[(&str, &str)], look: impl Fn() -> Option<
         width: SIZE.0,
         height: SIZE.1,
         framerate: 30,
-        upstream: gst::ClockTime::from_mseconds(100),
+        wait: Wait::of(gst::ClockTime::from_mseconds(100)),
         screen: Arc::new(move || Some(screen.clone())),
         board: Board::default(),
         tell: Arc::new(move |notice| {

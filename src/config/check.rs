@@ -131,6 +131,7 @@ impl Judge<'_> {
                 self_view: self.take("wall.self-view", &file.wall.self_view, false),
                 network: self.given("wall.network", &file.wall.network),
                 dim: self.given("wall.dim-hours", &file.wall.dim_hours),
+                wait: self.take("wall.wait", &file.wall.wait, super::Wait::default()),
             },
             privacy: privacy::Settings {
                 admit: self.take("privacy.admit", &file.privacy.admit, Admit::default()),

@@ -247,6 +247,7 @@ fn lines(config: &Config) -> Vec<Line> {
         Some(hours) => lines.shown("[wall]", "wall.dim-hours", text(&hours.to_string())),
         None => lines.absent("[wall]", "wall.dim-hours", "none"),
     }
+    lines.shown("[wall]", "wall.wait", text(wall.wait.word()));
     let privacy = &config.privacy;
     lines.shown("[privacy]", "privacy.admit", text(privacy.admit.word()));
     match &privacy.quiet {

@@ -11,7 +11,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    EchoCancel, LogLevel, Offerer, Private, Problem,
+    EchoCancel, LogLevel, Offerer, Private, Problem, Wait,
     address::{self, IceUrl, Ports, SignallingUrl},
     table::{At, Cell, Findings, Given, Table, kind},
     tiers::{Tier, tier},
@@ -112,6 +112,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "self-view",
             "network",
             "dim-hours",
+            "wait",
         ],
     ),
     ("privacy", &["admit", "quiet-hours"]),
@@ -239,6 +240,7 @@ pub(super) struct Wall {
     pub(super) self_view: Given<bool>,
     pub(super) network: Given<String>,
     pub(super) dim_hours: Given<Hours>,
+    pub(super) wait: Given<Wait>,
 }
 
 #[derive(Debug, Default)]
@@ -630,6 +632,10 @@ impl Wall {
                 cell.parsed("two times of the day", "20:00-07:00", |text| {
                     hours(text, "dim-hours = \"20:00-07:00\"")
                 })
+            }),
+            wait: table.read("wait", |cell| {
+                let words = Wait::ALL.map(|wait| (wait.word(), wait));
+                cell.one_of("one of \"long\" and \"short\"", &words)
             }),
         }
     }

@@ -267,6 +267,32 @@ pub struct Wall {
     pub network: Option<String>,
     /// When the picture of an empty room is dark.
     pub dim: Option<Hours>,
+    /// How long pictures and sound wait for what is late.
+    pub wait: Wait,
+}
+
+/// How long pictures and sound wait for what is late of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// So that a network may lose packets and a machine may be busy.
+    #[default]
+    Long,
+    /// So that people hear each other soon.
+    Short,
+}
+
+impl Wait {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Long, Self::Short];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Long => "long",
+            Self::Short => "short",
+        }
+    }
 }
 
 /// How the picture is sent.

@@ -18,17 +18,13 @@ use crate::{
     ladder,
     media::{
         self, Board, Choose, Command, Event, Media, Network, Notice, Picture, Recipe, Settings,
-        device,
+        Wait, device,
         echo::{Cancelling, EchoPath, Processing},
         source::Device,
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Size, Survey, Wanted, choose},
     protocol::{Caps, Codec},
 };
-
-/// How long received packets wait for those before them. Wi-Fi delays some by a tenth of a second,
-/// and every millisecond here is one of the conversation's.
-const JITTER: Duration = Duration::from_millis(120);
 
 /// The pipeline file of what is sent without a camera.
 const NO_CAMERA: &str = "no-camera";
@@ -274,7 +270,10 @@ impl Plan {
             ladder: ladder(config),
             audio_kbps: config.audio.kbps.0,
             network: Network {
-                latency: JITTER,
+                wait: match config.wall.wait {
+                    config::Wait::Long => Wait::LONG,
+                    config::Wait::Short => Wait::SHORT,
+                },
                 udp_ports: config.ice.udp_ports.map(|ports| (ports.first, ports.last)),
                 ice_tcp: config.ice.tcp,
             },

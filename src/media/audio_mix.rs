@@ -11,19 +11,14 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
-use super::Timebase;
 use super::chime;
 use super::echo::{EchoPath, Player};
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
 use super::tap::Tap;
+use super::{Timebase, Wait};
 
-/// What the mixer waits beyond what its inputs say: the difference between one machine's
-/// scheduling and another's. Measured: with less, one click in fifty arrivals.
-const SLACK: gst::ClockTime = gst::ClockTime::from_mseconds(40);
-/// From the mixer to the loudspeaker: the card's own buffer and one period.
-const PLAY_OUT: gst::ClockTime = gst::ClockTime::from_mseconds(80);
 /// Buffers at a member's entrance: with 20 ms in each, more than half a second.
 const ENTRANCE: u64 = 32;
 /// Pieces of the mix that may wait for the speaker's thread.
@@ -45,20 +40,14 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// How sound is mixed.
 pub struct Settings {
-    /// How long after its timestamp a member's sound may come: the jitter buffer and the decoder.
-    pub upstream: gst::ClockTime,
+    /// For what of it is late.
+    pub wait: Wait,
     /// Where it goes beside: to who takes it out of what the microphone hears.
     pub path: Option<EchoPath>,
     /// Which speaker, asked before each attempt to open it.
     pub speaker: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
     /// Who is told what happens.
     pub tell: Tell,
-}
-
-/// How long after its timestamp sound is heard, and a picture is to be seen.
-#[must_use]
-pub fn play_latency(upstream: gst::ClockTime) -> gst::ClockTime {
-    upstream + SLACK + PLAY_OUT
 }
 
 /// The sound of the room.
@@ -115,7 +104,7 @@ impl AudioMix {
         });
         if let Some(path) = &shared.settings.path {
             let guest = Guest(Arc::downgrade(&shared));
-            path.mixed_by(Arc::new(guest), play_latency(shared.settings.upstream));
+            path.mixed_by(Arc::new(guest), shared.settings.wait.until_played());
         }
         Self { shared }
     }
@@ -205,7 +194,7 @@ impl Shared {
     }
 
     fn put_in(&self, mixer: &Mixer, key: u64) -> Result<AppSrc, MixError> {
-        let upstream = self.settings.upstream;
+        let upstream = self.settings.wait.upstream();
         let source = mixer::entrance(upstream, ENTRANCE);
         // All of the chime is there at once.
         let longest = if key == CHIME {
@@ -241,16 +230,16 @@ impl Shared {
             return;
         };
         end_input(&input);
-        let mixed = self.settings.upstream + SLACK + FADE_WITHIN;
+        let mixed = self.settings.wait.upstream() + self.settings.wait.mix + FADE_WITHIN;
         mixer.take_out(input, self.timebase.running_time() + mixed);
     }
 
     fn start(&self, weak: &Weak<Self>) -> Result<Running, MixError> {
-        let upstream = self.settings.upstream;
+        let upstream = self.settings.wait.upstream();
         let pipeline = gst::Pipeline::new();
         self.timebase.rule(&pipeline);
         let mix = mixer::aggregator("audiomixer", upstream)?;
-        mix.set_property("latency", SLACK.nseconds());
+        mix.set_property("latency", self.settings.wait.mix.nseconds());
         let feed = Feed::tapped(&self.tap);
         // Without a pad that is always there, time would jump when the first member comes.
         let silence = gst::ElementFactory::make("audiotestsrc")
@@ -290,7 +279,7 @@ impl Shared {
         let speaker = Sink::open(
             &self.timebase,
             Medium::Audio,
-            play_latency(upstream),
+            self.settings.wait.until_played(),
             feed,
             Box::new(move || speaker()),
             move |notice| tell(MixNotice::Device(notice)),
@@ -453,7 +442,7 @@ mod tests {
         gst::init().unwrap();
         let (tell, told) = std::sync::mpsc::channel();
         let settings = Settings {
-            upstream: gst::ClockTime::from_mseconds(100),
+            wait: Wait::of(gst::ClockTime::from_mseconds(100)),
             path: None,
             speaker: Arc::new(|| None),
             tell: Arc::new(move |notice| {

@@ -46,6 +46,7 @@ mod transceiver;
 pub mod trial;
 pub mod video_mix;
 mod volume;
+mod wait;
 mod wall;
 
 pub use age::{DelayStats, MixAge};
@@ -67,6 +68,7 @@ pub use station::{Choose, Picture, Settings};
 pub use stats::{BranchStats, LinkStats, Stats, TransportStats};
 pub use timebase::Timebase;
 pub use volume::Volume;
+pub use wait::Wait;
 
 use crate::protocol::{self, Codec, Generation, IceServer, LinkId, MemberId, Pause, Reason};
 

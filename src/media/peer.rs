@@ -19,13 +19,12 @@ use std::{
         mpsc::{Receiver as Inbox, SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
 };
 
 use gstreamer_webrtc::WebRTCSessionDescription;
 
 use super::{
-    Event, Timebase, bus,
+    Event, Timebase, Wait, bus,
     congestion::Path,
     engine,
     fanout::Gate,
@@ -55,8 +54,8 @@ pub struct Key {
 /// What every link of the engine has in common.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// How long received packets may wait for those before them.
-    pub latency: Duration,
+    /// How long what is received waits for what is late of it.
+    pub wait: Wait,
     /// The UDP ports that may be used, first and last.
     pub udp_ports: Option<(u16, u16)>,
     /// Gather TCP candidates as well.

@@ -5,8 +5,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gstreamer as gst;
-
 use crate::ladder;
 
 use super::{
@@ -21,9 +19,6 @@ use super::{
 
 /// How long closing a device may take before it is left to itself.
 const CLOSE: Duration = Duration::from_secs(3);
-
-/// What decoding may add to the time that packets wait.
-const DECODE: Duration = Duration::from_millis(60);
 
 /// Which device to open, asked before each attempt; none where there is none at present.
 pub type Choose = Arc<dyn Fn() -> Option<Device> + Send + Sync>;
@@ -120,8 +115,7 @@ impl Settings {
     }
 
     fn wall(&self, timebase: &Timebase, notices: &Notices) -> Result<Wall, MixError> {
-        let late = self.network.latency + DECODE;
-        let upstream = gst::ClockTime::try_from(late).unwrap_or(gst::ClockTime::from_mseconds(260));
+        let wait = self.network.wait;
         let (shown, common) = (self.shown, timebase.clone());
         let board = self.board.clone();
         let pictures = self.screen.clone().map(|screen| -> Make<VideoMix> {
@@ -132,7 +126,7 @@ impl Settings {
                     width,
                     height,
                     framerate: shown.framerate,
-                    upstream,
+                    wait,
                     screen: Arc::new(move || {
                         let device = screen();
                         if sizes.size().is_some_and(|size| size != (width, height)) {
@@ -152,7 +146,7 @@ impl Settings {
         let sound = self.speaker.clone().map(|speaker| -> Make<AudioMix> {
             Box::new(move |tell| {
                 let settings = audio_mix::Settings {
-                    upstream,
+                    wait,
                     path: path.clone(),
                     speaker: speaker.clone(),
                     tell,
@@ -162,7 +156,7 @@ impl Settings {
         });
         let (shown, heard) = (self.board.shown().clone(), self.board.heard().clone());
         let wall = Wall::start(pictures, sound, notices)?;
-        Ok(wall.timed(shown, heard, audio_mix::play_latency(upstream)))
+        Ok(wall.timed(shown, heard, wait.until_played()))
     }
 }
 

@@ -20,13 +20,12 @@ use gstreamer_app::AppSrc;
 use gstreamer_video as gst_video;
 use serde::Serialize;
 
-use super::Timebase;
-use super::audio_mix::play_latency;
 use super::board::Board;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::paint::Painter;
 use super::sink::{Feed, Medium, Sink};
 use super::source::Device;
+use super::{Timebase, Wait};
 use crate::protocol::LinkId;
 use crate::scene::{
     Arranged, Call, Facts, Guest, Own, Plate, PlateOf, Rect, Scene, Sight, Tile as Placed,
@@ -59,8 +58,8 @@ pub struct Settings {
     pub height: u32,
     /// Frames a second with somebody there.
     pub framerate: u32,
-    /// How long after its timestamp a member's picture may come: the jitter buffer and the decoder.
-    pub upstream: gst::ClockTime,
+    /// For what of it is late.
+    pub wait: Wait,
     /// Which screen, asked before each attempt to open it.
     pub screen: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
     /// What there is to know of the device and of those who are there.
@@ -144,7 +143,7 @@ impl VideoMix {
     pub fn start(timebase: &Timebase, settings: Settings) -> Result<Self, MixError> {
         let pipeline = gst::Pipeline::new();
         timebase.rule(&pipeline);
-        let mix = mixer::aggregator("compositor", settings.upstream)?;
+        let mix = mixer::aggregator("compositor", settings.wait.upstream())?;
         mix.set_property_from_str("background", "black");
         let rate = gst::ElementFactory::make("capsfilter")
             .property("caps", caps(&settings, IDLE_FRAMERATE)?)
@@ -163,7 +162,7 @@ impl VideoMix {
             gst::ElementFactory::make("capsfilter")
                 .property("caps", behind)
                 .build()?,
-            mixer::queue(settings.upstream)?,
+            mixer::queue(settings.wait.upstream())?,
             mix.clone(),
             rate.clone(),
             mixer::exit(feed.clone(), EXIT).upcast(),
@@ -179,7 +178,7 @@ impl VideoMix {
         let screen = Sink::open(
             timebase,
             Medium::Video,
-            play_latency(settings.upstream),
+            settings.wait.until_played(),
             feed.clone(),
             Box::new(move || screen()),
             move |notice| tell(MixNotice::Device(notice)),
@@ -212,7 +211,7 @@ impl VideoMix {
         let it = &self.shared;
         let mut tiles = it.lock();
         it.draw(true);
-        let upstream = it.settings.upstream;
+        let upstream = it.settings.wait.upstream();
         let source = mixer::entrance(upstream, ENTRANCE);
         if *link == Own::link() {
             hasten(&source, upstream);

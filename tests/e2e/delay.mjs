@@ -15,6 +15,7 @@ const { values: options } = parseArgs({
   options: {
     count: { type: 'string', default: '40' },
     minutes: { type: 'string', default: '5' },
+    wait: { type: 'string', default: 'long' },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -120,7 +121,7 @@ async function measure(studio) {
   return { spoken, answered, flashed, gaps, stages: { picture, sound } };
 }
 
-const studio = await Studio.start();
+const studio = await Studio.start({ wait: options.wait });
 let result;
 try {
   result = await measure(studio);

@@ -134,9 +134,13 @@ export function flasher(slow = false) {
 
 /** Everything that a measurement of sound and pictures needs. */
 export class Studio {
-  /** @param {{ sees?: boolean }} options `sees`: the device has a camera and a screen */
-  static async start({ sees = true } = {}) {
+  /**
+   * @param {{ sees?: boolean, wait?: string }} options `sees`: the device has a camera and a screen;
+   *   `wait`: as in its configuration
+   */
+  static async start({ sees = true, wait = 'long' } = {}) {
     const studio = new Studio();
+    studio.wait = wait;
     studio.endings = [];
     studio.sees = sees;
     try {
@@ -177,6 +181,8 @@ width = 640
 height = 360
 [privacy]
 admit = "auto"
+[wall]
+wait = "${this.wait}"
 `);
     this.roomd = this.#keep(await Roomd.start({
       command: ['run'], args: ['--pipelines', join(ROOT, 'pipelines'), '--config', config], env: await this.desk.alsa(),

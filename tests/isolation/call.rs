@@ -241,7 +241,7 @@ impl Call {
         let device = engine(device_parts(), Heard::Device);
         let mut parts = small();
         // On a busy machine packets come late. That they come is what is counted.
-        parts.network.latency = Duration::from_millis(500);
+        parts.network.wait.packets = gstreamer::ClockTime::from_mseconds(500);
         let healthy = engine(parts, Heard::Healthy);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

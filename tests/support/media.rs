@@ -15,7 +15,7 @@ use gstreamer::prelude::*;
 use gstreamer_webrtc::WebRTCSessionDescription;
 use roomd::{
     ladder::{self, Tier},
-    media::{Event, Network, OpenSource, Opened, Parts, Picture, Recipe, Timebase},
+    media::{Event, Network, OpenSource, Opened, Parts, Picture, Recipe, Timebase, Wait},
     pipeline::{Catalogue, Kind},
     protocol::Codec,
     sdp,
@@ -521,7 +521,10 @@ pub fn ladder(tiers: Vec<Tier>) -> ladder::Settings {
 
 pub fn network() -> Network {
     Network {
-        latency: Duration::from_millis(100),
+        wait: Wait {
+            packets: gst::ClockTime::from_mseconds(100),
+            ..Wait::LONG
+        },
         udp_ports: None,
         ice_tcp: false,
     }

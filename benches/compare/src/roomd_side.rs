@@ -8,7 +8,7 @@ use gstreamer_app::AppSink;
 use roomd::{
     ladder::{self, Tier},
     media::{
-        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Parts, Picture, Timebase,
+        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Parts, Picture, Timebase, Wait,
     },
     protocol::{Codec as Wanted, Generation, LinkId, MemberId},
 };
@@ -93,7 +93,10 @@ impl Roomd {
             },
             audio_kbps: encoders::SOUND_KBPS,
             network: Network {
-                latency: Duration::from_millis(50),
+                wait: Wait {
+                    packets: gst::ClockTime::from_mseconds(50),
+                    ..Wait::LONG
+                },
                 udp_ports: None,
                 ice_tcp: false,
             },

@@ -3,7 +3,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    media::{Notice, OpenLink, encoder::Rate, engine::branches::STARTED_WITHIN},
+    media::{Notice, OpenLink, Wait, encoder::Rate, engine::branches::STARTED_WITHIN},
     pipeline,
     protocol::{Generation, LinkId, MemberId, Reason},
 };
@@ -70,7 +70,10 @@ fn parts() -> Parts {
         },
         audio_kbps: 32,
         network: Network {
-            latency: Duration::from_millis(100),
+            wait: Wait {
+                packets: gst::ClockTime::from_mseconds(100),
+                ..Wait::LONG
+            },
             udp_ports: None,
             ice_tcp: false,
         },

@@ -81,7 +81,8 @@ impl Session {
     pub(super) fn build(spec: Spec, post: Post) -> Result<Self, Failure> {
         let pipeline = gst::Pipeline::with_name("link");
         spec.timebase.rule(&pipeline);
-        let milliseconds = u32::try_from(spec.network.latency.as_millis()).unwrap_or(200);
+        let milliseconds =
+            u32::try_from(spec.network.wait.for_packets().as_millis()).unwrap_or(200);
         let webrtc = gst::ElementFactory::make("webrtcbin")
             .property_from_str("bundle-policy", "max-bundle")
             .property_from_str(

@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::{Settings, VideoMix};
-use crate::media::{Board, MixNotice, Tell, Timebase};
+use crate::media::{Board, MixNotice, Tell, Timebase, Wait};
 use crate::protocol::LinkId;
 use crate::scene::{Call, Facts, Guest, Layout, Own, Part, Rect, Sight, Way};
 
@@ -55,7 +55,7 @@ fn with_tell(board: Board, tell: Tell) -> Fixture {
             width: 640,
             height: 360,
             framerate: 30,
-            upstream: gst::ClockTime::from_mseconds(100),
+            wait: Wait::of(gst::ClockTime::from_mseconds(100)),
             screen: Arc::new(|| None),
             board,
             tell,

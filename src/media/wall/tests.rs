@@ -5,7 +5,7 @@ use gstreamer::prelude::*;
 
 use super::*;
 use crate::media::Board;
-use crate::media::{Event, Timebase, audio_mix, video_mix};
+use crate::media::{Event, Timebase, Wait, audio_mix, video_mix};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const UPSTREAM: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -47,7 +47,7 @@ impl Fixture {
                 width: SIZE.0,
                 height: SIZE.1,
                 framerate: 30,
-                upstream: UPSTREAM,
+                wait: Wait::of(UPSTREAM),
                 screen: Arc::new(|| None),
                 board: Board::default(),
                 tell,
@@ -70,7 +70,7 @@ impl Fixture {
         let make_sound: Make<Kept> = Box::new(move |tell| {
             let settings = audio_mix::Settings {
                 path: None,
-                upstream: UPSTREAM,
+                wait: Wait::of(UPSTREAM),
                 speaker: Arc::new(|| None),
                 tell,
             };

@@ -181,7 +181,7 @@ fn screens() {
             width,
             height,
             framerate: 10,
-            upstream: gst::ClockTime::from_mseconds(300),
+            wait: Wait::of(gst::ClockTime::from_mseconds(300)),
             screen: Arc::new(|| None),
             board: board.clone(),
             tell: Arc::new(|_| {}),

@@ -652,7 +652,11 @@ Examples:
   roomd layout --self-view on")]
     Layout {
         /// How
-        #[arg(value_enum, required_unless_present = "self_view")]
+        #[arg(
+            value_enum,
+            required_unless_present = "self_view",
+            value_name = "grid|speaker"
+        )]
         layout: Option<Layout>,
         /// Whether this room's own picture is shown beside the others'
         #[arg(long, value_enum, value_name = "POSITION")]

@@ -10,7 +10,7 @@
     reason = "what is tested is real, and so is its time"
 )]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -147,7 +147,7 @@ impl Machine {
             "file={},format=raw,if=none,id=disk,cache=unsafe,snapshot=on",
             file("disk")
         );
-        let qemu = Command::new("qemu-system-x86_64")
+        let mut qemu = Command::new("qemu-system-x86_64")
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args([
                 "-machine",
@@ -180,8 +180,8 @@ impl Machine {
             .stdin(Stdio::null())
             .spawn()
             .expect("qemu-system-x86_64 is installed by make kiosk");
-        let plugged = |socket: UnixListener| {
-            let (stream, _) = socket.accept().unwrap();
+        let mut plugged = |socket: UnixListener| {
+            let stream = plugged_in(&socket, &mut qemu);
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             BufReader::new(stream)
         };
@@ -390,13 +390,6 @@ fn is_visited(it: &mut Machine) {
         let words = format!("the {device} runs");
         it.until(&words, |it| it.times_said(&words) > 0);
     }
-    let sent = |status: &Value| {
-        let links = status["media"]["links"].as_object();
-        let mut links = links.into_iter().flat_map(|links| links.values());
-        links
-            .next()
-            .and_then(|link| link["video_out"]["delivered"].as_u64())
-    };
     it.until("our camera's pictures go to the visitor", |it| {
         sent(&it.status()).is_some_and(|sent| sent > 20)
     });
@@ -490,6 +483,26 @@ fn ends(it: &mut Machine) {
     it.sh("systemctl stop roomd");
     let about = it.sh("systemctl show roomd -p Result -p NRestarts | sort");
     assert_eq!(about, "NRestarts=0\nResult=success");
+}
+
+/// The other end of a socket that QEMU opens at its start.
+fn plugged_in(socket: &UnixListener, qemu: &mut Child) -> UnixStream {
+    socket.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    loop {
+        match socket.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                return stream;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+        let ended = qemu.try_wait().unwrap();
+        assert!(ended.is_none(), "qemu ended: {ended:?}");
+        assert!(begun.elapsed() < PATIENCE, "qemu does not open its sockets");
+        std::thread::park_timeout(LOOK_EVERY);
+    }
 }
 
 /// How many of our pictures the visitor was sent.

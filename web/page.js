@@ -39,6 +39,8 @@ let here = readPlace();
 
 /** What the person wants to send, whatever can be. */
 const wish = { audio: true, video: true };
+/** What was wished before somebody wanted to present only, until that has come about. @type {{ audio: boolean, video: boolean } | null} */
+let wished = null;
 /** @type {words.Words | null} what the door says, about joining */
 let doorWords = null;
 /** Until when no PIN is taken, in the page's time. */
@@ -337,6 +339,7 @@ function join() {
 async function present() {
   // The browser asks which screen only in the moment of a touch or a key, so that comes first.
   if (!isFilledIn() || !(await sharing.start(here === true))) return;
+  wished = { ...wish };
   wish.audio = false;
   wish.video = false;
   devices.close('audio');
@@ -542,6 +545,12 @@ function refused({ code, retryMs }) {
     if (code !== 'pin_wait') pin.focus();
   }
   if (code === 'no_room') element('room-field').hidden = false;
+  // The browser shows its choice anew at a click only, so what follows is joining as before.
+  if (wished) {
+    Object.assign(wish, wished);
+    wished = null;
+    void devices.open(here ? ['video'] : undefined);
+  }
   renderDoor();
 }
 
@@ -861,7 +870,8 @@ function renderBanner() {
 
 /** What is to be said of a room that is not simply open. */
 function held() {
-  const all = session.people.map(({ member }) => words.ofHold(member.name, member.media.hold));
+  const rooms = session.people.filter(({ member }) => member.kind === 'device');
+  const all = rooms.map(({ member }) => words.ofHold(member.name, member.media.hold));
   return all.find((said) => said !== null) ?? null;
 }
 

@@ -569,9 +569,11 @@ export class Session {
       this.#wish = null;
       this.#been = false;
       this.lostSince = null;
-      this.#resume = null;
       this.#attempts = 0;
-      if (message.fatal) this.#drop();
+      if (message.fatal) {
+        this.#resume = null;
+        this.#drop();
+      }
       this.#become('refused', message.code);
       this.#tell({ type: 'refused', code: message.code, text: message.text, retryMs: message.retry_ms ?? null });
       return;

@@ -279,7 +279,7 @@ class Tile {
     this.#part('.mark.room').hidden = !seen.device;
     this.#part('.mark.here').hidden = !seen.here;
     // Of a room that is not open yet nothing is switched off.
-    const closed = ofClosed(seen.media.hold);
+    const closed = seen.device ? ofClosed(seen.media.hold) : null;
     this.#part('.mark.mic').hidden = seen.media.audio || seen.here || seen.screen || closed !== null;
     this.#part('.mark.cam').hidden = seen.media.video || closed !== null;
 

@@ -215,7 +215,7 @@ export function ofHold(name, hold) {
   const waits = 'Its camera and microphone stay closed until somebody in the room lets you in.';
   switch (hold) {
     case null: case undefined: return null;
-    case 'announcing': return { text: `${name} is being told that you are here. Its camera and microphone open in five seconds.`, tone: 'wait' };
+    case 'announcing': return { text: `${name} is being told that you are here. Its camera and microphone open within a few seconds.`, tone: 'wait' };
     case 'asking': return { text: `You are at the door of ${name}. ${waits}`, tone: 'wait' };
     case 'quiet_hours': return { text: `${name} has its quiet hours. ${waits}`, tone: 'wait' };
     case 'do_not_disturb': return { text: `${name} is not to be disturbed. ${waits}`, tone: 'wait' };

@@ -56,6 +56,8 @@ pub(super) struct Device {
     own: Own,
     /// Whether they may be open.
     privacy: Privacy,
+    /// What it has not considered yet: one at most, as each is followed by [`Self::handle`].
+    look_ins: Vec<privacy::Input>,
     /// What the wall shows of that.
     shown: Shown,
     /// Somebody speaks, or something moves.
@@ -119,6 +121,7 @@ impl Device {
             lost: None,
             own,
             privacy,
+            look_ins: Vec::new(),
             shown: Shown::Alone,
             volumes: Volumes::default(),
             recorder,
@@ -152,11 +155,11 @@ impl Device {
                     continue;
                 }
                 Ok(()) = self.stirred.changed() => {
-                    self.privacy.handle(now(), privacy::Input::Stir);
+                    self.look_in(privacy::Input::Stir);
                     Some(Input::Tick)
                 }
                 () = self.calibrate.ended() => {
-                    self.privacy.handle(now(), privacy::Input::Measure(false));
+                    self.look_in(privacy::Input::Measure(false));
                     Some(Input::Tick)
                 }
                 () = clock::until(deadline) => Some(Input::Tick),
@@ -322,6 +325,11 @@ impl Device {
         }
     }
 
+    /// Has [`Self::keep_private`] consider this first: it is not half done while the room decides.
+    fn look_in(&mut self, input: privacy::Input) {
+        self.look_ins.push(input);
+    }
+
     /// Says who is there, and does what follows for who may look in. Says whether something is
     /// to be said before what may be open is: to the members, or on the wall.
     fn keep_private(&mut self) -> bool {
@@ -329,43 +337,53 @@ impl Device {
         let before = self.own.told();
         let mut opens = false;
         let present = privacy::Input::Present(visitors(&status));
-        self.privacy.handle(now(), present);
-        while let Some(output) = self.privacy.poll() {
-            match output {
-                privacy::Output::Chime => {
-                    self.media.command(media::Command::Chime);
-                }
-                privacy::Output::Show(shown) => {
-                    match &shown {
-                        Shown::Visit { names, hold } => {
-                            info!(?hold, visitors = names.len(), "nothing is open");
-                        }
-                        Shown::Call { .. } => info!("camera and microphone may be open"),
-                        Shown::Measuring => info!("the microphone may be open to measure the echo"),
-                        Shown::Alone => {}
-                    }
-                    self.shown = shown;
-                }
-                privacy::Output::Tell(hold) => self.own.hold(hold),
-                privacy::Output::Allow(allowed) => {
-                    self.own.allow(allowed);
-                    self.untold = true;
-                    if !allowed {
-                        self.tell_own();
-                    }
-                    self.gate_sound(&status, allowed);
-                }
-                privacy::Output::Measure(on) => {
-                    self.own.measure(on);
-                    self.untold = true;
-                    opens = on;
-                    if !on {
-                        self.tell_own();
-                    }
-                }
+        let inputs = std::mem::take(&mut self.look_ins);
+        for input in inputs.into_iter().chain([present]) {
+            self.privacy.handle(now(), input);
+            while let Some(output) = self.privacy.poll() {
+                opens |= self.obey_privacy(output, &status);
             }
         }
         self.own.told() != before || opens
+    }
+
+    /// Does what is said of who may look in. Says whether something is about to open that the wall
+    /// has to say before.
+    fn obey_privacy(&mut self, output: privacy::Output, status: &Status) -> bool {
+        match output {
+            privacy::Output::Chime => {
+                self.media.command(media::Command::Chime);
+            }
+            privacy::Output::Show(shown) => {
+                match &shown {
+                    Shown::Visit { names, hold } => {
+                        info!(?hold, visitors = names.len(), "nothing is open");
+                    }
+                    Shown::Call { .. } => info!("camera and microphone may be open"),
+                    Shown::Measuring => info!("the microphone may be open to measure the echo"),
+                    Shown::Alone => {}
+                }
+                self.shown = shown;
+            }
+            privacy::Output::Tell(hold) => self.own.hold(hold),
+            privacy::Output::Allow(allowed) => {
+                self.own.allow(allowed);
+                self.untold = true;
+                if !allowed {
+                    self.tell_own();
+                }
+                self.gate_sound(status, allowed);
+            }
+            privacy::Output::Measure(on) => {
+                self.own.measure(on);
+                self.untold = true;
+                if !on {
+                    self.tell_own();
+                }
+                return on;
+            }
+        }
+        false
     }
 
     /// While nothing is open no sound passes in either direction.
@@ -394,6 +412,7 @@ impl Device {
             recording: self.recording || status.members.iter().any(|it| it.recording),
             guests: guests(&status),
             shown: self.shown.clone(),
+            do_not_disturb: self.privacy.is_do_not_disturb(),
             layout: self.layout,
             words: status.words,
         };
@@ -494,6 +513,10 @@ impl Device {
     /// Does what another member asks for. Of what is sent, that is always less: there is no word for
     /// more. What is shown and played here is for those who are `here`.
     fn wished(&mut self, by: String, here: bool, what: Wish) -> Option<Input> {
+        // Who waits at the door is not in the room.
+        if !self.privacy.is_open() {
+            return None;
+        }
         let which = match what {
             Wish::Mute => Switch::Microphone,
             Wish::CameraOff => Switch::Camera,
@@ -506,7 +529,7 @@ impl Device {
                     Wish::Speaker => Layout::Speaker,
                     _ => Layout::Grid,
                 };
-                info!(
+                debug!(
                     by,
                     layout = layout.word(),
                     "the wall shows the call so from here on"
@@ -577,7 +600,7 @@ impl Device {
             Ask::Admit(answer) => {
                 let waited = self.privacy.waits();
                 let names: Vec<String> = self.privacy.visitors().iter().map(name).collect();
-                self.privacy.handle(now(), privacy::Input::Admit);
+                self.look_in(privacy::Input::Admit);
                 self.handle(Input::Tick).await;
                 let _ = answer.send(if waited {
                     info!("somebody here has let them in");
@@ -590,8 +613,7 @@ impl Device {
                 info!(on, "do not disturb");
                 self.own.do_not_disturb(on);
                 let kept = self.own.keep();
-                let input = privacy::Input::DoNotDisturb(on);
-                self.privacy.handle(now(), input);
+                self.look_in(privacy::Input::DoNotDisturb(on));
                 self.handle(Input::Tick).await;
                 let mut status = json!({ "do_not_disturb": on });
                 if let Err(error) = kept {
@@ -625,7 +647,7 @@ impl Device {
                 };
                 if self.calibrate.ask(what, alone, closed, answer) {
                     // It opens when the wall says so.
-                    self.privacy.handle(now(), privacy::Input::Measure(true));
+                    self.look_in(privacy::Input::Measure(true));
                     self.handle(Input::Tick).await;
                 }
             }
@@ -683,15 +705,12 @@ impl Device {
 
     /// Plays everybody a step louder or fainter than now.
     fn turn_volume(&mut self, louder: bool) {
-        let members = self.room.status().members;
-        for member in members {
-            let now = self.volumes.of(&member.member).unwrap_or(volumes::FULL);
-            let next = if louder {
-                now.saturating_add(volumes::STEP).min(volumes::FULL)
-            } else {
-                now.saturating_sub(volumes::STEP)
-            };
-            self.set_volume(Some(member.member.as_str()), next);
+        let status = self.room.status();
+        self.volumes
+            .turn(louder, status.members.iter().map(|it| &it.member));
+        for link in status.links {
+            let percent = self.volumes.of(&link.peer).unwrap_or(volumes::FULL);
+            self.play(link.link, percent);
         }
     }
 

@@ -13,6 +13,10 @@ use crate::{
 
 /// Whether there is a membership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none depends on another"
+)]
 pub(super) struct Standing {
     /// The room is joined.
     pub joined: bool,
@@ -28,6 +32,8 @@ pub(super) struct Standing {
     pub guests: Vec<Guest>,
     /// What the wall shows of who may look in.
     pub shown: Shown,
+    /// Nobody is to be disturbed.
+    pub do_not_disturb: bool,
     /// How somebody in the room wants those in a call shown, and the how-manieth such wish it is.
     pub layout: Option<(u64, Layout)>,
 }

@@ -481,6 +481,7 @@ impl Running {
                 words: "serving".to_owned(),
                 recording: false,
                 guests: Vec::new(),
+                do_not_disturb: false,
                 layout: None,
                 shown: Shown::Alone,
             },

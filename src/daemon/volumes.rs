@@ -8,7 +8,9 @@ use crate::protocol::MemberId;
 /// As it arrives, in percent.
 pub(super) const FULL: u8 = 100;
 /// What one touch changes, in percent.
-pub(super) const STEP: u8 = 10;
+const STEP: u8 = 10;
+/// Fainter than this nobody gets by touches: who is silent should be muted, where that is told.
+const FAINTEST: u8 = 20;
 
 /// The members that are not played as they arrive, in percent.
 #[derive(Debug, Default)]
@@ -57,6 +59,24 @@ impl Volumes {
         Ok(meant)
     }
 
+    /// Has these played a step louder or fainter than now. One that was set fainter than touches make
+    /// it stays as it is.
+    pub(super) fn turn<'a>(&mut self, louder: bool, members: impl Iterator<Item = &'a MemberId>) {
+        for member in members {
+            let now = self.of(member).unwrap_or(FULL);
+            let next = if louder {
+                now.saturating_add(STEP).min(FULL)
+            } else {
+                now.saturating_sub(STEP).max(FAINTEST.min(now))
+            };
+            if next == FULL {
+                self.0.remove(member);
+            } else {
+                self.0.insert(member.clone(), next);
+            }
+        }
+    }
+
     /// How loud a member is played, where that is not as it arrives.
     pub(super) fn of(&self, member: &MemberId) -> Option<u8> {
         self.0.get(member).copied()
@@ -71,6 +91,30 @@ impl Volumes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn touches_make_all_fainter_and_never_silent() {
+        let id = |number| MemberId::from_random([number; 16]);
+        let all = [id(1), id(2)];
+        let mut volumes = Volumes::default();
+        volumes.0.insert(id(2), 5);
+        volumes.turn(false, all.iter());
+        assert_eq!(
+            (volumes.of(&id(1)), volumes.of(&id(2))),
+            (Some(90), Some(5))
+        );
+        for _ in 0..20 {
+            volumes.turn(false, all.iter());
+        }
+        assert_eq!(
+            (volumes.of(&id(1)), volumes.of(&id(2))),
+            (Some(20), Some(5))
+        );
+        for _ in 0..20 {
+            volumes.turn(true, all.iter());
+        }
+        assert_eq!((volumes.of(&id(1)), volumes.of(&id(2))), (None, None));
+    }
 
     struct Room {
         members: Vec<(MemberId, &'static str)>,

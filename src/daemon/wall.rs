@@ -157,10 +157,17 @@ impl Wall {
         self.board.show(Facts {
             room: config.name.clone(),
             way,
-            parts: parts.chain([network]).collect(),
+            parts: parts
+                .chain([network])
+                .chain(
+                    standing
+                        .do_not_disturb
+                        .then(|| well("Do not disturb: whoever comes waits for roomd admit")),
+                )
+                .collect(),
             clock,
             minutes: self.minutes(),
-            is_dim: is_dim(config.wall.dim, clock),
+            is_dim: is_dim(config.wall.dim, media::local_time()),
             visit: match &standing.shown {
                 Shown::Visit { names, hold } => Some(Visit {
                     names: names.clone(),
@@ -181,7 +188,7 @@ impl Wall {
     }
 }
 
-/// Whether it is night here. Who does not know the time does not know that.
+/// Whether it is night here, by the clock that quiet hours go by, right or not.
 fn is_dim(hours: Option<Hours>, clock: Option<(u8, u8)>) -> bool {
     let at = clock.map(|(hour, minute)| u16::from(hour) * 60 + u16::from(minute));
     hours.zip(at).is_some_and(|(hours, at)| hours.contain(at))

@@ -8,8 +8,8 @@ use super::{
     settings::Rooms,
 };
 use crate::protocol::{
-    self, Ending, ErrorCode, Join, LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Problem,
-    Role, RoomLink, RoomMember, RoomName, Server,
+    self, Ending, ErrorCode, Join, Kind, LinkEvent, LinkId, Me, Media, MemberEvent, MemberId,
+    Problem, Role, RoomLink, RoomMember, RoomName, Server,
 };
 
 /// One room. It exists while somebody is in it.
@@ -27,7 +27,7 @@ pub(super) struct Room {
 pub(super) struct Seat {
     pub(super) room: RoomName,
     pub(super) role: Role,
-    media: Media,
+    pub(super) media: Media,
     /// The room of a device speaks and hears for it.
     here: bool,
     /// It records the others.
@@ -44,6 +44,14 @@ pub(super) struct Place {
     pub(super) of: Option<MemberId>,
     /// Who makes way.
     pub(super) former: Vec<MemberId>,
+}
+
+/// What somebody says of its media, as others hear it: only a device has a door at which one waits.
+fn said_by(kind: Kind, media: Media) -> Media {
+    Media {
+        hold: media.hold.filter(|_| kind == Kind::Device),
+        ..media
+    }
 }
 
 impl Seat {
@@ -70,6 +78,7 @@ impl Hub {
                 "this session is in a room; say `leave` first",
             ));
         }
+        let kind = session.kind;
         let place = match &join.of {
             Some(of) => self.place_of_share(join, of)?,
             None => self.place_of_person(now, conn, member, join)?,
@@ -80,7 +89,7 @@ impl Hub {
         let seat = Seat {
             room: place.room.clone(),
             role: join.role,
-            media: join.media,
+            media: said_by(kind, join.media),
             here: join.here,
             recording: join.recording,
             standing: place.standing,
@@ -155,7 +164,7 @@ impl Hub {
             renamed = true;
         }
         if let Some(seat) = &mut session.seat {
-            let media = me.media.unwrap_or(seat.media);
+            let media = me.media.map_or(seat.media, |it| said_by(session.kind, it));
             let here = me.here.unwrap_or(seat.here);
             let recording = me.recording.unwrap_or(seat.recording);
             let now = (media, here, recording);

@@ -219,10 +219,6 @@ impl Privacy {
             Input::Present(visitors) => self.present(now, visitors),
             Input::DoNotDisturb(on) => {
                 self.do_not_disturb = on;
-                if on {
-                    // Who comes back now is a disturbance like any other.
-                    self.left.clear();
-                }
                 self.reconsider(now);
             }
             Input::Admit if self.waits() => self.open(now),
@@ -316,8 +312,12 @@ impl Privacy {
             return;
         }
         match self.stage {
-            Stage::Empty if self.are_back() => self.open(now),
+            Stage::Empty if self.are_back() && !matches!(self.policy(now), Policy::Wait(_)) => {
+                self.open(now);
+            }
             Stage::Empty => self.receive(now),
+            // Everybody is announced for as long.
+            Stage::Announcing { .. } if somebody_came => self.announce(now),
             // Somebody new: the room is asked anew.
             Stage::Left if somebody_came => self.receive(now),
             Stage::Idle { .. } if somebody_came => self.open(now),
@@ -326,12 +326,12 @@ impl Privacy {
         }
     }
 
-    /// Whether everybody who is there left a moment ago. A page that was loaded anew is another
-    /// member of the same name.
+    /// Whether everybody who is there left a moment ago. By their sessions: names can be chosen, so a
+    /// page that was loaded anew is somebody else.
     fn are_back(&self) -> bool {
         let left = |visitor: &Visitor| {
             let mut left = self.left.iter().map(|(it, _)| it);
-            left.any(|it| it.member == visitor.member || it.name == visitor.name)
+            left.any(|it| it.member == visitor.member)
         };
         self.visitors.iter().all(left)
     }

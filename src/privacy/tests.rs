@@ -34,8 +34,10 @@ struct Room {
     chimes: Vec<Instant>,
     /// Since when the wall shows a visit without a pause.
     visit_since: Option<Instant>,
-    /// Who left an open room, by names, and when.
-    left: Vec<(String, Instant)>,
+    /// Who left an open room, and when.
+    left: Vec<(MemberId, Instant)>,
+    /// Who was the last to leave, and under which number.
+    last: Option<(u8, Visitor)>,
     broken: Vec<String>,
 }
 
@@ -97,6 +99,7 @@ impl Room {
             chimes: Vec::new(),
             visit_since: None,
             left: Vec::new(),
+            last: None,
             broken: Vec::new(),
         }
     }
@@ -178,9 +181,6 @@ impl Room {
             Output::Show(shown) => {
                 let is_visit = matches!(shown, Shown::Visit { .. });
                 self.visit_since = is_visit.then(|| self.visit_since.unwrap_or(self.now));
-                if is_visit && self.visit_since.is_none() {
-                    self.visit_since = Some(self.now);
-                }
                 self.shown = shown;
             }
             Output::Tell(hold) => self.told = hold,
@@ -202,18 +202,17 @@ impl Room {
     fn may_open(&self, admits: bool) -> bool {
         let is_back = |visitor: &Visitor| {
             let mut left = self.left.iter();
-            left.any(|(name, at)| *name == visitor.name && self.now < *at + BACK_WITHIN)
+            left.any(|(member, at)| *member == visitor.member && self.now < *at + BACK_WITHIN)
         };
         let announced = self
             .chimes
             .last()
             .is_some_and(|at| self.now >= *at + ANNOUNCED);
         admits
-            || self.there.values().all(is_back)
             || !self.is_quiet()
                 && match self.settings.admit {
                     Admit::Auto => true,
-                    Admit::Chime => announced,
+                    Admit::Chime => announced || self.there.values().all(is_back),
                     Admit::Ask => false,
                 }
     }
@@ -250,8 +249,17 @@ impl Room {
     fn leave(&mut self, who: u8) {
         if let Some(visitor) = self.there.remove(&who) {
             if self.open {
-                self.left.push((visitor.name, self.now));
+                self.left.push((visitor.member.clone(), self.now));
             }
+            self.last = Some((who, visitor));
+            self.present();
+        }
+    }
+
+    /// The last to leave is back as the same member.
+    fn back(&mut self) {
+        if let Some((who, visitor)) = self.last.take() {
+            self.there.entry(who).or_insert(visitor);
             self.present();
         }
     }
@@ -300,17 +308,19 @@ fn who_joins_an_empty_room_is_announced_for_five_seconds() {
 fn who_joins_a_meeting_is_not_announced() {
     let mut room = Room::new(chime());
     room.join(ANN);
-    room.pass(2 * SECOND);
-    // Both names are on the wall, and nobody waits longer for it.
+    room.pass(4 * SECOND);
+    // Each is announced for as long, whatever becomes of the one before.
     room.join(BOB);
-    assert_eq!(room.visit(), Some((Hold::Announcing, 2)));
-    room.pass(3 * SECOND);
+    room.leave(ANN);
+    assert_eq!(room.visit(), Some((Hold::Announcing, 1)));
+    room.pass(4 * SECOND);
+    assert!(!room.open);
+    room.pass(SECOND);
     assert!(room.open);
     room.join(EVE);
-    room.leave(ANN);
     room.leave(BOB);
     assert!(room.open);
-    assert_eq!(room.chimes.len(), 1);
+    assert_eq!(room.chimes.len(), 2);
     room.whole();
 }
 
@@ -336,18 +346,36 @@ fn who_is_back_within_a_minute_is_no_new_visitor() {
     room.leave(ANN);
     assert!(!room.open, "nothing is open for nobody");
     room.pass(59 * SECOND);
-    room.join(ANN);
+    room.back();
     assert!(room.open);
     room.leave(ANN);
-    room.pass(30 * SECOND);
-    room.join(BOB);
-    assert!(!room.open, "somebody else is one");
-    room.leave(BOB);
-    room.pass(30 * SECOND);
-    room.join(ANN);
+    room.pass(60 * SECOND);
+    room.back();
     assert!(!room.open, "a minute is over");
+    room.leave(ANN);
+    room.join(ANN);
+    assert!(!room.open, "a name is no proof");
     assert_eq!(room.chimes.len(), 3);
     room.whole();
+}
+
+#[test]
+fn who_is_back_has_to_be_let_in_where_that_is_so() {
+    let mut asked = Room::new(ask());
+    let mut disturbed = Room::new(chime());
+    for room in [&mut asked, &mut disturbed] {
+        room.join(ANN);
+        room.tell(Input::Admit);
+        assert!(room.open);
+    }
+    disturbed.tell(Input::DoNotDisturb(true));
+    assert!(disturbed.open, "a meeting that runs goes on");
+    for mut room in [asked, disturbed] {
+        room.leave(ANN);
+        room.back();
+        assert!(!room.open);
+        room.whole();
+    }
 }
 
 #[test]
@@ -427,12 +455,8 @@ fn nobody_is_disturbed_who_does_not_want_to_be() {
     room.pass(60 * SECOND);
     room.leave(ANN);
     room.pass(10 * SECOND);
-    room.join(ANN);
-    assert!(room.open, "it was on before, and the meeting is the same");
-    room.leave(ANN);
-    room.tell(Input::DoNotDisturb(true));
-    room.join(ANN);
-    assert!(!room.open, "somebody has just said so");
+    room.back();
+    assert!(!room.open, "nothing opens unless somebody here says so");
     room.whole();
 }
 
@@ -546,6 +570,7 @@ fn hours_are_read_and_written() {
 enum Step {
     Join(u8),
     Leave(u8),
+    Back,
     Admit,
     DoNotDisturb(bool),
     Stir,
@@ -559,6 +584,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => who().prop_map(Step::Join),
         3 => who().prop_map(Step::Leave),
+        1 => Just(Step::Back),
         1 => Just(Step::Admit),
         1 => any::<bool>().prop_map(Step::DoNotDisturb),
         1 => Just(Step::Stir),
@@ -592,6 +618,7 @@ fn play(
             Step::Join(who) if !room.there.contains_key(&who) => room.join(who),
             Step::Join(_) => room.present(),
             Step::Leave(who) => room.leave(who),
+            Step::Back => room.back(),
             Step::Admit => room.tell(Input::Admit),
             Step::DoNotDisturb(on) => room.tell(Input::DoNotDisturb(on)),
             Step::Stir => room.tell(Input::Stir),

@@ -187,11 +187,10 @@ export function chromium({ trusting = true, audible = false, args = [], profile,
     executablePath: PLAINLY,
     headless: true,
     env: { ...process.env, BROWSER_PROGRAM: program, ...sound },
-    ignoreDefaultArgs: sound ? ['--mute-audio'] : [],
     // No port: a browser in another network is reached as well.
     pipe: true,
     acceptInsecureCerts: trusting,
-    ignoreDefaultArgs: audible ? ['--mute-audio'] : [],
+    ignoreDefaultArgs: audible || sound ? ['--mute-audio'] : [],
     userDataDir: profile,
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',

@@ -811,6 +811,8 @@ test('a wrong PIN says so, and the right one joins on the same socket', async ()
     'state connecting', '→ join pin 123456', 'state joined',
   ]);
   assert.equal(scene.stored.get('roomd.pin'), '123456');
+  // It is the session of the first try: it can be resumed, and a screen can belong to it.
+  assert.deepEqual(page.proof, { session: 's1', secret: 'secret-1' });
 });
 
 test('a refusal says after how long to come back', async () => {

@@ -140,7 +140,7 @@ test('a room that is not open says why, and what will happen', () => {
   const said = HOLDS.map((hold) => words.ofHold('Atrium', hold)?.text ?? '');
   assert.equal(new Set(said).size, HOLDS.length, 'each is another sentence');
   assert.ok(said.every((text) => text.includes('Atrium')));
-  assert.match(said[0], /open in five seconds/);
+  assert.match(said[0], /open within a few seconds/);
   assert.match(said[1], /until somebody in the room lets you in/);
   // Nobody elsewhere can open it, so there is no button.
   assert.ok(HOLDS.every((hold) => words.ofHold('Atrium', hold)?.action === undefined));

@@ -3,7 +3,7 @@
 use super::play::*;
 use crate::{
     hub::{IceAuth, IceSource, Input, Offerer, Rooms, Settings},
-    protocol::{Client, Join, Kind, Me, Media, Role, Server},
+    protocol::{Client, Hold, Join, Kind, Me, Media, Role, Server},
 };
 
 #[test]
@@ -510,4 +510,30 @@ fn a_server_that_stops_says_so_to_everybody() {
     assert!(play.hub.is_empty());
     play.open("dan");
     assert_eq!(play.take(), ["dan: bye, restart", "dan: closed 4503"]);
+}
+
+#[test]
+fn nobody_but_a_device_says_that_it_keeps_its_door_closed() {
+    let held = Media {
+        hold: Some(Hold::Left),
+        ..Media::default()
+    };
+    for (kind, hold) in [(Kind::Device, Some(Hold::Left)), (Kind::Browser, None)] {
+        let mut play = Play::new(settings());
+        play.join("ann");
+        play.open("bob");
+        play.say("bob", hello("bob", kind));
+        let join = Join {
+            media: held,
+            ..enter()
+        };
+        play.say("bob", Client::Join(join));
+        assert_eq!(play.media_of("bob").hold, hold);
+        let me = Me {
+            media: Some(held),
+            ..Me::default()
+        };
+        play.say("bob", Client::Me(me));
+        assert_eq!(play.media_of("bob").hold, hold);
+    }
 }

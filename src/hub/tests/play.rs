@@ -110,6 +110,13 @@ impl Play {
         self.say(name, Client::Join(enter()));
     }
 
+    /// What others hear of somebody's media.
+    pub(super) fn media_of(&self, name: &str) -> Media {
+        let mut sessions = self.hub.sessions.values();
+        let session = sessions.find(|session| session.name == name).unwrap();
+        session.seat.as_ref().unwrap().media
+    }
+
     /// Everybody joins and negotiates until nothing is left to do; then the log is cleared.
     pub(super) fn meeting(settings: Settings, names: &[&str]) -> Self {
         let mut play = Self::new(settings);

@@ -65,6 +65,7 @@ pub(super) struct RelayWatch {
 /// it comes: the beginning of each word.
 fn tune(webrtc: &gst::Element) {
     let Some(rtpbin) = stats::rtpbin(webrtc) else {
+        tracing::warn!("a webrtcbin without an rtpbin: words may lose their beginnings");
         return;
     };
     rtpbin.set_property("rtcp-sync-send-time", false);

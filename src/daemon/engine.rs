@@ -23,6 +23,7 @@ use crate::{
         source::Device,
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Size, Survey, Wanted, choose},
+    privacy::Admit,
     protocol::{Caps, Codec},
 };
 
@@ -247,14 +248,21 @@ impl Plan {
             device
         }) as Choose;
         let Size { width, height } = self.screens.size();
+        let (screen, speaker) = (self.screens.may_be().then_some(screen), speaker());
+        if screen.is_none() && speaker.is_none() && config.privacy.admit == Admit::Chime {
+            warn!(
+                "there is neither a screen nor a speaker to announce anybody with, and camera and \
+                 microphone open all the same; `admit = \"ask\"` under [privacy] keeps them closed"
+            );
+        }
         let settings = Settings {
             camera,
             camera_stand_in,
             microphone,
             microphone_stand_in,
-            screen: self.screens.may_be().then_some(screen),
+            screen,
             board,
-            speaker: speaker(),
+            speaker,
             cancelling: Some(self.cancelling(config, echo)),
             sent: Picture {
                 width: config.video.width,

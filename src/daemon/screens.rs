@@ -12,7 +12,7 @@ use super::engine::taken;
 use crate::{
     config::{self, Config, Part},
     media::{device, source::Device},
-    pipeline::{Catalogue, Choice, Display, Kind, Size, choose_screen},
+    pipeline::{Catalogue, Choice, Display, Kind, Size, Survey, choose_screen},
 };
 
 /// Chooses the screen, and knows which one it chose last.
@@ -60,16 +60,22 @@ impl Screens {
 
     /// What the configuration comes to at present, whether there is such a screen or not.
     pub(super) fn choice(&self) -> Choice {
-        let auto = choose_screen(&device::survey_screens(&self.pipelines));
-        taken(&self.part, Some(auto.clone())).unwrap_or(auto)
+        let (survey, choice) = self.survey();
+        choice.unwrap_or_else(|| choose_screen(&survey))
+    }
+
+    /// What there is, and what the configuration makes of it.
+    fn survey(&self) -> (Survey, Option<Choice>) {
+        let survey = device::survey_screens(&self.pipelines);
+        let choice = taken(&self.part, Some(choose_screen(&survey)));
+        (survey, choice)
     }
 
     /// Whether there is a screen, or may be one later. Without it nothing is composed.
     ///
     /// What the environment says stays as it is; what is plugged in does not.
     pub(super) fn may_be(&self) -> bool {
-        let survey = device::survey_screens(&self.pipelines);
-        let choice = taken(&self.part, Some(choose_screen(&survey)));
+        let (survey, choice) = self.survey();
         let file = choice.and_then(|it| self.pipelines.get(Kind::Screen, &it.pipeline));
         if file.is_some_and(|file| !file.leads_nowhere()) {
             return true;
@@ -101,9 +107,8 @@ impl Screens {
     }
 
     fn look(&self) -> Option<Chosen> {
-        let survey = device::survey_screens(&self.pipelines);
-        let auto = choose_screen(&survey);
-        let choice = taken(&self.part, Some(auto))?;
+        let (survey, choice) = self.survey();
+        let choice = choice?;
         let file = self.pipelines.get(Kind::Screen, &choice.pipeline)?.clone();
         if file.leads_nowhere() {
             return None;

@@ -8,7 +8,8 @@ use gstreamer_app::AppSink;
 use roomd::{
     ladder::{self, Tier},
     media::{
-        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Parts, Picture, Timebase, Wait,
+        Command, Event, Media, Network, OpenLink, OpenSource, Opened, Parts, Picture, Timebase,
+        Wait,
     },
     protocol::{Codec as Wanted, Generation, LinkId, MemberId},
 };

@@ -41,6 +41,10 @@ pipeline = "unheard"
 width = 320
 height = 180
 framerate = 15
+[wall]
+# At 1080p one picture more or less on its way is as much as is allowed.
+width = 640
+height = 360
 [privacy]
 admit = "auto"
 `);

@@ -524,20 +524,8 @@ impl Device {
                 self.turn_volume(what == Wish::Louder);
                 return None;
             }
-            Wish::Grid | Wish::Speaker if here => {
-                let layout = match what {
-                    Wish::Speaker => Layout::Speaker,
-                    _ => Layout::Grid,
-                };
-                debug!(
-                    by,
-                    layout = layout.word(),
-                    "the wall shows the call so from here on"
-                );
-                let before = self.layout.map_or(0, |(number, _)| number);
-                self.layout = Some((before + 1, layout));
-                return None;
-            }
+            Wish::Grid if here => return self.arrange(&by, Layout::Grid),
+            Wish::Speaker if here => return self.arrange(&by, Layout::Speaker),
             Wish::Quieter | Wish::Louder | Wish::Grid | Wish::Speaker | Wish::Other => return None,
         };
         if !self.own.is_on(which) {
@@ -546,6 +534,19 @@ impl Device {
         // It has been said in the log when it cannot be kept.
         let _ = self.switch(which, false, Some(by));
         Some(Input::Media(self.own.told()))
+    }
+
+    /// Has the wall show those in a call as somebody in the room wants it. The room has nothing to say
+    /// of it.
+    fn arrange(&mut self, by: &str, layout: Layout) -> Option<Input> {
+        debug!(
+            by,
+            layout = layout.word(),
+            "the wall shows the call so from here on"
+        );
+        let before = self.layout.map_or(0, |(number, _)| number);
+        self.layout = Some((before + 1, layout));
+        None
     }
 
     /// A link whose command is lost has failed, and the room builds it again.

@@ -116,10 +116,8 @@ impl Wall {
     /// Looks at everything and has it shown, where it has changed.
     pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
         let way = way(config, site);
-        let clock = Path::new(SYNCHRONISED)
-            .exists()
-            .then(media::local_time)
-            .flatten();
+        let now = media::local_time();
+        let clock = now.filter(|_| Path::new(SYNCHRONISED).exists());
         // Whoever writes them does not wait for what follows.
         let news = self.news.borrow().clone();
         let speakers = self.speakers.borrow().clone();
@@ -167,7 +165,7 @@ impl Wall {
                 .collect(),
             clock,
             minutes: self.minutes(),
-            is_dim: is_dim(config.wall.dim, media::local_time()),
+            is_dim: is_dim(config.wall.dim, now),
             visit: match &standing.shown {
                 Shown::Visit { names, hold } => Some(Visit {
                     names: names.clone(),

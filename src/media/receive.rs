@@ -558,11 +558,15 @@ fn hand_on(sample: &gst::Sample, outlet: &Outlet, shape: impl FnOnce(gst::Buffer
     let (Some((source, _)), Some(buffer)) = (outlet.source(), on_the_common_clock(sample)) else {
         return;
     };
-    let buffer = shape(buffer);
+    give(&source, sample.caps_owned().as_ref(), shape(buffer));
+}
+
+/// Gives an input of a mix what has these caps, if there is room for it.
+fn give(source: &AppSrc, caps: Option<&gst::Caps>, buffer: gst::Buffer) {
     // Cheap where they are the same as before. Another stream of the same link may have set others.
-    source.set_caps(sample.caps_owned().as_ref());
-    // It is refused while the mix is being stopped, which is no fault of this link.
-    if mixer::has_room(&source) {
+    source.set_caps(caps);
+    // It is refused while the mix is being stopped, which is no fault of whoever gives.
+    if mixer::has_room(source) {
         let _ = source.push_buffer(buffer);
     }
 }
@@ -579,11 +583,7 @@ pub(super) fn mirror(sink: &AppSink, gate: &Gate, outlet: &Outlet) {
         if let (Some(buffer), Some((source, _))) = (info.buffer(), outlet.source())
             && gate.is_open()
         {
-            source.set_caps(pad.current_caps().as_ref());
-            // It is refused while the mix is being stopped.
-            if mixer::has_room(&source) {
-                let _ = source.push_buffer(buffer.to_owned());
-            }
+            give(&source, pad.current_caps().as_ref(), buffer.to_owned());
         }
         gst::PadProbeReturn::Ok
     });

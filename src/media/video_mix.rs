@@ -383,14 +383,14 @@ impl Shared {
             .iter()
             .map(|tile| (tile.link.clone(), tile.place))
             .collect();
-        let is_seen = |link: &LinkId| to_be.iter().any(|it| it.link == *link && it.is_seen);
         for (key, tile) in &tiles.shown {
             let mut later = tiles
                 .shown
                 .range((Excluded(key), Unbounded))
                 .map(|(_, other)| &other.link);
             let is_latest = later.all(|link| *link != tile.link);
-            if let Some(placed) = to_be.iter().find(|it| it.link == tile.link) {
+            let tile_to_be = to_be.iter().find(|it| it.link == tile.link);
+            if let Some(placed) = tile_to_be {
                 put(&tile.picture, placed.place);
                 let zorder = if placed.is_above { ABOVE } else { PICTURES };
                 tile.picture.set_property("zorder", zorder);
@@ -402,7 +402,8 @@ impl Shared {
                 tile.picture
                     .set_property("max-last-buffer-repeat", lasts.nseconds());
             }
-            let alpha = f64::from(u8::from(is_latest && is_seen(&tile.link)));
+            let is_seen = is_latest && tile_to_be.is_some_and(|it| it.is_seen);
+            let alpha = f64::from(u8::from(is_seen));
             tile.picture.set_property("alpha", alpha);
         }
         self.settings.board.compose(Screen {

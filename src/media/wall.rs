@@ -257,14 +257,13 @@ impl Mixes for Wall {
     }
 
     fn own(&self, outlet: Option<&Outlet>) {
-        let outlets = |pictures: &Outlet| Outlets {
-            pictures: pictures.clone(),
-            ..Outlets::default()
-        };
         let member = outlet.map(|pictures| Member {
             link: Own::link(),
             name: String::new(),
-            outlets: outlets(pictures),
+            outlets: Outlets {
+                pictures: pictures.clone(),
+                ..Outlets::default()
+            },
         });
         let pictures = self.mixes.iter().filter(|mix| mix.what == Notice::Screen);
         for mix in pictures {

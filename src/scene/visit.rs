@@ -64,14 +64,7 @@ impl Visit {
 #[must_use]
 pub fn visit(visit: &Visit, facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> Scene {
     let mut it = Drawing::new(width, height, measure);
-    let inside = it.inside(width, height);
-    let top = it.top(facts, inside);
-    let bottom = it.states(&facts.parts, inside);
-    let body = Rect {
-        y: top,
-        height: bottom.saturating_sub(top),
-        ..inside
-    };
+    let body = it.frame(facts, width, height);
     let limits = |largest: u32, lines, bold| Limits {
         largest: largest.max(it.least),
         least: it.least,

@@ -22,14 +22,7 @@ const TIGHTEST: (u32, bool) = (16, false);
 #[must_use]
 pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> Scene {
     let mut it = Drawing::new(width, height, measure);
-    let inside = it.inside(width, height);
-    let top = it.top(facts, inside);
-    let bottom = it.states(&facts.parts, inside);
-    let body = Rect {
-        y: top,
-        height: bottom.saturating_sub(top),
-        ..inside
-    };
+    let body = it.frame(facts, width, height);
     match &facts.way {
         Some(way) if width * 4 > height * 5 => it.level(facts, way, body, (width, height)),
         Some(way) => it.upright(facts, way, body, height),
@@ -106,14 +99,22 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// All of it but for its margin.
-    pub(super) fn inside(&self, width: u32, height: u32) -> Rect {
+    /// Draws what is at the top and at the bottom of every picture of an empty room. Returns what is
+    /// free between them.
+    pub(super) fn frame(&mut self, facts: &Facts, width: u32, height: u32) -> Rect {
         let margin = 6 * self.step;
-        Rect {
+        let inside = Rect {
             x: margin,
             y: margin,
             width: width - 2 * margin,
             height: height - 2 * margin,
+        };
+        let top = self.top(facts, inside);
+        let bottom = self.states(&facts.parts, inside);
+        Rect {
+            y: top,
+            height: bottom.saturating_sub(top),
+            ..inside
         }
     }
 
@@ -137,7 +138,7 @@ impl<'a> Drawing<'a> {
 
     /// The time, at the top right, and at the left that this is recorded. Returns where what is
     /// below may begin.
-    pub(super) fn top(&mut self, facts: &Facts, inside: Rect) -> u32 {
+    fn top(&mut self, facts: &Facts, inside: Rect) -> u32 {
         if facts.clock.is_none() && !facts.call.is_recorded {
             return inside.y;
         }
@@ -160,7 +161,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// How the device is, at the bottom. Returns where what is above it must end.
-    pub(super) fn states(&mut self, parts: &[Part], inside: Rect) -> u32 {
+    fn states(&mut self, parts: &[Part], inside: Rect) -> u32 {
         let font = Font {
             pixels: self.least,
             bold: false,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { readCode } from './camera.js';
-import { Roomd, until } from './support.js';
+import { Member, Roomd, until } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ROOMD = process.env.ROOMD_BIN ?? join(ROOT, 'target/debug/roomd');
@@ -47,6 +47,14 @@ height = 360
 framerate = 15
 kbps = 600
 `;
+}
+
+/** Somebody who opens the device's page in a browser and joins. */
+export async function visit(browser, device, options) {
+  const member = await Member.open(browser, await device.invitation(), { viewport: { width: 640, height: 400 }, ...options });
+  await member.join();
+  await member.inside();
+  return member;
 }
 
 /** A device with its server, and a directory of its own for what it shows and plays. */

@@ -4,22 +4,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { DEVICE, Device, hearsSpeech, WITHIN } from './device.js';
-import { chromium, Member, until } from './support.js';
+import { DEVICE, Device, hearsSpeech, visit, WITHIN } from './device.js';
+import { chromium, until } from './support.js';
 
 let browser;
 before(async () => {
   browser = await chromium();
 });
 after(() => browser?.close());
-
-/** Somebody who opens the device's page and joins. */
-async function visit(device, options) {
-  const member = await Member.open(browser, await device.invitation(), { viewport: { width: 640, height: 400 }, ...options });
-  await member.join();
-  await member.inside();
-  return member;
-}
 
 /** The struck signs on the device's tile, and whether its picture is there. */
 const tile = (member) => member.page.evaluate((name) => {
@@ -55,7 +47,7 @@ async function untouched(device, member) {
 test('muted by its own command, over a restart, until it is opened again', { timeout: 10 * WITHIN }, async (t) => {
   const device = await Device.start();
   t.after(() => device.stop());
-  const ann = await visit(device, { name: 'Ann', number: 4 });
+  const ann = await visit(browser, device, { name: 'Ann', number: 4 });
   t.after(() => ann.close());
   await ann.sees(DEVICE, { within: WITHIN });
   await hearsSpeech(ann, DEVICE.name);
@@ -102,7 +94,7 @@ test('a member mutes the room, and cannot open its microphone again', { timeout:
       return send.call(this, text);
     };
   };
-  const ann = await visit(device, { name: 'Ann', number: 4, before: heard });
+  const ann = await visit(browser, device, { name: 'Ann', number: 4, before: heard });
   t.after(() => ann.close());
   await ann.sees(DEVICE, { within: WITHIN });
   await hearsSpeech(ann, DEVICE.name);
@@ -139,7 +131,7 @@ test('a device with neither camera nor microphone claims neither, and its slate 
     config: `name = ${JSON.stringify(DEVICE.name)}\n[camera]\npipeline = "no-camera"\n[microphone]\npipeline = "silence"\n[video]\nwidth = 640\nheight = 360\nframerate = 15\nkbps = 600\n`,
   });
   t.after(() => device.stop());
-  const ann = await visit(device, { name: 'Ann', number: 4 });
+  const ann = await visit(browser, device, { name: 'Ann', number: 4 });
   t.after(() => ann.close());
   await shows(ann, { muted: true, dark: false, seen: true });
   const { media } = await ann.person(DEVICE.name);

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { readFile, rm } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
-import { DEVICE, Device, hearsSpeech, joinToPicture, watchConnections, WITHIN } from './device.js';
-import { chromium, Member, until } from './support.js';
+import { DEVICE, Device, hearsSpeech, joinToPicture, partAt, watchConnections, visit, WITHIN } from './device.js';
+import { chromium, until } from './support.js';
 
 /** What the loudspeaker plays: samples a second, and the chime's two tones in Hz. */
 const RATE = 48_000;
@@ -18,14 +18,6 @@ before(async () => {
   browser = await chromium();
 });
 after(() => browser?.close());
-
-/** Somebody who opens the device's page and joins. */
-async function visit(device, options) {
-  const member = await Member.open(browser, await device.invitation(), { viewport: { width: 640, height: 400 }, ...options });
-  await member.join();
-  await member.inside();
-  return member;
-}
 
 /** How often the chime is in all that the device has played: its first tone, and then its second. */
 async function chimes(device) {
@@ -38,17 +30,6 @@ async function chimes(device) {
   }
   const told = heard.filter((tone, at) => tone !== heard[at - 1]).join(' ');
   return told.match(/0 (-1 )?1/g)?.length ?? 0;
-}
-
-/** The part of the energy at one frequency, by Goertzel's algorithm. */
-function partAt(samples, pitch) {
-  const turn = 2 * Math.cos((2 * Math.PI * pitch) / RATE);
-  let [earlier, last, energy] = [0, 0, 0];
-  for (const sample of samples) {
-    [earlier, last] = [last, sample + turn * last - earlier];
-    energy += sample ** 2;
-  }
-  return energy / samples.length < 1e-6 ? 0 : (2 * (last ** 2 + earlier ** 2 - turn * last * earlier)) / samples.length / energy;
 }
 
 const banner = (member) => member.page.evaluate(() => (document.querySelector('#banner').hidden ? '' : document.querySelector('#banner span').textContent));
@@ -69,7 +50,7 @@ async function closed(device, member) {
 test('who joins an empty room is announced, and who joins a meeting is not', { timeout: 10 * WITHIN }, async (t) => {
   const device = await Device.start({ privacy: 'admit = "chime"' });
   t.after(() => device.stop());
-  const ann = await visit(device, { name: 'Ann', number: 4, before: watchConnections });
+  const ann = await visit(browser, device, { name: 'Ann', number: 4, before: watchConnections });
   t.after(() => ann.close().catch(() => {}));
   await until('Ann reads what will happen', async () => /is being told that you are here/.test(await banner(ann)), { within: WITHIN, every: 50 });
   const { media } = await ann.person(DEVICE.name);
@@ -91,7 +72,7 @@ test('who joins an empty room is announced, and who joins a meeting is not', { t
   assert.equal(await banner(ann), '');
   await until('the chime was played', async () => (await chimes(device)) === 1, { within: WITHIN, every: 250 });
 
-  const bob = await visit(device, { name: 'Bob', number: 5 });
+  const bob = await visit(browser, device, { name: 'Bob', number: 5 });
   t.after(() => bob.close().catch(() => {}));
   await bob.sees(DEVICE, { within: WITHIN });
   await device.exchanges('Bob');
@@ -105,7 +86,7 @@ test('who joins an empty room is announced, and who joins a meeting is not', { t
     const { privacy, media: own } = await device.status();
     return privacy.visitors.length === 0 && !privacy.open && !own.camera && !own.microphone;
   }, { within: WITHIN });
-  const eve = await visit(device, { name: 'Eve', number: 6 });
+  const eve = await visit(browser, device, { name: 'Eve', number: 6 });
   t.after(() => eve.close());
   await until('Eve is announced', async () => (await eve.person(DEVICE.name))?.media.hold === 'announcing', { within: WITHIN, every: 50 });
   await eve.sees(DEVICE, { within: WITHIN });
@@ -126,7 +107,7 @@ test('who has to be let in is neither seen nor sees until somebody in the room s
       return send.call(this, text);
     };
   };
-  const ann = await visit(device, { name: 'Ann', number: 4, before: heard });
+  const ann = await visit(browser, device, { name: 'Ann', number: 4, before: heard });
   t.after(() => ann.close());
   await until('Ann reads why', async () => /until somebody in the room lets you in/.test(await banner(ann)), { within: WITHIN });
   await until('the chime was played', async () => (await chimes(device)) === 1, { within: WITHIN, every: 250 });
@@ -154,7 +135,7 @@ test('who has to be let in is neither seen nor sees until somebody in the room s
   await ann.sees(DEVICE, { within: WITHIN });
   await hearsSpeech(ann, DEVICE.name);
   await device.exchanges('Ann');
-  const bob = await visit(device, { name: 'Bob', number: 5 });
+  const bob = await visit(browser, device, { name: 'Bob', number: 5 });
   t.after(() => bob.close());
   await bob.sees(DEVICE, { within: WITHIN });
 

@@ -7,21 +7,14 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { codesIn, DEVICE, Device, hearsSpeech, partAt, WITHIN } from './device.js';
-import { chromium, Member, until } from './support.js';
+import { codesIn, DEVICE, Device, hearsSpeech, partAt, visit, WITHIN } from './device.js';
+import { chromium, until } from './support.js';
 
 let browser;
 before(async () => {
   browser = await chromium();
 });
 after(() => browser?.close());
-
-async function visit(device, options) {
-  const member = await Member.open(browser, await device.invitation(), { viewport: { width: 640, height: 480 }, ...options });
-  await member.join();
-  await member.inside();
-  return member;
-}
 
 /** What a page says of recording, or null. It must be seen, and not merely be there. */
 const said = (member) => member.page.evaluate(() => {
@@ -54,7 +47,7 @@ async function decode(device, file) {
 test('who is in the room is recorded and told so, and the file has what was seen and heard', { timeout: 10 * WITHIN }, async (t) => {
   const device = await Device.start();
   t.after(() => device.stop());
-  const ann = await visit(device, { name: 'Ann', number: 4 });
+  const ann = await visit(browser, device, { viewport: { width: 640, height: 480 }, name: 'Ann', number: 4 });
   t.after(() => ann.close());
   await device.shows(ann);
   const one = (await device.status()).screen.tiles;
@@ -70,7 +63,7 @@ test('who is in the room is recorded and told so, and the file has what was seen
   await assert.rejects(device.command('record', 'start', join(device.folder, 'other.mkv')), /recorded already/);
 
   // Whoever comes later reads it from the first moment, and it does not leave with the bar.
-  const bob = await visit(device, { name: 'Bob', number: 5 });
+  const bob = await visit(browser, device, { viewport: { width: 640, height: 480 }, name: 'Bob', number: 5 });
   t.after(() => bob.close());
   assert.equal(await said(bob), SENTENCE);
   await device.shows(ann, bob);
@@ -103,7 +96,7 @@ test('who is in the room is recorded and told so, and the file has what was seen
 test('a file of a device that was killed can be played up to the end', { timeout: 8 * WITHIN }, async (t) => {
   const device = await Device.start();
   t.after(() => device.stop());
-  const ann = await visit(device, { name: 'Ann', number: 4 });
+  const ann = await visit(browser, device, { viewport: { width: 640, height: 480 }, name: 'Ann', number: 4 });
   t.after(() => ann.close());
   await device.shows(ann);
   const one = (await device.status()).screen.tiles;

@@ -274,8 +274,10 @@ pub struct Wall {
 /// How long pictures and sound wait for what is late of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Wait {
-    /// So that a network may lose packets and a machine may be busy.
+    /// Each member as long as its network needs.
     #[default]
+    Auto,
+    /// So that a network may lose packets and a machine may be busy.
     Long,
     /// So that people hear each other soon.
     Short,
@@ -283,12 +285,13 @@ pub enum Wait {
 
 impl Wait {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Long, Self::Short];
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Long, Self::Short];
 
     /// Its name in the configuration.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Long => "long",
             Self::Short => "short",
         }

@@ -279,6 +279,7 @@ impl Plan {
             audio_kbps: config.audio.kbps.0,
             network: Network {
                 wait: match config.wall.wait {
+                    config::Wait::Auto => Wait::FOLLOWING,
                     config::Wait::Long => Wait::LONG,
                     config::Wait::Short => Wait::SHORT,
                 },

@@ -4,7 +4,10 @@
 //! running time at which the packet came: the time now less the timestamp is the age. Marking one is
 //! a few atomic operations, so that streaming threads may do it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use gstreamer as gst;
 use serde::Serialize;
@@ -70,7 +73,15 @@ pub struct Ages {
     decode: Course,
     /// The age at which the last one left the jitter buffer, in nanoseconds.
     left: AtomicU64,
+    /// The worst age of what was decoded since somebody looked, in microseconds; one more than it
+    /// is, so that nothing is nothing.
+    worst: AtomicU64,
+    /// When the jitter buffer last gave a packet up, in nanoseconds of running time.
+    gave_up: AtomicU64,
 }
+
+/// What leaves the jitter buffer so soon after a packet was given up has waited for it, in vain.
+const IN_VAIN: gst::ClockTime = gst::ClockTime::from_mseconds(10);
 
 impl Ages {
     /// What came at `pts` leaves the jitter buffer.
@@ -86,21 +97,46 @@ impl Ages {
         if let Some(age) = pts.map(|pts| now.saturating_sub(pts)) {
             let left = gst::ClockTime::from_nseconds(self.left.load(Relaxed));
             self.decode.mark(now, age.saturating_sub(left));
+            let gave_up = gst::ClockTime::from_nseconds(self.gave_up.load(Relaxed));
+            // Before the first is given up, this is the beginning of time.
+            if now > gave_up + IN_VAIN {
+                self.worst.fetch_max(age.useconds() + 1, Relaxed);
+            }
         }
     }
 
-    /// The figures, with those of the mix that it goes into.
-    pub(super) fn stats(&self, now: gst::ClockTime, mix: MixAge) -> Option<DelayStats> {
+    /// The jitter buffer gives a packet up. Called from the thread that [`Self::left`] is.
+    pub(super) fn gave_up(&self, now: gst::ClockTime) {
+        self.gave_up.store(now.nseconds(), Relaxed);
+    }
+
+    /// The worst age of what was decoded since this was last asked, but for what has waited in vain.
+    /// None where there was nothing.
+    pub(super) fn take_worst(&self) -> Option<Duration> {
+        let worst = self.worst.swap(0, Relaxed).checked_sub(1)?;
+        Some(Duration::from_micros(worst))
+    }
+
+    /// The figures, with those of the mix that it goes into, for which it waits so long alone.
+    pub(super) fn stats(
+        &self,
+        now: gst::ClockTime,
+        mix: MixAge,
+        wait: gst::ClockTime,
+    ) -> Option<DelayStats> {
         let network_ms = self.network.average_ms()?;
         let decode_ms = self.decode.average_ms();
         let decoded = decode_ms.map(|decode| network_ms + decode);
         let between = |from: Option<f64>, to: Option<f64>| Some(tenths((to? - from?).max(0.0)));
+        let wait_ms = tenths(Duration::from(wait).as_secs_f64() * 1000.0);
+        let leaves = mix.leaves_ms.map(|leaves| leaves + wait_ms);
         Some(DelayStats {
             network_ms,
             network_worst_ms: self.network.worst_ms(now),
             decode_ms,
             decode_worst_ms: self.decode.worst_ms(now),
-            mix_ms: between(decoded, mix.leaves_ms),
+            wait_ms,
+            mix_ms: between(decoded, leaves),
             play_ms: between(mix.leaves_ms, mix.due_ms),
         })
     }
@@ -122,6 +158,9 @@ pub struct DelayStats {
     pub decode_ms: Option<f64>,
     /// The same at worst.
     pub decode_worst_ms: u64,
+    /// How long it waits because its network makes it late, beyond what everybody does. It is part
+    /// of the next.
+    pub wait_ms: f64,
     /// Waiting for the mix, and mixing: what is left of the time that the slowest may take. None
     /// where nothing is mixed, as without a screen or a speaker.
     pub mix_ms: Option<f64>,
@@ -140,7 +179,11 @@ mod tests {
     #[test]
     fn each_stage_is_told_and_they_add_up() {
         let ages = Ages::default();
-        assert_eq!(ages.stats(ms(0), MixAge::default()), None, "nothing came");
+        assert_eq!(
+            ages.stats(ms(0), MixAge::default(), ms(0)),
+            None,
+            "nothing came"
+        );
         for piece in 0..200 {
             let pts = ms(piece * 20);
             // One is late, and takes its time.
@@ -152,7 +195,7 @@ mod tests {
             leaves_ms: Some(220.0),
             due_ms: Some(300.0),
         };
-        let told = ages.stats(ms(4000), mix).unwrap();
+        let told = ages.stats(ms(4000), mix, ms(40)).unwrap();
         assert_eq!((told.network_worst_ms, told.decode_worst_ms), (45, 42));
         let near =
             |found: Option<f64>, wanted: f64| found.is_some_and(|it| (it - wanted).abs() < 3.0);
@@ -161,7 +204,7 @@ mod tests {
             "{told:?}"
         );
         assert!(
-            near(told.mix_ms, 213.0) && near(told.play_ms, 80.0),
+            near(told.mix_ms, 253.0) && near(told.play_ms, 80.0),
             "{told:?}"
         );
         let all = [
@@ -170,9 +213,24 @@ mod tests {
             told.mix_ms,
             told.play_ms,
         ];
-        assert!(near(all.into_iter().sum(), 300.0), "{told:?}");
-        let later = ages.stats(ms(20_000), MixAge::default()).unwrap();
+        assert!(near(all.into_iter().sum(), 340.0), "{told:?}");
+        let later = ages.stats(ms(20_000), MixAge::default(), ms(0)).unwrap();
         assert_eq!((later.network_worst_ms, later.play_ms), (0, None));
+    }
+
+    #[test]
+    fn what_waited_in_vain_is_not_what_was_late() {
+        let ages = Ages::default();
+        assert_eq!(ages.take_worst(), None);
+        ages.decoded(ms(1025), Some(ms(1000)));
+        ages.decoded(ms(1075), Some(ms(1020)));
+        ages.gave_up(ms(1200));
+        ages.decoded(ms(1201), Some(ms(1060)));
+        ages.decoded(ms(1202), Some(ms(1080)));
+        assert_eq!(ages.take_worst(), Some(Duration::from_millis(55)));
+        assert_eq!(ages.take_worst(), None);
+        ages.decoded(ms(1220), Some(ms(1180)));
+        assert_eq!(ages.take_worst(), Some(Duration::from_millis(40)));
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Shared {
     }
 
     fn put_in(&self, mixer: &Mixer, key: u64) -> Result<AppSrc, MixError> {
-        let upstream = self.settings.wait.upstream();
+        let upstream = self.settings.wait.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
         // All of the chime is there at once.
         let longest = if key == CHIME {
@@ -230,12 +230,12 @@ impl Shared {
             return;
         };
         end_input(&input);
-        let mixed = self.settings.wait.upstream() + self.settings.wait.mix + FADE_WITHIN;
+        let mixed = self.settings.wait.latest() + FADE_WITHIN;
         mixer.take_out(input, self.timebase.running_time() + mixed);
     }
 
     fn start(&self, weak: &Weak<Self>) -> Result<Running, MixError> {
-        let upstream = self.settings.wait.upstream();
+        let upstream = self.settings.wait.upstream;
         let pipeline = gst::Pipeline::new();
         self.timebase.rule(&pipeline);
         let mix = mixer::aggregator("audiomixer", upstream)?;

@@ -754,6 +754,7 @@ impl Engine {
         let [shown, heard] = self.parts.mixes.ages();
         let links = self.links.iter().map(|(key, link)| {
             let arrivals = &link.arrivals;
+            let wait = link.outlets.shift.now();
             let counts = |subscription: &Option<Subscription>| {
                 subscription
                     .as_ref()
@@ -770,9 +771,9 @@ impl Engine {
                 picture_height: arrivals.picture_height.load(Relaxed),
                 gap_ms: arrivals.gaps.longest(now),
                 given_up_in: arrivals.given_up.load(Relaxed),
-                picture_delay: arrivals.picture_ages.stats(time, shown),
+                picture_delay: arrivals.picture_ages.stats(time, shown, wait),
                 sounds_in: arrivals.sounds.load(Relaxed),
-                sound_delay: arrivals.sound_ages.stats(time, heard),
+                sound_delay: arrivals.sound_ages.stats(time, heard, wait),
                 level: link.heard.level(now),
                 volume: link.outlets.volume.get().to_percent(),
                 video_out: link.video_counts(),

@@ -24,8 +24,10 @@ use super::{
     loudness::Loudness,
     mixer,
     motion::Motion,
+    playout::{self, Playout, Seen, Shift},
     sound::{Pausing, Sound},
     volume,
+    wait::Wait,
 };
 
 /// The largest width and height that is decoded, in pixels: those of a 4K picture, either way up.
@@ -120,7 +122,13 @@ pub struct Outlets {
     pub sound: Outlet,
     /// How loud that is handed on.
     pub volume: volume::Control,
+    /// How much later than it came both are mixed.
+    pub shift: Shift,
 }
+
+/// What a packet of sound needs from leaving the jitter buffer until it is in the mix: Opus waits for
+/// the next one, 20 ms, and threads for their turns.
+const AFTER_HELD: Duration = Duration::from_millis(30);
 
 /// The receiving half of one link.
 pub struct Receiver {
@@ -132,6 +140,11 @@ pub struct Receiver {
     video: Mutex<Option<glib::WeakRef<gst::Pad>>>,
     /// The streams that are decoded.
     streams: Mutex<Vec<Stream>>,
+    /// What jitter buffers there are, by whose packets they hold (the SSRC of RFC 3550).
+    buffers: Mutex<Vec<(u32, glib::WeakRef<gst::Element>)>>,
+    /// What decides how long this member waits, where it may wait for longer than others.
+    playout: Option<Mutex<Playout>>,
+    wait: Wait,
     time: Time,
 }
 
@@ -165,6 +178,8 @@ struct Stream {
     elements: Vec<gst::Element>,
     /// When its last packet came, in milliseconds.
     last: Arc<AtomicU64>,
+    /// What holds its packets, of a sound.
+    buffer: Option<glib::WeakRef<gst::Element>>,
 }
 
 impl Receiver {
@@ -175,7 +190,12 @@ impl Receiver {
         gate: Gate,
         arrivals: Arc<Arrivals>,
         outlets: Outlets,
+        wait: Wait,
     ) -> Self {
+        let playout = wait.follows.then(|| {
+            outlets.shift.want(playout::FIRST);
+            Mutex::new(Playout::new(wait.until_mixed().into()))
+        });
         Self {
             pipeline: pipeline.downgrade(),
             gate,
@@ -183,8 +203,49 @@ impl Receiver {
             outlets,
             video: Mutex::default(),
             streams: Mutex::default(),
+            buffers: Mutex::default(),
+            playout,
+            wait,
             time: Time::begin(pipeline),
         }
+    }
+
+    /// There is a jitter buffer for the packets of this SSRC.
+    pub fn buffered(&self, ssrc: u32, buffer: &gst::Element) {
+        let mut buffers = lock(&self.buffers);
+        buffers.retain(|(_, it)| it.upgrade().is_some());
+        buffers.push((ssrc, buffer.downgrade()));
+    }
+
+    /// Looks how late everything was, and has this member wait for as long as that needs. To be
+    /// called every second.
+    pub fn keep_up(&self, now: Instant) {
+        let Some(playout) = &self.playout else {
+            return;
+        };
+        let seen = Seen {
+            sound: self.arrivals.sound_ages.take_worst(),
+            pictures: self.arrivals.picture_ages.take_worst(),
+        };
+        let wait = lock(playout).look(now, seen);
+        self.outlets.shift.want(wait);
+        for stream in lock(&self.streams).iter() {
+            if let Some(buffer) = stream.buffer.as_ref().and_then(glib::WeakRef::upgrade) {
+                hold(&buffer, self.wait, wait);
+            }
+        }
+    }
+
+    /// The jitter buffer of a sound whose packets come to this pad, which is made to wait for as long
+    /// as the mix does.
+    fn buffer_of(&self, pad: &gst::Pad) -> Option<glib::WeakRef<gst::Element>> {
+        let playout = self.playout.as_ref()?;
+        let caps = pad.current_caps()?;
+        let ssrc = caps.structure(0)?.get::<u32>("ssrc").ok()?;
+        let buffers = lock(&self.buffers);
+        let (_, buffer) = buffers.iter().find(|(of, _)| *of == ssrc)?;
+        hold(&buffer.upgrade()?, self.wait, lock(playout).wait());
+        Some(buffer.clone())
     }
 
     /// Takes a new pad of webrtcbin, whatever it carries.
@@ -224,14 +285,25 @@ impl Receiver {
             _ => return chain(&pipeline, pad, &[nowhere()?]),
         };
         let (which, mut elements) = make()?;
-        self.count_given_up(pad);
+        let buffer = match which {
+            Which::Pictures => None,
+            Which::Sounds(_) => self.buffer_of(pad),
+        };
+        self.count_given_up(
+            pad,
+            match which {
+                Which::Pictures => |arrivals| &arrivals.picture_ages,
+                Which::Sounds(_) => |arrivals| &arrivals.sound_ages,
+            },
+        );
         let time = self.time;
         let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
         let sink = match which {
             Which::Pictures => {
                 *lock(&self.video) = Some(pad.downgrade());
                 self.count_pictures(pad);
-                picture_end(arrivals, gate, self.outlets.pictures.clone(), time)
+                let (outlet, shift) = (self.outlets.pictures.clone(), self.outlets.shift.clone());
+                picture_end(arrivals, gate, outlet, shift, time)
             }
             Which::Sounds(pausing) => {
                 let outlet = self.outlets.sound.clone();
@@ -249,7 +321,8 @@ impl Receiver {
                         }
                     },
                 );
-                let sound = Sound::new(self.outlets.volume.clone(), pausing);
+                let (volume, shift) = (self.outlets.volume.clone(), self.outlets.shift.clone());
+                let sound = Sound::new(volume, pausing, shift);
                 sound_end(arrivals, gate, self.outlets.sound.clone(), sound, time)
             }
         };
@@ -259,6 +332,7 @@ impl Receiver {
             pad: pad.downgrade(),
             elements,
             last,
+            buffer,
         });
         Ok(())
     }
@@ -287,12 +361,14 @@ impl Receiver {
     }
 
     /// Counts what the jitter buffer says is lost, which decoders make up for.
-    fn count_given_up(&self, pad: &gst::Pad) {
-        let arrivals = Arc::clone(&self.arrivals);
+    fn count_given_up(&self, pad: &gst::Pad, ages: fn(&Arrivals) -> &Ages) {
+        let (arrivals, time) = (Arc::clone(&self.arrivals), self.time);
         pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             let about = info.event().and_then(|event| event.structure());
             if about.is_some_and(|about| about.name() == "GstRTPPacketLost") {
                 arrivals.given_up.fetch_add(1, Relaxed);
+                let now = time.running(engine::now());
+                ages(&arrivals).gave_up(now);
             }
             gst::PadProbeReturn::Ok
         });
@@ -351,6 +427,17 @@ impl Stream {
             gst::PadProbeReturn::Remove
         });
         Ok(())
+    }
+}
+
+/// Has a jitter buffer hold what is behind a packet of sound that is missing until it is mixed by one
+/// who waits so long beyond the others. Such a packet is not sent again; it may have been overtaken.
+fn hold(buffer: &gst::Element, wait: Wait, more: Duration) {
+    let mixed = Duration::from(wait.until_mixed()) + more;
+    let held = mixed.saturating_sub(AFTER_HELD).as_millis();
+    let held = u32::try_from(held).unwrap_or(u32::MAX);
+    if buffer.property::<u32>("latency") != held {
+        buffer.set_property("latency", held);
     }
 }
 
@@ -489,7 +576,13 @@ fn opus() -> Result<Made, glib::BoolError> {
 }
 
 /// Counts the pictures that were decoded and hands them on.
-fn picture_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet, time: Time) -> AppSink {
+fn picture_end(
+    arrivals: Arc<Arrivals>,
+    gate: Gate,
+    outlet: Outlet,
+    shift: Shift,
+    time: Time,
+) -> AppSink {
     let mut motion = Motion::default();
     end(move |sample| {
         if !gate.is_open() {
@@ -507,7 +600,10 @@ fn picture_end(arrivals: Arc<Arrivals>, gate: Gate, outlet: Outlet, time: Time) 
         arrivals.picture_height.store(height.unwrap_or(0), Relaxed);
         arrivals.gaps.mark(now);
         arrivals.pictures.fetch_add(1, Relaxed);
-        hand_on(sample, &outlet, |picture| picture);
+        hand_on(sample, &outlet, |mut picture| {
+            shift.apply(&mut picture);
+            picture
+        });
     })
 }
 
@@ -525,8 +621,10 @@ fn sound_end(
         }
         arrivals.sounds.fetch_add(1, Relaxed);
         if let Some(piece) = sample.buffer() {
-            let now = time.running(engine::now());
-            arrivals.sound_ages.decoded(now, piece.pts());
+            if sound.says_something() {
+                let now = time.running(engine::now());
+                arrivals.sound_ages.decoded(now, piece.pts());
+            }
             sound.measure(piece, &arrivals.loudness);
         }
         hand_on(sample, &outlet, |piece| sound.shape(piece));

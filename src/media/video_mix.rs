@@ -143,7 +143,7 @@ impl VideoMix {
     pub fn start(timebase: &Timebase, settings: Settings) -> Result<Self, MixError> {
         let pipeline = gst::Pipeline::new();
         timebase.rule(&pipeline);
-        let mix = mixer::aggregator("compositor", settings.wait.upstream())?;
+        let mix = mixer::aggregator("compositor", settings.wait.upstream)?;
         mix.set_property_from_str("background", "black");
         let rate = gst::ElementFactory::make("capsfilter")
             .property("caps", caps(&settings, IDLE_FRAMERATE)?)
@@ -162,7 +162,7 @@ impl VideoMix {
             gst::ElementFactory::make("capsfilter")
                 .property("caps", behind)
                 .build()?,
-            mixer::queue(settings.wait.upstream())?,
+            mixer::queue(settings.wait.upstream)?,
             mix.clone(),
             rate.clone(),
             mixer::exit(feed.clone(), EXIT).upcast(),
@@ -211,7 +211,7 @@ impl VideoMix {
         let it = &self.shared;
         let mut tiles = it.lock();
         it.draw(true);
-        let upstream = it.settings.wait.upstream();
+        let upstream = it.settings.wait.upstream;
         let source = mixer::entrance(upstream, ENTRANCE);
         if *link == Own::link() {
             hasten(&source, upstream);

@@ -5,37 +5,54 @@ use std::time::Duration;
 
 use gstreamer as gst;
 
+use super::playout::MOST;
+
 /// A wait, by what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// For packets that are late or are sent again: the jitter buffer.
+    /// For packets that are late or are sent again: the jitter buffer. Only what is behind a packet
+    /// that is missing waits for it.
     pub packets: gst::ClockTime,
-    /// For decoders.
-    pub decoder: gst::ClockTime,
+    /// For whatever is not decoded yet, of anybody. One who needs more may wait for more alone.
+    pub upstream: gst::ClockTime,
     /// For the mixes: the difference between one machine's scheduling and another's.
     pub mix: gst::ClockTime,
     /// From the mix to the loudspeaker: the card's own buffer and one period. The screen waits as
     /// long.
     pub device: gst::ClockTime,
+    /// Whether each member waits for as much more as its network needs.
+    pub follows: bool,
 }
 
 impl Wait {
+    /// For each as its network needs it: what everybody waits is for a good one, and for a machine
+    /// that may be busy.
+    pub const FOLLOWING: Self = Self {
+        packets: gst::ClockTime::from_mseconds(120),
+        upstream: gst::ClockTime::from_mseconds(15),
+        mix: gst::ClockTime::from_mseconds(40),
+        device: gst::ClockTime::from_mseconds(60),
+        follows: true,
+    };
+
     /// For networks that lose packets and machines that have other things to do. With less for the
     /// mix, one click in fifty arrivals was measured.
     pub const LONG: Self = Self {
         packets: gst::ClockTime::from_mseconds(120),
-        decoder: gst::ClockTime::from_mseconds(60),
+        upstream: gst::ClockTime::from_mseconds(180),
         mix: gst::ClockTime::from_mseconds(40),
         device: gst::ClockTime::from_mseconds(80),
+        follows: false,
     };
 
     /// For a network in which a packet is there again after a few milliseconds, and a machine that
     /// is not busy.
     pub const SHORT: Self = Self {
         packets: gst::ClockTime::from_mseconds(60),
-        decoder: gst::ClockTime::from_mseconds(20),
+        upstream: gst::ClockTime::from_mseconds(80),
         mix: gst::ClockTime::from_mseconds(20),
         device: gst::ClockTime::from_mseconds(45),
+        follows: false,
     };
 
     /// One in which what is mixed may come so long after its timestamp.
@@ -43,7 +60,7 @@ impl Wait {
     pub const fn of(upstream: gst::ClockTime) -> Self {
         Self {
             packets: upstream,
-            decoder: gst::ClockTime::ZERO,
+            upstream,
             ..Self::LONG
         }
     }
@@ -56,13 +73,20 @@ impl Wait {
 
     /// How long after its timestamp something may come to a mix.
     #[must_use]
-    pub fn upstream(self) -> gst::ClockTime {
-        self.packets + self.decoder
+    pub fn until_mixed(self) -> gst::ClockTime {
+        self.upstream + self.mix
+    }
+
+    /// How long after its timestamp the last of what was pushed for a mix is in it.
+    #[must_use]
+    pub fn latest(self) -> gst::ClockTime {
+        let more = if self.follows { MOST } else { Duration::ZERO };
+        self.until_mixed() + gst::ClockTime::try_from(more).unwrap_or_default()
     }
 
     /// How long after its timestamp sound is heard, and a picture is seen.
     #[must_use]
     pub fn until_played(self) -> gst::ClockTime {
-        self.upstream() + self.mix + self.device
+        self.until_mixed() + self.device
     }
 }

@@ -15,7 +15,7 @@ const { values: options } = parseArgs({
   options: {
     count: { type: 'string', default: '40' },
     minutes: { type: 'string', default: '5' },
-    wait: { type: 'string', default: 'long' },
+    wait: { type: 'string', default: 'auto' },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -26,6 +26,8 @@ const MINUTES = Number(options.minutes);
 const note = options.verbose ? console.error : () => {};
 /** Longer than anything is on its way, in samples. */
 const SPAN = RATE;
+/** For how long everything settles, in s. */
+const SETTLE = 12;
 /** From signal to signal, in s, never quite the same. */
 const period = () => wait(1.3 + Math.random() * 0.1);
 const inMs = (samples) => (samples * 1000) / RATE;
@@ -106,13 +108,13 @@ async function measure(studio) {
   const { desk } = studio;
   const ann = await studio.visit('ann', 'Ann', ownMicrophone);
   await studio.visit('bob', 'Bob', ownMicrophone);
-  // The browsers' jitter buffers begin with more than they need.
-  await wait(5);
+  // Jitter buffers begin with more than they need, those of browsers and ours.
+  await wait(SETTLE);
   const spoken = await across(desk, 'ann-mic', ['room-ear', 'bob-ear']);
   const answered = await across(desk, 'room-mic', ['ann-ear', 'bob-ear']);
   await ann.close();
   const eve = await studio.visit('ann', 'Eve', flasher);
-  await wait(5);
+  await wait(SETTLE);
   const flashed = await flashes({ ...studio, link: (name) => studio.link(name) }, eve);
   await eve.page.evaluate(() => window.tone(0.2));
   await wait(5);
@@ -148,7 +150,7 @@ ${row('lip-sync: sound after picture', 'within 45', flashed.map(({ picture, soun
 
 | ms, as the device says | picture | sound |
 |---|---|---|
-${['network_ms', 'decode_ms', 'mix_ms', 'play_ms'].map((stage) => `| \`${stage}\` | ${stages.picture[stage]} | ${stages.sound[stage]} |`).join('\n')}
+${['network_ms', 'decode_ms', 'mix_ms', 'wait_ms', 'play_ms'].map((stage) => `| \`${stage}\` | ${stages.picture[stage]} | ${stages.sound[stage]} |`).join('\n')}
 ${MINUTES > 0 ? `
 | a steady tone for ${MINUTES} minutes | gaps of 5 ms or more | an hour, extrapolated | ms lost |
 |---|---|---|---|

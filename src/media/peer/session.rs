@@ -63,15 +63,18 @@ pub(super) struct RelayWatch {
 /// Nobody expects a packet before a later one has come. After a pause, which is what silence is and
 /// a screen on which nothing moves, the next one is given up before it is sent, and thrown away when
 /// it comes: the beginning of each word.
-fn tune(webrtc: &gst::Element) {
+fn tune(webrtc: &gst::Element, receiver: &Arc<Receiver>) {
     let Some(rtpbin) = stats::rtpbin(webrtc) else {
         tracing::warn!("a webrtcbin without an rtpbin: words may lose their beginnings");
         return;
     };
     rtpbin.set_property("rtcp-sync-send-time", false);
-    rtpbin.connect("new-jitterbuffer", false, |values| {
+    let receiver = Arc::clone(receiver);
+    rtpbin.connect("new-jitterbuffer", false, move |values| {
         let buffer = values.get(1)?.get::<gst::Element>().ok()?;
         buffer.set_property("rtx-next-seqnum", false);
+        let ssrc = values.get(3)?.get::<u32>().ok()?;
+        receiver.buffered(ssrc, &buffer);
         None
     });
 }
@@ -92,14 +95,15 @@ impl Session {
             )
             .property("latency", milliseconds)
             .build()?;
-        tune(&webrtc);
         signals::configure_ice(&webrtc, &spec)?;
         let receiver = Arc::new(Receiver::new(
             &pipeline,
             spec.gate.clone(),
             spec.arrivals.clone(),
             spec.outlets.clone(),
+            spec.network.wait,
         ));
+        tune(&webrtc, &receiver);
         let faults = post.clone();
         bus::watch(&pipeline, move |fault| faults.send(Input::Fault(fault)));
         signals::listen(&pipeline, &webrtc, &receiver, &spec, &post);
@@ -210,6 +214,7 @@ impl Session {
         }
         if self.traffic_at.is_some_and(|at| at <= now) {
             self.traffic_at = Some(now + TRAFFIC);
+            self.receiver.keep_up(now);
             // Asked before the lock is taken: the engine must not wait behind the session's locks.
             let transport = stats::transport(&self.webrtc);
             if let Ok(mut known) = self.spec.transport.lock() {

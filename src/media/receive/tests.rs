@@ -78,6 +78,7 @@ fn nothing_is_decoded_before_the_gate_is_open() {
             gate.clone(),
             arrivals.clone(),
             Outlets::default(),
+            Wait::LONG,
         );
         sender.give_to(&receiver);
         let decoded = || arrivals.sounds.load(Relaxed) + arrivals.pictures.load(Relaxed);
@@ -117,7 +118,13 @@ fn streams_that_are_over_make_room_for_new_ones_and_those_that_are_not_stay() {
     pipeline.set_state(gst::State::Playing).unwrap();
     let arrivals = Arc::new(Arrivals::default());
     let outlets = Outlets::default();
-    let receiver = Receiver::new(&pipeline, Gate::opened(), arrivals.clone(), outlets);
+    let receiver = Receiver::new(
+        &pipeline,
+        Gate::opened(),
+        arrivals.clone(),
+        outlets,
+        Wait::LONG,
+    );
     let decoders = || {
         let all = pipeline.iterate_recurse().into_iter().flatten();
         all.filter(|it| it.factory().is_some_and(|it| it.name() == "opusdec"))
@@ -180,6 +187,7 @@ fn what_nobody_knows_is_taken_all_the_same() {
         Gate::default(),
         Arc::default(),
         Outlets::default(),
+        Wait::LONG,
     );
     sender.give_to(&receiver);
     // An unlinked pad would have stopped it after the first.

@@ -21,10 +21,16 @@ fn ends(buffer: &gst::Buffer) -> (i16, i16) {
 }
 
 fn sound() -> (Sound, Control, Pausing) {
+    let (sound, volume, pausing, _) = shifting();
+    (sound, volume, pausing)
+}
+
+fn shifting() -> (Sound, Control, Pausing, Shift) {
     gst::init().unwrap();
     let (volume, pausing) = (Control::default(), Pausing::default());
-    let sound = Sound::new(volume.clone(), pausing.clone());
-    (sound, volume, pausing)
+    let shift = Shift::default();
+    let sound = Sound::new(volume.clone(), pausing.clone(), shift.clone());
+    (sound, volume, pausing, shift)
 }
 
 #[test]
@@ -60,11 +66,11 @@ fn after_a_pause_it_swells_again_and_a_shift_is_none() {
 fn what_is_announced_to_be_the_last_ends_in_silence() {
     let (mut sound, _, pausing) = sound();
     sound.shape(piece(1000, 9600));
-    pausing.0.store(true, Relaxed);
+    pausing.comes(EMPTY);
     let (first, last) = ends(&sound.shape(piece(1020, 9600)));
     assert!(first > 9500 && last == 0, "{first} {last}");
     // It goes on at once all the same, or later.
-    pausing.0.store(false, Relaxed);
+    pausing.comes(100);
     let (first, last) = ends(&sound.shape(piece(1040, 9600)));
     assert!(first <= 20 && last == 9600, "{first} {last}");
 }
@@ -80,4 +86,94 @@ fn a_volume_is_reached_from_where_it_was() {
     volume.set(Volume::FULL);
     let (first, last) = ends(&sound.shape(piece(1060, 8000)));
     assert!(first < 1020 && last == 8000, "{first} {last}");
+}
+
+/// 20 ms of a tone of 200 Hz.
+fn tone(at: u64) -> gst::Buffer {
+    let mut piece = piece(at, 0);
+    let mut bytes = piece.make_mut().map_writable().unwrap();
+    for (number, sample) in bytes.chunks_exact_mut(2).enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "960 at most")]
+        let turn = number as f32 / 240.0 * std::f32::consts::TAU;
+        #[expect(clippy::cast_possible_truncation, reason = "8000 at most")]
+        let value = (turn.sin() * 8000.0) as i16;
+        sample.copy_from_slice(&value.to_le_bytes());
+    }
+    drop(bytes);
+    piece
+}
+
+#[test]
+fn sound_becomes_later_and_earlier_without_a_gap_and_pictures_with_it() {
+    let (mut sound, _, _, shift) = shifting();
+    let ms = std::time::Duration::from_millis;
+    shift.want(ms(100));
+    let mut end = None;
+    let mut at = 1000;
+    let mut speak = |pieces: u64| {
+        for _ in 0..pieces {
+            let piece = sound.shape(tone(at));
+            let begin = piece.pts().unwrap();
+            if let Some(end) = end {
+                assert!(
+                    begin.absdiff(end) <= gst::ClockTime::from_useconds(20),
+                    "at {at}"
+                );
+            }
+            end = Some(begin + piece.duration().unwrap());
+            assert_eq!(
+                u64::try_from(piece.size() / 2).unwrap() * 1_000_000_000 / 48_000,
+                piece.duration().unwrap().nseconds(),
+            );
+            at += 20;
+        }
+        at
+    };
+    speak(50);
+    assert_eq!(
+        shift.now(),
+        gst::ClockTime::from_mseconds(100),
+        "as it began"
+    );
+    for (wanted, pieces) in [(20, 150), (180, 200), (0, 250)] {
+        shift.want(ms(wanted));
+        speak(1);
+        let after_one = shift.now();
+        let until = speak(pieces);
+        assert_ne!(shift.now(), after_one);
+        let is = shift.now().mseconds();
+        assert!(is.abs_diff(wanted) <= 3, "{is} for {wanted}");
+        let mut picture = piece(until, 0);
+        shift.apply(&mut picture);
+        assert_eq!(
+            picture.pts(),
+            Some(gst::ClockTime::from_mseconds(until) + shift.now())
+        );
+    }
+}
+
+#[test]
+fn after_a_pause_sound_is_where_it_is_wanted() {
+    let (mut sound, _, _, shift) = shifting();
+    let ms = std::time::Duration::from_millis;
+    shift.want(ms(100));
+    for at in (1000..1200).step_by(20) {
+        sound.shape(tone(at));
+    }
+    shift.want(ms(30));
+    let piece = sound.shape(tone(2000));
+    assert_eq!(piece.pts(), Some(gst::ClockTime::from_mseconds(2030)));
+}
+
+#[test]
+fn a_packet_without_sound_is_decoded_when_the_next_one_comes() {
+    let (sound, _, pausing) = sound();
+    let said: Vec<_> = [80, 60, 1, 1, 70, 90]
+        .into_iter()
+        .map(|bytes| {
+            pausing.comes(bytes);
+            sound.says_something()
+        })
+        .collect();
+    assert_eq!(said, [true, true, true, false, false, true]);
 }

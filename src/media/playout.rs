@@ -1,0 +1,327 @@
+//! How long what one member sends waits until it is mixed, so that what is late of it is in time.
+//!
+//! Everybody waits for as long as [`super::Wait`] says. Who sends through a network that makes
+//! packets late waits longer, alone, and no longer than is needed: the others do not wait along.
+//! What is needed is what was late of late, as in the playout delay of any receiver of RTP (RFC 3550,
+//! 6.4.1, A.8; the adaptive ones of Ramjee et al., INFOCOM 1994). Decided by ages alone; time is an
+//! argument.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use gstreamer as gst;
+use gstreamer::prelude::MulDiv;
+
+/// What somebody who has just come waits, of whose network nothing is known.
+pub(super) const FIRST: Duration = Duration::from_millis(100);
+
+/// What nobody waits more than. Later than that people talk into each other's words all the time.
+pub(super) const MOST: Duration = Duration::from_millis(240);
+
+/// Beyond the latest that came: the next may be a little later.
+const SPARE: Duration = Duration::from_millis(20);
+
+/// Waits are rounded up to so much, so that not every look is a change.
+const STEP: Duration = Duration::from_millis(10);
+
+/// Sound that was late is remembered for so long.
+const SOUND: Duration = Duration::from_secs(20);
+
+/// Pictures that were late are remembered for so long: where one is missed, the one before is shown a
+/// little longer, but sound that is missed is heard.
+const PICTURES: Duration = Duration::from_secs(10);
+
+/// What happens once in that time has been missed already, and waiting for it would make everything
+/// later for nothing. What happens in so many looks is waited for.
+const TWICE: usize = 2;
+
+/// Until then too little is known to wait for less than at first.
+const LEARNING: Duration = Duration::from_secs(5);
+
+/// The worst ages that were seen since the last look, at the entrance of the mixes. None where
+/// nothing came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) sound: Option<Duration>,
+    pub(super) pictures: Option<Duration>,
+}
+
+/// Decides how long one member's sound and pictures wait beyond what everybody's do.
+#[derive(Debug)]
+pub(super) struct Playout {
+    /// What the mixes wait for anybody.
+    common: Duration,
+    wait: Duration,
+    since: Option<Instant>,
+    seen: VecDeque<(Instant, Seen)>,
+}
+
+impl Playout {
+    /// Of somebody who has just come, to mixes that wait so long for anybody.
+    pub(super) fn new(common: Duration) -> Self {
+        Self {
+            common,
+            wait: FIRST,
+            since: None,
+            seen: VecDeque::new(),
+        }
+    }
+
+    /// Takes what was seen since the last look, about a second ago, and returns how long to wait.
+    pub(super) fn look(&mut self, now: Instant, seen: Seen) -> Duration {
+        let Some(since) = self.since else {
+            // In the first second decoders are opened, and keys have just been made.
+            self.since = (seen != Seen::default()).then_some(now);
+            return self.wait;
+        };
+        self.seen.push_back((now, seen));
+        self.seen.retain(|(at, _)| *at + SOUND > now);
+        // Who says nothing for a while has not become any faster.
+        let Some(needed) = self.needed(now) else {
+            return self.wait;
+        };
+        if needed > self.wait || (needed < self.wait && now >= since + LEARNING) {
+            self.wait = needed;
+        }
+        self.wait
+    }
+
+    /// How long to wait, as it was last decided.
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// None where nothing is known.
+    fn needed(&self, now: Instant) -> Option<Duration> {
+        let late = |within: Duration, age: fn(&Seen) -> Option<Duration>| {
+            let seen = self.seen.iter().filter(|(at, _)| *at + within > now);
+            let mut ages: Vec<_> = seen.filter_map(|(_, seen)| age(seen)).collect();
+            ages.sort_unstable_by(|a, b| b.cmp(a));
+            ages.get(TWICE - 1).copied()
+        };
+        let sound = late(SOUND, |seen| seen.sound);
+        let pictures = late(PICTURES, |seen| seen.pictures);
+        let latest = sound.max(pictures)? + SPARE;
+        let steps = latest
+            .saturating_sub(self.common)
+            .as_millis()
+            .div_ceil(STEP.as_millis());
+        Some((STEP * u32::try_from(steps).unwrap_or(u32::MAX)).min(MOST))
+    }
+}
+
+/// How much later one member's sound and pictures are mixed: as it is wanted, and as it is. Sound
+/// goes from one to the other without a gap, and pictures go with it.
+#[derive(Debug, Clone, Default)]
+pub struct Shift(Arc<Shifted>);
+
+#[derive(Debug, Default)]
+struct Shifted {
+    /// In samples at 48 kHz.
+    wanted: AtomicI64,
+    /// In samples at 48 kHz. One thread at a time changes it: that of the sound, or while there is
+    /// none whoever looks.
+    now: AtomicI64,
+    /// Sound has passed since the last look.
+    sounds: AtomicBool,
+}
+
+/// Samples of a second.
+const RATE: u64 = 48_000;
+
+impl Shift {
+    /// Wants another from here on. Where no sound goes along, it is so at once.
+    pub(super) fn want(&self, wait: Duration) {
+        let samples = wait.as_millis() * u128::from(RATE) / 1000;
+        let samples = i64::try_from(samples).unwrap_or(i64::MAX);
+        self.0.wanted.store(samples, Relaxed);
+        if !self.0.sounds.swap(false, Relaxed) {
+            self.0.now.store(samples, Relaxed);
+        }
+    }
+
+    /// Sound goes along: by how many samples more it is to be shifted than it is.
+    pub(super) fn left(&self) -> i64 {
+        self.0.sounds.store(true, Relaxed);
+        self.0.wanted.load(Relaxed) - self.0.now.load(Relaxed)
+    }
+
+    /// It is shifted by so many samples more, or fewer.
+    pub(super) fn add(&self, samples: i64) {
+        self.0.now.fetch_add(samples, Relaxed);
+    }
+
+    /// As it is.
+    #[must_use]
+    pub fn now(&self) -> gst::ClockTime {
+        let samples = u64::try_from(self.0.now.load(Relaxed)).unwrap_or(0);
+        gst::ClockTime::SECOND
+            .mul_div_round(samples, RATE)
+            .unwrap_or_default()
+    }
+
+    /// Has a buffer mixed so much later.
+    pub(super) fn apply(&self, buffer: &mut gst::Buffer) {
+        let shift = self.now();
+        if shift > gst::ClockTime::ZERO
+            && let Some(pts) = buffer.pts()
+        {
+            buffer.make_mut().set_pts(pts + shift);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test needs one instant to count from"
+)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const COMMON: Duration = Duration::from_millis(70);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Seconds of which each has these ages.
+    struct Call {
+        playout: Playout,
+        now: Instant,
+    }
+
+    impl Call {
+        fn new() -> Self {
+            Self {
+                playout: Playout::new(COMMON),
+                now: Instant::now(),
+            }
+        }
+
+        fn second(&mut self, sound: Option<u64>, pictures: Option<u64>) -> Duration {
+            self.now += Duration::from_secs(1);
+            let seen = Seen {
+                sound: sound.map(ms),
+                pictures: pictures.map(ms),
+            };
+            self.playout.look(self.now, seen)
+        }
+
+        fn seconds(&mut self, count: u64, sound: u64, pictures: u64) -> Duration {
+            (0..count)
+                .map(|_| self.second(Some(sound), Some(pictures)))
+                .last()
+                .unwrap()
+        }
+    }
+
+    #[test]
+    fn nobody_waits_on_a_good_network_once_that_is_known() {
+        let mut call = Call::new();
+        assert_eq!(call.second(None, None), FIRST);
+        assert_eq!(call.second(Some(190), Some(300)), FIRST, "it begins");
+        assert_eq!(call.seconds(4, 35, 10), FIRST, "it is not known yet");
+        assert_eq!(call.second(Some(35), Some(10)), Duration::ZERO);
+    }
+
+    #[test]
+    fn sound_that_is_late_again_is_waited_for_and_for_a_while() {
+        let mut call = Call::new();
+        call.seconds(10, 30, 10);
+        assert_eq!(call.second(Some(300), Some(10)), Duration::ZERO, "once");
+        call.seconds(3, 30, 10);
+        assert_eq!(call.second(Some(121), Some(10)), ms(80), "with some spare");
+        assert_eq!(call.seconds(15, 30, 10), ms(80));
+        assert_eq!(
+            call.second(Some(30), Some(10)),
+            Duration::ZERO,
+            "only one left"
+        );
+    }
+
+    #[test]
+    fn pictures_are_waited_for_likewise_and_forgotten_sooner() {
+        let mut call = Call::new();
+        call.seconds(10, 30, 10);
+        assert_eq!(call.second(Some(30), Some(150)), Duration::ZERO);
+        call.seconds(3, 30, 10);
+        assert_eq!(call.second(Some(30), Some(130)), ms(80));
+        assert_eq!(call.seconds(5, 30, 10), ms(80));
+        assert_eq!(call.second(Some(30), Some(10)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_network_that_becomes_bad_is_known_in_the_second_second() {
+        let mut call = Call::new();
+        call.seconds(30, 30, 10);
+        assert_eq!(call.second(Some(160), Some(90)), Duration::ZERO);
+        assert_eq!(call.second(Some(150), Some(90)), ms(100));
+        assert_eq!(call.second(Some(900), Some(900)), ms(110));
+        assert_eq!(call.second(Some(900), Some(900)), MOST);
+    }
+
+    #[test]
+    fn who_says_nothing_is_waited_for_as_before() {
+        let mut call = Call::new();
+        call.seconds(10, 200, 10);
+        for _ in 0..60 {
+            assert_eq!(call.second(None, None), ms(150));
+        }
+        // And what is known of before says nothing any more.
+        call.second(Some(30), None);
+        assert_eq!(call.second(Some(30), None), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_shift_without_sound_is_so_at_once_and_with_sound_when_that_has_gone_along() {
+        let shift = Shift::default();
+        shift.want(ms(100));
+        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(100));
+        assert_eq!(shift.left(), 0);
+        shift.want(ms(40));
+        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(100));
+        assert_eq!(shift.left(), -60 * 48);
+        shift.add(-30 * 48);
+        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(70));
+        shift.want(ms(40));
+        assert_eq!(shift.left(), -30 * 48);
+        shift.want(ms(40));
+        shift.want(ms(40));
+        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(40), "it paused");
+    }
+
+    proptest! {
+        /// Whatever comes: what was late in each of two seconds is in time from here on, as far as
+        /// anybody is waited for, and nobody waits for what nobody needed.
+        #[test]
+        fn it_is_as_long_as_was_needed_and_no_longer(
+            ages in prop::collection::vec((prop::option::of(0..400_u64), prop::option::of(0..400_u64)), 1..80),
+        ) {
+            let mut call = Call::new();
+            let (mut latest, mut before, mut begun) = (0, None, false);
+            for (at, (sound, pictures)) in ages.into_iter().enumerate() {
+                let wait = call.second(sound, pictures);
+                prop_assert!(wait <= MOST);
+                if let (Some(sound), Some(before)) = (sound, before) {
+                    let again = ms(sound.min(before));
+                    prop_assert!(wait == MOST || wait + COMMON >= again + SPARE);
+                }
+                // What is seen in the first second counts for nothing.
+                before = sound.filter(|_| begun);
+                begun |= sound.is_some() || pictures.is_some();
+                latest = latest.max(sound.unwrap_or(0)).max(pictures.unwrap_or(0));
+                let needed = (ms(latest) + SPARE + STEP).saturating_sub(COMMON);
+                prop_assert!(wait <= needed.max(FIRST), "{:?} after {} s", wait, at);
+            }
+        }
+    }
+}

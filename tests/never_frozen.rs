@@ -78,14 +78,53 @@ async fn one_that_stalls_makes_way_after_a_second_and_is_back_at_once() {
         let came = Instant::now();
         let back = stage.until_shown(member, true).await;
         let back_after = back.saturating_duration_since(came);
-        println!("gone after {gone_after:?}, back after {back_after:?}");
-        // The wall shows a picture 280 ms after it was taken, so that late ones are there by then too.
-        // Four pictures of grace.
+        let waits = stage.stats(member).picture_delay.unwrap().wait_ms;
+        let shown_after =
+            Duration::from_millis(115).saturating_add(Duration::from_secs_f64(waits / 1000.0));
+        println!(
+            "gone after {gone_after:?}, back after {back_after:?}, shown after {shown_after:?}"
+        );
+        // The wall shows a picture 115 ms after it was taken, and as much later as it waits for one who
+        // was late. Four pictures of grace.
         stage.end(&[
             (gone_after < Duration::from_millis(800) || gone_after > Duration::from_millis(1500))
                 .then(|| format!("it was gone after {gone_after:?}")),
-            (back_after > Duration::from_millis(280 + 4 * STEP))
+            (back_after > shown_after + Duration::from_millis(4 * STEP))
                 .then(|| format!("it was back after {back_after:?}")),
+        ])
+    })
+    .await;
+}
+
+/// Its radio holds its packets back and then gives all at once, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_packets_are_late_waits_for_them_alone_and_not_for_ever() {
+    attempt(async || {
+        let mut stage = Stage::with_steady().await;
+        let member = stage.join(Sender::new(TRIED)).await;
+        let waits = |stage: &Stage, member: usize| stage.stats(member).sound_delay.unwrap().wait_ms;
+        stage
+            .until("both are known to be in time", |stage| {
+                waits(stage, 0) < 80.0 && waits(stage, member) < 80.0
+            })
+            .await;
+        let held = stage.hold(member, Duration::from_millis(150));
+        held.store(true, Relaxed);
+        stage
+            .until("it waits for itself", |stage| waits(stage, member) >= 100.0)
+            .await;
+        let (late, steady) = (waits(&stage, member), waits(&stage, 0));
+        let known = stage.stats(member);
+        let together = known.picture_delay.unwrap().wait_ms;
+        held.store(false, Relaxed);
+        stage
+            .until("it waits no longer", |stage| waits(stage, member) < 60.0)
+            .await;
+        println!("late {late} ms, its pictures {together} ms, the other {steady} ms");
+        stage.end(&[
+            (late < steady + 40.0).then(|| format!("{late} ms, and the other {steady} ms")),
+            ((together - late).abs() > 1.0)
+                .then(|| format!("{late} ms, and its pictures {together} ms")),
         ])
     })
     .await;
@@ -547,6 +586,29 @@ impl Stage {
                     });
                 }
                 _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+        switch
+    }
+
+    /// While it is true, what it sends is held back for so long, twice a second.
+    fn hold(&self, member: usize, longest: Duration) -> Arc<AtomicBool> {
+        let switch = Arc::new(AtomicBool::new(false));
+        let pad = self
+            .browser(member)
+            .session()
+            .static_pad("send_rtp_src")
+            .unwrap();
+        let on = switch.clone();
+        let began = Instant::now();
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(kinds, move |_, _| {
+            // So it is for sound and for pictures, which have threads of their own.
+            let since = began.elapsed().as_millis() % 500;
+            let left = longest.as_millis().saturating_sub(since);
+            if on.load(Relaxed) && left > 0 {
+                std::thread::sleep(Duration::from_millis(u64::try_from(left).unwrap()));
             }
             gst::PadProbeReturn::Ok
         });

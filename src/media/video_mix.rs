@@ -395,7 +395,7 @@ impl Shared {
             let is_latest = later.all(|link| *link != tile.link);
             let tile_to_be = to_be.iter().find(|it| it.link == tile.link);
             if let Some(placed) = tile_to_be {
-                tile.fit.into_tile(placed);
+                tile.fit.give_tile(placed);
                 put(&tile.picture, placed.place);
                 let zorder = if placed.is_above { ABOVE } else { PICTURES };
                 tile.picture.set_property("zorder", zorder);

@@ -40,21 +40,24 @@ impl Fit {
         let it = self.clone();
         let kinds = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
         pad.add_probe(kinds, move |pad, info| {
-            match &mut info.data {
-                Some(gst::PadProbeData::Event(event)) => it.caps(event),
-                Some(gst::PadProbeData::Buffer(picture)) => {
-                    if !it.picture(pad, picture) {
-                        return gst::PadProbeReturn::Drop;
-                    }
+            let passes = match &mut info.data {
+                Some(gst::PadProbeData::Event(event)) => {
+                    it.caps(event);
+                    true
                 }
-                _ => {}
+                Some(gst::PadProbeData::Buffer(picture)) => it.picture(pad, picture),
+                _ => true,
+            };
+            if passes {
+                gst::PadProbeReturn::Ok
+            } else {
+                gst::PadProbeReturn::Drop
             }
-            gst::PadProbeReturn::Ok
         });
     }
 
     /// It has this tile from here on.
-    pub(super) fn into_tile(&self, tile: &Tile) {
+    pub(super) fn give_tile(&self, tile: &Tile) {
         let size = (tile.place.width, tile.place.height);
         self.lock().tile = (!tile.is_share).then_some(size);
     }

@@ -40,7 +40,7 @@ proptest! {
 
 /// A picture whose every byte says where it is.
 fn numbered(info: &gst_video::VideoInfo) -> gst::Buffer {
-    let bytes: Vec<u8> = (0..info.size()).map(|at| (at % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..=250).cycle().take(info.size()).collect();
     gst::Buffer::from_mut_slice(bytes)
 }
 
@@ -55,13 +55,13 @@ fn rows(picture: &gst::Buffer, info: &gst_video::VideoInfo, part: Rect) -> Vec<V
     use gst_video::VideoFrameExt as _;
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(picture, info).unwrap();
     let mut rows = Vec::new();
-    for plane in 0..3 {
-        let share = if plane == 0 { 1 } else { 2 };
-        let stride = frame.plane_stride()[plane as usize] as usize;
+    let figure = |it: u32| usize::try_from(it).unwrap();
+    for (plane, share) in [(0, 1), (1, 2), (2, 2)] {
+        let stride = usize::try_from(frame.plane_stride()[figure(plane)]).unwrap();
         let bytes = frame.plane_data(plane).unwrap();
         for y in part.y / share..(part.y + part.height) / share {
-            let from = y as usize * stride + (part.x / share) as usize;
-            rows.push(bytes[from..from + (part.width / share) as usize].to_vec());
+            let from = figure(y) * stride + figure(part.x / share);
+            rows.push(bytes[from..from + figure(part.width / share)].to_vec());
         }
     }
     rows

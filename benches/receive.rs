@@ -25,6 +25,7 @@ mod usage;
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     process::{Command, ExitCode},
     sync::Arc,
     time::Duration,
@@ -56,6 +57,9 @@ struct Options {
     members: Vec<usize>,
     seconds: u64,
     ways: Vec<Way>,
+    /// Where what the screen shows at the end of each measurement is written, as
+    /// `film-vp8-8.png`: figures of a picture that is not what it should be say nothing.
+    pictures: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -94,6 +98,7 @@ impl Options {
             members: vec![1, 2, 4, 8],
             seconds: 10,
             ways: vec![Way::Film(Codec::Vp8), Way::Film(Codec::H264)],
+            pictures: None,
         };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(word) = words.next() {
@@ -104,7 +109,10 @@ impl Options {
                 }
                 "--seconds" => options.seconds = value.parse().unwrap(),
                 "--way" => options.ways = vec![Way::parse(&value)],
-                other => panic!("{other}: there are --members 1,2,4, --seconds N and --way NAME"),
+                "--pictures" => options.pictures = Some(value.into()),
+                other => panic!(
+                    "{other}: there are --members 1,2,4, --seconds N, --way NAME and --pictures DIR"
+                ),
             }
         }
         options
@@ -112,7 +120,7 @@ impl Options {
 }
 
 /// The device that is measured: it shows and plays all, and sends next to nothing.
-fn device() -> Settings {
+fn device(board: Board) -> Settings {
     let catalogue = catalogue();
     let file = |kind, name: &str, launch: Option<&str>| {
         let mut file: File = catalogue.get(kind, name).unwrap().clone();
@@ -133,7 +141,7 @@ fn device() -> Settings {
         microphone: Arc::new(|| None),
         microphone_stand_in: microphone,
         screen: Some(Arc::new(move || Some(screen.clone()))),
-        board: Board::default(),
+        board,
         cancelling: None,
         speaker: Some(Arc::new(move || Some(speaker.clone()))),
         sent: Picture {
@@ -163,7 +171,8 @@ fn measure(options: &Options) {
         .unwrap();
     runtime.block_on(async {
         let (to, mut events) = mpsc::channel(1024);
-        let media = Media::start(device(), to).unwrap();
+        let board = Board::default();
+        let media = Media::start(device(board.clone()), to).unwrap();
         let mut others = Process::start(way);
         let mut rows = Vec::new();
         let mut open = 0;
@@ -187,6 +196,16 @@ fn measure(options: &Options) {
             let time = Duration::from_secs(options.seconds);
             others.relay(&media, &mut events, time).await;
             let after = (Usage::now(), frames(&media));
+            let seen = board.screen().unwrap().tiles;
+            let seen = seen.iter().filter(|tile| tile.seen).count();
+            assert_eq!(
+                seen, *members,
+                "a picture of others than those who are there"
+            );
+            if let Some(folder) = &options.pictures {
+                let name = format!("{}-{members}.png", way.name());
+                std::fs::write(folder.join(name), media::snapshot(&board).unwrap()).unwrap();
+            }
             let seconds = options.seconds as f64;
             rows.push(Row {
                 members: *members,

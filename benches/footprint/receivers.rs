@@ -73,11 +73,10 @@ pub enum Word {
 
 /// The link of a peer, which offers or answers.
 pub fn link(peer: usize, offerer: bool, codec: Codec) -> OpenLink {
-    let bits = [u8::try_from(peer).unwrap(); 16];
     OpenLink {
-        link: LinkId::from_random(bits),
+        link: id(peer),
         generation: Generation::FIRST,
-        peer: MemberId::from_random(bits),
+        peer: MemberId::from_random(bits(peer)),
         name: format!("Peer {peer}"),
         offerer,
         video: offerer.then_some(codec),
@@ -92,12 +91,17 @@ pub fn link(peer: usize, offerer: bool, codec: Codec) -> OpenLink {
 
 /// The name of a peer's link.
 pub fn id(peer: usize) -> LinkId {
-    LinkId::from_random([u8::try_from(peer).unwrap(); 16])
+    LinkId::from_random(bits(peer))
+}
+
+/// Never all zero: the link of nothing but zeros is the room's own picture, which is not shown.
+fn bits(peer: usize) -> [u8; 16] {
+    [u8::try_from(peer + 1).unwrap(); 16]
 }
 
 /// What an event has to say to the other end.
 fn word(event: Event) -> Option<Word> {
-    let number = |link: &LinkId| (0..=usize::from(u8::MAX)).find(|peer| *link == id(*peer));
+    let number = |link: &LinkId| (0..usize::from(u8::MAX)).find(|peer| *link == id(*peer));
     match event {
         Event::Local { link, sdp, .. } => Some(Word::Description(number(&link)?, sdp)),
         Event::Candidate {

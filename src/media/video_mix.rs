@@ -7,6 +7,7 @@
 //! changes, by a thread of its own, which also says where everybody is.
 
 mod backdrop;
+mod fit;
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -17,7 +18,6 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
-use gstreamer_video as gst_video;
 use serde::Serialize;
 
 use super::board::Board;
@@ -32,6 +32,7 @@ use crate::scene::{
 };
 
 use backdrop::Backdrop;
+use fit::{Fit, keep_shape};
 
 /// A picture older than this is not shown any more.
 const FROZEN: gst::ClockTime = gst::ClockTime::from_seconds(1);
@@ -130,6 +131,7 @@ struct Tile {
     link: LinkId,
     name: String,
     picture: gst::Pad,
+    fit: Fit,
 }
 
 /// A plate as it is in the picture.
@@ -216,11 +218,12 @@ impl VideoMix {
         if *link == Own::link() {
             hasten(&source, upstream);
         }
-        let elements = vec![
-            source.clone().upcast(),
-            mixer::shield()?,
-            mixer::queue(upstream)?,
-        ];
+        let queue = mixer::queue(upstream)?;
+        let fit = Fit::default();
+        if let Some(exit) = queue.static_pad("src") {
+            fit.watch(&exit);
+        }
+        let elements = vec![source.clone().upcast(), mixer::shield()?, queue];
         let connected = it.mixer.connect(elements, |pad| {
             keep_shape(pad);
             pad.set_property("max-last-buffer-repeat", FROZEN.nseconds());
@@ -233,6 +236,7 @@ impl VideoMix {
             link: link.clone(),
             name: name.to_owned(),
             picture: input.pad.clone(),
+            fit,
         };
         tiles.shown.insert(key, tile);
         it.mixer.inputs().insert(key, input);
@@ -391,6 +395,7 @@ impl Shared {
             let is_latest = later.all(|link| *link != tile.link);
             let tile_to_be = to_be.iter().find(|it| it.link == tile.link);
             if let Some(placed) = tile_to_be {
+                tile.fit.give_tile(placed);
                 put(&tile.picture, placed.place);
                 let zorder = if placed.is_above { ABOVE } else { PICTURES };
                 tile.picture.set_property("zorder", zorder);
@@ -531,33 +536,6 @@ fn on_screen(tile: &Placed) -> ScreenTile {
         height,
         seen: tile.is_seen,
     }
-}
-
-/// Whatever is sent keeps its shape. What has that of a tile but for the rounding fills it: a seam
-/// of a pixel would be seen, and the difference is not.
-fn keep_shape(pad: &gst::Pad) {
-    pad.set_property_from_str("sizing-policy", "keep-aspect-ratio");
-    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
-        if let Some(event) = info.event()
-            && let gst::EventView::Caps(caps) = event.view()
-            && let Ok(info) = gst_video::VideoInfo::from_caps(caps.caps())
-        {
-            let shape = info.par()
-                * gst::Fraction::new(
-                    i32::try_from(info.width()).unwrap_or(i32::MAX),
-                    i32::try_from(info.height()).unwrap_or(i32::MAX),
-                );
-            let (wide, high) = (i64::from(shape.numer()) * 9, i64::from(shape.denom()) * 16);
-            let is_of_a_tile = (wide - high).abs() * 50 <= high;
-            let policy = if is_of_a_tile {
-                "none"
-            } else {
-                "keep-aspect-ratio"
-            };
-            pad.set_property_from_str("sizing-policy", policy);
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 fn put(pad: &gst::Pad, place: Rect) {

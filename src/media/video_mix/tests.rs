@@ -127,22 +127,31 @@ impl Fixture {
 
 /// Pushes an I420 picture, as of now.
 fn push_picture(timebase: &Timebase, source: &AppSrc, size: (usize, usize), bytes: Vec<u8>) {
-    let (width, height) = size;
+    let mut caps = i420(size);
+    caps.make_mut().set("colorimetry", "bt601");
+    push_as(timebase, source, &caps, bytes);
+}
+
+/// What such a picture says of itself, but for its colours.
+fn i420((width, height): (usize, usize)) -> gst::Caps {
+    gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("width", i32::try_from(width).unwrap())
+        .field("height", i32::try_from(height).unwrap())
+        .field("framerate", gst::Fraction::new(30, 1))
+        .field("interlace-mode", "progressive")
+        .build()
+}
+
+/// Pushes what has these caps, as of now.
+fn push_as(timebase: &Timebase, source: &AppSrc, caps: &gst::Caps, bytes: Vec<u8>) {
     let mut buffer = gst::Buffer::from_mut_slice(bytes);
     {
         let buffer = buffer.make_mut();
         buffer.set_pts(timebase.running_time());
         buffer.set_duration(gst::ClockTime::SECOND / 30);
     }
-    let caps = gst::Caps::builder("video/x-raw")
-        .field("format", "I420")
-        .field("width", i32::try_from(width).unwrap())
-        .field("height", i32::try_from(height).unwrap())
-        .field("framerate", gst::Fraction::new(30, 1))
-        .field("interlace-mode", "progressive")
-        .field("colorimetry", "bt601")
-        .build();
-    let sample = gst::Sample::builder().buffer(&buffer).caps(&caps).build();
+    let sample = gst::Sample::builder().buffer(&buffer).caps(caps).build();
     source.push_sample(&sample).unwrap();
 }
 
@@ -505,6 +514,82 @@ fn who_shows_nothing_has_a_tile_that_says_why() {
     assert!(
         places[&link(1)].x < places[&link(2)].x,
         "in the order of coming"
+    );
+    assert!(it.mix.close(PATIENCE));
+}
+
+/// A picture of which all is bright but for its edge.
+fn edged((width, height): (usize, usize)) -> Vec<u8> {
+    const EDGE: usize = 6;
+    let is_inside = |at: usize, size: usize| (EDGE..size - EDGE).contains(&at);
+    let mut bytes: Vec<u8> = (0..width * height)
+        .map(|at| is_inside(at % width, width) && is_inside(at / width, height))
+        .map(|inside| if inside { 200 } else { 90 })
+        .collect();
+    bytes.resize(width * height * 3 / 2, 128);
+    bytes
+}
+
+#[test]
+fn a_face_a_little_larger_than_its_tile_loses_its_edge_and_a_screen_does_not() {
+    let board = Board::default();
+    let it = with_board(board.clone());
+    let is_share = |is_share| {
+        let mut guest = guest(1, Sight::Picture);
+        guest.is_share = is_share;
+        with(vec![guest], Layout::Grid)
+    };
+    board.show(is_share(false));
+    let source = it.mix.add(1, &link(1), "x").unwrap();
+    // At the edges of the tile, but for the left one, where the name is, and in its middle.
+    let seen = |picture: &Picture| {
+        let place = *it.mix.places().get(&link(1))?;
+        let (x, y) = middle(&place);
+        let [left, top, right, bottom] = [
+            place.x + 1,
+            place.y + 1,
+            place.x + place.width - 2,
+            place.y + place.height - 2,
+        ]
+        .map(|it| usize::try_from(it).unwrap());
+        let edges = [(left, y), (x, top), (right, y), (x, bottom)];
+        let alike = |luma| edges.iter().all(|(x, y)| near(picture.at(*x, *y), luma));
+        let edge = [200, 90].into_iter().find(|luma| alike(*luma))?;
+        near(picture.at(x, y), 200).then_some(edge)
+    };
+    let send = |size| {
+        let source = source.clone();
+        let timebase = it.timebase.clone();
+        move |_| push_picture(&timebase, &source, size, edged(size))
+    };
+    // The tile is 608x342: so much of it is a little larger, and so much is not.
+    let (little, much, small) = ((640, 360), (720, 406), (560, 316));
+    it.until("its middle", send(little), |it| seen(it) == Some(200));
+    for size in [much, small] {
+        it.until("all of it", send(size), |it| seen(it) == Some(90));
+        it.until("its middle again", send(little), |it| seen(it) == Some(200));
+    }
+    board.show(is_share(true));
+    it.until("all of a screen", send(little), |it| seen(it) == Some(90));
+    board.show(is_share(false));
+    it.until("a face again", send(little), |it| seen(it) == Some(200));
+    assert!(it.mix.close(PATIENCE));
+}
+
+#[test]
+fn what_does_not_say_its_colours_has_those_of_a_browser() {
+    let it = fixture();
+    let source = it.mix.add(1, &link(1), "x").unwrap();
+    let size = (1280, 720);
+    let mut bytes = vec![100; size.0 * size.1];
+    // As BT.709, of which 720 lines would be, it would be 80 in a mix that is BT.601.
+    bytes.resize(size.0 * size.1 * 3 / 2, 60);
+    let mut caps = i420(size);
+    caps.make_mut().set("chroma-site", "mpeg2");
+    it.until(
+        "the same colours",
+        |_| push_as(&it.timebase, &source, &caps, bytes.clone()),
+        |picture| near(picture.at(320, 150), 100),
     );
     assert!(it.mix.close(PATIENCE));
 }

@@ -31,7 +31,10 @@ use std::{
 };
 
 use roomd::{
-    media::{self, Board, Media, Picture, Settings, source::Device},
+    media::{
+        self, Board, Media, Picture, Settings,
+        source::{Device, NOTHING},
+    },
     pipeline::{File, Kind},
     protocol::Codec,
 };
@@ -128,14 +131,14 @@ fn device() -> Settings {
     let screen = file(Kind::Screen, "none", Some(converted));
     let speaker = file(Kind::Speaker, "none", Some("fakesink sync=true"));
     Settings {
-        camera: Arc::new(|| None),
+        camera: Arc::new(|| Err(NOTHING.to_owned())),
         camera_stand_in: camera,
-        microphone: Arc::new(|| None),
+        microphone: Arc::new(|| Err(NOTHING.to_owned())),
         microphone_stand_in: microphone,
-        screen: Some(Arc::new(move || Some(screen.clone()))),
+        screen: Some(Arc::new(move || Ok(screen.clone()))),
         board: Board::default(),
         cancelling: None,
-        speaker: Some(Arc::new(move || Some(speaker.clone()))),
+        speaker: Some(Arc::new(move || Ok(speaker.clone()))),
         sent: Picture {
             width: 320,
             height: 180,

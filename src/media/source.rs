@@ -94,8 +94,11 @@ pub enum Notice {
     ),
 }
 
-/// Which device to open, asked before each attempt; none where there is none at present.
-pub type Pick = Box<dyn FnMut() -> Option<Device> + Send>;
+/// What is said where no device of a kind is plugged in.
+pub const NOTHING: &str = "nothing is connected";
+
+/// Which device to open, asked before each attempt; where there is none at present, why, in words.
+pub type Pick = Box<dyn FnMut() -> Result<Device, String> + Send>;
 
 /// A source cannot be made at all.
 #[derive(Debug, thiserror::Error)]
@@ -517,9 +520,9 @@ impl Worker {
 
     fn try_device(&mut self) {
         self.retry_at = None;
-        let Some(device) = (self.pick)() else {
-            self.fail("nothing is connected".to_owned());
-            return;
+        let device = match (self.pick)() {
+            Ok(device) => device,
+            Err(why) => return self.fail(why),
         };
         // It is opened before the stand-in goes: a vain attempt shall not be seen.
         match self.make(&device) {

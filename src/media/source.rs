@@ -8,6 +8,7 @@
 //! Invariant: the timestamp of every buffer at the end is its running time, never goes back, and
 //! there is never an end of stream. Devices are opened and closed on the worker only.
 
+mod memory;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -280,6 +281,11 @@ impl Tail {
                 Shape::Audio => OUTPUT_SOUNDS,
             })
             .build();
+        if matches!(shape, Shape::Video { .. })
+            && let Some(entrance) = output.static_pad("sink")
+        {
+            memory::make_ordinary(&entrance);
+        }
         let chain = match shape {
             Shape::Video { .. } => vec![
                 queue.clone(),

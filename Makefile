@@ -450,7 +450,8 @@ kiosk: deps-build deps-run ## boots a device with a screen, a camera and a sound
 	cargo build --locked
 	cargo test --locked --test kiosk --no-run
 	as_root tests/kiosk/image.sh '$(KIOSK)' "$$CARGO_TARGET_DIR/debug/roomd" $(KIOSK_RUN)
-	ROOMD_KIOSK='$(KIOSK)' cargo test --locked --test kiosk -- --ignored --nocapture
+	ROOMD_KIOSK='$(KIOSK)' ROOMD_KIOSK_SHOT=docs/screens/kiosk.png \
+		cargo test --locked --test kiosk -- --ignored --nocapture
 
 # ---- What is needed -------------------------------------------------------------------------------
 

@@ -32,7 +32,10 @@ use std::{
 };
 
 use roomd::{
-    media::{self, Board, Media, Picture, Settings, source::Device},
+    media::{
+        self, Board, Media, Picture, Settings,
+        source::{Device, NOTHING},
+    },
     pipeline::{File, Kind},
     protocol::Codec,
 };
@@ -136,14 +139,14 @@ fn device(board: Board) -> Settings {
     let screen = file(Kind::Screen, "none", Some(converted));
     let speaker = file(Kind::Speaker, "none", Some("fakesink sync=true"));
     Settings {
-        camera: Arc::new(|| None),
+        camera: Arc::new(|| Err(NOTHING.to_owned())),
         camera_stand_in: camera,
-        microphone: Arc::new(|| None),
+        microphone: Arc::new(|| Err(NOTHING.to_owned())),
         microphone_stand_in: microphone,
-        screen: Some(Arc::new(move || Some(screen.clone()))),
+        screen: Some(Arc::new(move || Ok(screen.clone()))),
         board,
         cancelling: None,
-        speaker: Some(Arc::new(move || Some(speaker.clone()))),
+        speaker: Some(Arc::new(move || Ok(speaker.clone()))),
         sent: Picture {
             width: 320,
             height: 180,

@@ -325,7 +325,7 @@ impl Room {
         let sound = audio_mix::Settings {
             path: None,
             wait: Wait::of(UPSTREAM),
-            speaker: Arc::new(move || Some(speaker.clone())),
+            speaker: Arc::new(move || Ok(speaker.clone())),
             tell: Arc::new(|_| {}),
         };
         let picture = video_mix::Settings {
@@ -333,7 +333,7 @@ impl Room {
             height: 360,
             framerate: 30,
             wait: Wait::of(UPSTREAM),
-            screen: Arc::new(move || Some(screen.clone())),
+            screen: Arc::new(move || Ok(screen.clone())),
             board: Board::default(),
             tell: Arc::new(|_| {}),
         };

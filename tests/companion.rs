@@ -258,7 +258,7 @@ fn mix(timebase: &Timebase, end: usize, file: &Path) -> AudioMix {
     let settings = audio_mix::Settings {
         wait: Wait::of(gst::ClockTime::from_mseconds(160)),
         path: None,
-        speaker: Arc::new(move || Some(speaker.clone())),
+        speaker: Arc::new(move || Ok(speaker.clone())),
         tell: Arc::new(|_| {}),
     };
     AudioMix::new(timebase, settings)

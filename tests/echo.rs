@@ -184,7 +184,7 @@ fn microphone_of(
     let source = Source::open_cancelling(
         &timebase,
         Shape::Audio,
-        Box::new(move || Some(device.clone())),
+        Box::new(move || Ok(device.clone())),
         tone(),
         Some(cancelling),
         move |notice| {
@@ -380,7 +380,7 @@ fn less_is_sent() -> Result<(), String> {
     let settings = audio_mix::Settings {
         wait: Wait::of(gst::ClockTime::from_mseconds(100)),
         path: Some(path.clone()),
-        speaker: Arc::new(move || Some(speaker.clone())),
+        speaker: Arc::new(move || Ok(speaker.clone())),
         tell: Arc::new(|_| {}),
     };
     let mix = AudioMix::new(timebase, settings);

@@ -164,7 +164,8 @@ impl Machine {
                 "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0",
             ])
             .args(["-drive", &disk, "-device", "virtio-blk-pci,drive=disk"])
-            .args(["-device", "virtio-gpu-pci", "-device", "virtio-rng-pci"])
+            .args(["-device", "virtio-gpu-pci,id=graphics,max_outputs=2"])
+            .args(["-device", "virtio-rng-pci"])
             .args(["-netdev", "user,id=net,restrict=on"])
             .args(["-device", "virtio-net-pci,netdev=net"])
             .args(["-device", "virtio-serial-pci"])
@@ -210,10 +211,12 @@ impl Machine {
         }
     }
 
-    /// What is on the glass, as a PNG.
-    fn glass(&mut self) -> PathBuf {
+    /// What is on the glass of a screen, as a PNG. QEMU counts them from 0 on.
+    fn glass(&mut self, screen: usize) -> PathBuf {
         let path = self.dir.path().join("glass.png");
-        let arguments = json!({ "filename": path, "format": "png" });
+        let (device, head) = ("graphics", screen);
+        let arguments =
+            json!({ "filename": path, "format": "png", "device": device, "head": head });
         self.ask_monitor("screendump", &arguments);
         path
     }
@@ -273,16 +276,21 @@ impl Machine {
     /// Waits until the waiting picture is on the glass: the code can be read there, and all of it is
     /// what roomd itself says that the wall shows.
     fn waiting_picture(&mut self, when: &str) {
+        self.waiting_picture_on(0, SIZE, when);
+    }
+
+    /// The same on one of the screens, in the mode that has this size.
+    fn waiting_picture_on(&mut self, screen: usize, size: (usize, usize), when: &str) {
         self.until(
             &format!("the waiting picture is on the glass {when}"),
             |it| {
-                let glass = it.glass();
+                let glass = it.glass(screen);
                 if read_code(&glass).as_deref() != Some(CODE) {
                     return false;
                 }
                 let seen = Picture::decode(&glass);
                 assert_eq!(
-                    seen.size, SIZE,
+                    seen.size, size,
                     "the mode that was chosen is the one that is set"
                 );
                 let path = it.dir.path().join("wall.png");
@@ -305,12 +313,20 @@ impl Machine {
             let [Some(x), Some(y), Some(width), Some(height)] = place else {
                 return false;
             };
-            let path = it.glass();
+            let path = it.glass(0);
             let seen = Picture::decode(&path);
             // Away from the borders and the name.
             let middle = [x + width / 4, y + height / 4, width / 2, height / 4];
             seen.size == SIZE && seen.colour(middle) > 60
         });
+    }
+
+    /// Saves what is on the glass to be looked at, where `ROOMD_KIOSK_SHOT` says so.
+    fn keeps_the_glass(&mut self) {
+        let glass = self.glass(0);
+        if let Some(shot) = std::env::var_os("ROOMD_KIOSK_SHOT") {
+            std::fs::copy(glass, shot).unwrap();
+        }
     }
 
     /// Pulls the screen out, or plugs it in again.
@@ -339,8 +355,10 @@ fn a_kiosk_shows_hears_and_sees_whatever_is_unplugged() {
         is_visited,
         loses_the_screen,
         loses_the_camera,
+        loses_the_sound_card,
         is_left,
         starts_without_a_screen,
+        is_told_which_screen,
         ends,
     ] {
         step(it);
@@ -398,6 +416,7 @@ fn is_visited(it: &mut Machine) {
         warnings.is_empty() || warnings == "-- No entries --",
         "{warnings}"
     );
+    it.keeps_the_glass();
 }
 
 /// The screen is unplugged during the call, and plugged in again.
@@ -418,29 +437,68 @@ fn loses_the_screen(it: &mut Machine) {
     });
 }
 
-/// The camera is unplugged, driver and all, and comes back.
+/// The camera is unplugged while it is seen, and plugged in again; the second time with its driver.
+///
+/// It is taken from its driver, which is what the kernel does with one that is pulled out. The
+/// driver's own way (its control `disconnect`) gives the camera back only where nobody else happens
+/// to open or close it at the same moment.
 fn loses_the_camera(it: &mut Machine) {
-    let runs = it.times_said("the camera runs");
-    it.sh("v4l2-ctl -d /dev/video0 -c disconnect=1");
-    it.until("roomd says that the camera is gone", |it| {
-        it.status()["camera"]["there"] == false
+    let driver = "/sys/bus/platform/drivers/vivid";
+    let plug_in = format!("echo vivid.0 >{driver}/bind");
+    for (time, plug_in) in [("once", plug_in.as_str()), ("twice", "modprobe vivid")] {
+        let lost = it.times_said("no camera: ");
+        it.sh(&format!("echo vivid.0 >{driver}/unbind"));
+        it.until(
+            &format!("roomd says that the camera is gone, {time}"),
+            |it| it.status()["camera"]["there"] == false && it.times_said("no camera: ") > lost,
+        );
+        let before = sent(&it.status());
+        it.until("the visitor is sent a picture that says so", |it| {
+            sent(&it.status()) > before
+        });
+        if plug_in == "modprobe vivid" {
+            it.until("roomd has let go of it", |it| it.try_sh("rmmod vivid").0);
+        }
+        let runs = it.times_said("the camera runs");
+        it.sh(plug_in);
+        it.until(&format!("the camera is back, {time}"), |it| {
+            it.status()["camera"]["there"] == true && it.times_said("the camera runs") > runs
+        });
+    }
+}
+
+/// Another program holds the sound card.
+fn loses_the_sound_card(it: &mut Machine) {
+    let runs = it.times_said("the microphone runs");
+    it.sh("roomd mute");
+    it.sh(
+        "systemd-run -q --unit=taker arecord -q -D hw:CARD=kiosk,DEV=0,SUBDEV=0 -f S16_LE -r 48000 \
+         -c 2 /dev/null",
+    );
+    it.until("another program has the sound card", |it| {
+        it.sh("cat /proc/asound/card*/pcm0c/sub0/status")
+            .contains("RUNNING")
     });
-    // The driver registers the device anew when the last who has it open lets go of it.
-    it.until("the camera is back", |it| {
-        it.status()["camera"]["there"] == true && it.times_said("the camera runs") > runs
+    it.sh("systemd-run -q --unit=taker2 arecord -q -D hw:CARD=kiosk,DEV=0,SUBDEV=1 -f S16_LE -r 48000 \
+         -c 2 /dev/null");
+    it.until("and the other half of it", |it| {
+        it.sh("cat /proc/asound/card*/pcm0c/sub1/status")
+            .contains("RUNNING")
     });
-    it.sh("roomd camera off");
-    it.until("the camera's driver is gone", |it| {
-        it.try_sh("rmmod vivid").0
+    it.sh("roomd unmute");
+    it.until("roomd says that there is no microphone", |it| {
+        it.status()["microphone"]["there"] == false
     });
-    it.sh("roomd camera on");
-    it.until("there is no camera", |it| {
-        it.status()["camera"]["there"] == false
+    it.until("and why", |it| {
+        troubles(&it.status())
+            .iter()
+            .any(|it| it.starts_with("no microphone: "))
     });
-    let runs = it.times_said("the camera runs");
-    it.sh("modprobe vivid");
-    it.until("the camera is back with its driver", |it| {
-        it.status()["camera"]["there"] == true && it.times_said("the camera runs") > runs
+    it.sh("systemctl stop taker taker2");
+    it.until("the microphone is back", |it| {
+        it.status()["microphone"]["there"] == true
+            && it.times_said("the microphone runs") > runs
+            && troubles(&it.status()).is_empty()
     });
 }
 
@@ -478,7 +536,39 @@ fn starts_without_a_screen(it: &mut Machine) {
     it.waiting_picture("when the graphics card is free");
 }
 
-/// It was one process for all of that, and ends as it should.
+/// A configuration names the connector and the mode; first one that there is not, and then a second
+/// screen, at a size that the wall does not have.
+fn is_told_which_screen(it: &mut Machine) {
+    let screen = |connector: &str, mode: &str| {
+        format!(
+            "sed -i '/^\\[screen]/,$d' /etc/roomd/roomd.toml && printf '[screen]\\npipeline = \
+             \"kms\"\\nsettings = {{ connector = \"{connector}\", mode = \"{mode}\" }}\\n' \
+             >>/etc/roomd/roomd.toml && systemctl restart roomd"
+        )
+    };
+    it.sh(&screen("Virtual-3", "800x600"));
+    it.until("a connector that there is not is said", |it| {
+        troubles(&it.status()) == ["no screen: there is no Virtual-3; connected are: Virtual-1"]
+    });
+    it.sh("echo on >/sys/class/drm/card0-Virtual-2/status");
+    it.sh(&screen("Virtual-2", "800x600"));
+    it.waiting_picture_on(1, (800, 600), "of the screen that is named");
+    let status = it.status();
+    assert_eq!(status["display"]["words"], "Virtual-2 at 800x600");
+    it.sh(&screen("Virtual-2", "1000x600"));
+    it.waiting_picture_on(1, (800, 600), "of a screen without the mode that is named");
+    let status = it.status();
+    let words = status["display"]["words"].as_str().unwrap();
+    let begins = "Virtual-2 at 800x600, because it has no 1000x600; it has ";
+    assert!(
+        words.starts_with(begins) && words.contains("640x480"),
+        "{words}"
+    );
+    let warned = it.sh("journalctl --no-pager -o cat -u roomd -p warning");
+    assert!(warned.contains(words), "{warned}");
+}
+
+/// It never failed, and ends as it should.
 fn ends(it: &mut Machine) {
     it.sh("systemctl stop roomd");
     let about = it.sh("systemctl show roomd -p Result -p NRestarts | sort");

@@ -587,7 +587,7 @@ fn settings(number: usize, place: &Path) -> Settings {
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect(),
     };
-    let always = |device: source::Device| -> Choose { Arc::new(move || Some(device.clone())) };
+    let always = |device: source::Device| -> Choose { Arc::new(move || Ok(device.clone())) };
     let tone = "summary = \"a tone\"\nelements = [\"audiotestsrc\"]\nlaunch = \"audiotestsrc is-live=true\"";
     let tone = File::parse(Kind::Microphone, "tone", Path::new("tone.toml"), tone).unwrap();
     let at = |name: &str| place.join(name).to_str().unwrap().to_owned();
@@ -868,7 +868,7 @@ async fn pause_and_speak() -> Result<(), Starved> {
         std::fs::create_dir(&place).unwrap();
         let mut settings = settings(number, &place);
         let device = source::Device::plain(pauses.clone());
-        settings.microphone = Arc::new(move || Some(device.clone()));
+        settings.microphone = Arc::new(move || Ok(device.clone()));
         Media::start(settings, events).unwrap()
     })
     .await;
@@ -1366,7 +1366,7 @@ fn encoding_camera(parts: &mut Parts, profile: &str, interval: u32, frames: i32)
         let camera = source::Source::open(
             &timebase,
             shape,
-            Box::new(move || devices.pop()),
+            Box::new(move || devices.pop().ok_or_else(String::new)),
             source::Device::plain(slate.clone()),
             |_| (),
         );

@@ -827,7 +827,7 @@ fn settings(screen: Device) -> Settings {
         file: catalogue.get(kind, name).unwrap().clone(),
         settings: BTreeMap::new(),
     };
-    let always = |device: Device| -> Choose { Arc::new(move || Some(device.clone())) };
+    let always = |device: Device| -> Choose { Arc::new(move || Ok(device.clone())) };
     Settings {
         camera: always(device(Kind::Camera, "test")),
         camera_stand_in: device(Kind::Camera, "no-camera"),

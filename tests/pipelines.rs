@@ -12,7 +12,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use roomd::media::audio_mix::{self, AudioMix};
 use roomd::media::device::absent_devices;
-use roomd::media::source::{Device, Notice, Shape, Source};
+use roomd::media::source::{Device, NOTHING, Notice, Shape, Source};
 use roomd::media::video_mix::{self, VideoMix};
 use roomd::media::{
     Board, LaunchError, MixNotice, Timebase, Wait, launch, launch_encoder, missing_elements,
@@ -386,14 +386,15 @@ fn timebase() -> Timebase {
 fn open(
     timebase: &Timebase,
     shape: Shape,
-    pick: impl FnMut() -> Option<Device> + Send + 'static,
+    mut pick: impl FnMut() -> Option<Device> + Send + 'static,
 ) -> (Source, mpsc::Receiver<Notice>) {
     let stand_in = match shape {
         Shape::Video { .. } => device(Kind::Camera, "no-camera", &[]),
         Shape::Audio => device(Kind::Microphone, "silence", &[]),
     };
     let (tell, told) = mpsc::channel();
-    let source = Source::open(timebase, shape, Box::new(pick), stand_in, move |notice| {
+    let pick = Box::new(move || pick().ok_or_else(|| NOTHING.to_owned()));
+    let source = Source::open(timebase, shape, pick, stand_in, move |notice| {
         let _ = tell.send(notice);
     });
     (source.expect("the source starts"), told)
@@ -719,7 +720,7 @@ fn sound(timebase: &Timebase, speaker: Device) -> (AudioMix, mpsc::Receiver<MixN
             path: None,
             // Far more than in a room: this machine may be busy with something else.
             wait: Wait::of(gst::ClockTime::SECOND),
-            speaker: Arc::new(move || Some(speaker.clone())),
+            speaker: Arc::new(move || Ok(speaker.clone())),
             tell: Arc::new(move |notice| {
                 let _ = tell.send(notice);
             }),
@@ -1129,7 +1130,7 @@ fn what_is_on_the_screen_can_be_read_while_it_is_shown() {
             height: 360,
             framerate: 30,
             wait: Wait::of(gst::ClockTime::from_mseconds(100)),
-            screen: Arc::new(move || Some(screen.clone())),
+            screen: Arc::new(move || Ok(screen.clone())),
             board: Board::default(),
             tell: Arc::new(move |notice| {
                 let _ = tell.send(notice);

@@ -68,7 +68,7 @@ fn is_seen(pipeline: &str, settings: &[(&str, &str)], look: impl Fn() -> Option<
         height: SIZE.1,
         framerate: 30,
         wait: Wait::of(gst::ClockTime::from_mseconds(100)),
-        screen: Arc::new(move || Some(screen.clone())),
+        screen: Arc::new(move || Ok(screen.clone())),
         board: Board::default(),
         tell: Arc::new(move |notice| {
             let _ = tell.send(notice);

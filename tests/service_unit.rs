@@ -118,6 +118,7 @@ fn the_unit_says_what_a_device_on_a_wall_needs() {
         "RuntimeDirectory=roomd",
         "CacheDirectory=roomd",
         "Environment=GST_REGISTRY=/var/cache/roomd/registry.bin",
+        "Environment=GST_V4L2_FORCE_DRAIN=1",
         "AmbientCapabilities=CAP_NET_BIND_SERVICE",
         "ExecReload=/bin/sh -c 'kill -HUP \"$MAINPID\"'",
     ] {

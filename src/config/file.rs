@@ -18,7 +18,7 @@ use super::{
     value::{Misread, Unit, boolean},
 };
 use crate::{
-    pipeline::Codec,
+    pipeline::{Codec, Size},
     privacy::{Admit, Hours, HoursError},
     protocol::{IdError, LONGEST_NAME, RoomName, Secret},
     scene::Layout,
@@ -617,8 +617,8 @@ impl Wall {
             return Self::default();
         };
         Self {
-            width: table.read("width", |cell| pixels(cell, &(320..=3840), 1920)),
-            height: table.read("height", |cell| pixels(cell, &(320..=3840), 1080)),
+            width: table.read("width", |cell| pixels(cell, &Size::SIDES, 1920)),
+            height: table.read("height", |cell| pixels(cell, &Size::SIDES, 1080)),
             layout: table.read("layout", |cell| {
                 let words = Layout::ALL.map(|layout| (layout.word(), layout));
                 cell.one_of("one of \"grid\" and \"speaker\"", &words)

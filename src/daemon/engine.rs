@@ -20,7 +20,7 @@ use crate::{
         self, Board, Choose, Command, Event, Media, Network, Notice, Picture, Recipe, Settings,
         Wait, device,
         echo::{Cancelling, EchoPath, Processing},
-        source::Device,
+        source::{Device, NOTHING},
     },
     pipeline::{Catalogue, Choice, Choices, Kept, Kind, Size, Survey, Wanted, choose},
     privacy::Admit,
@@ -238,7 +238,7 @@ impl Plan {
                 file: file.clone(),
                 settings: self.speaker.settings.clone(),
             };
-            (!file.leads_nowhere()).then(|| Arc::new(move || Some(device.clone())) as Choose)
+            (!file.leads_nowhere()).then(|| Arc::new(move || Ok(device.clone())) as Choose)
         };
         let (screens, wall) = (self.screens.clone(), board.clone());
         let screen = Arc::new(move || {
@@ -390,7 +390,10 @@ impl Input {
     /// found there.
     fn chooser(self, pipelines: &Arc<Catalogue>, wanted: Wanted) -> Choose {
         let pipelines = pipelines.clone();
-        Arc::new(move || self.choose(&pipelines, wanted))
+        Arc::new(move || {
+            let found = self.choose(&pipelines, wanted);
+            found.ok_or_else(|| NOTHING.to_owned())
+        })
     }
 
     fn choose(&self, pipelines: &Catalogue, wanted: Wanted) -> Option<Device> {

@@ -1,25 +1,25 @@
 //! Which screen there is at present, asked again and again: one may be plugged in later.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::engine::taken;
 use crate::{
     config::{self, Config, Part},
-    media::{device, source::Device},
-    pipeline::{Catalogue, Choice, Display, Kind, Size, Survey, choose_screen},
+    media::{
+        device,
+        source::{Device, NOTHING},
+    },
+    pipeline::{Catalogue, Choice, Display, File, Kind, Size, Survey, choose_screen},
 };
 
 /// Chooses the screen, and knows which one it chose last.
 pub(super) struct Screens {
     pipelines: Catalogue,
     part: Part,
-    /// The size that is wanted.
+    /// The size of the wall where the screen that roomd drives is given no mode.
     wall: Size,
     state: Mutex<State>,
 }
@@ -54,7 +54,14 @@ impl Screens {
                 size: wall,
             }),
         };
-        screens.choose();
+        if screens.file().is_some_and(|file| file.drives_a_display())
+            && let Some(mode) = device::mode_named(&screens.part.settings)
+        {
+            // Before there is a screen, so that nothing changes when it comes.
+            screens.state().size = mode;
+        }
+        // Why there is none is said by whoever opens it.
+        let _ = screens.choose();
         screens
     }
 
@@ -69,6 +76,12 @@ impl Screens {
         let survey = device::survey_screens(&self.pipelines);
         let choice = taken(&self.part, Some(choose_screen(&survey)));
         (survey, choice)
+    }
+
+    /// The pipeline file that the configuration comes to at present.
+    fn file(&self) -> Option<File> {
+        let choice = self.survey().1?;
+        self.pipelines.get(Kind::Screen, &choice.pipeline).cloned()
     }
 
     /// Whether there is a screen, or may be one later. Without it nothing is composed.
@@ -87,42 +100,49 @@ impl Screens {
             && kms.is_some_and(|it| it.missing.is_empty())
     }
 
-    /// The screen to open; none where there is none at present.
-    pub(super) fn choose(&self) -> Option<Device> {
-        let now = self.look();
+    /// The screen to open; where there is none at present, why.
+    pub(super) fn choose(&self) -> Result<Device, String> {
+        let looked = self.look();
+        let now = looked.as_ref().ok();
         let mut state = self.state();
-        let found = now.as_ref().and_then(|now| now.display.as_ref());
-        if let Some(found) = found.filter(|_| state.chosen != now) {
-            info!(card = found.card, "the screen is {found}");
+        let found = now.and_then(|now| now.display.as_ref());
+        match found.filter(|_| state.chosen.as_ref() != now) {
+            Some(found) if found.lacks_its_mode() => {
+                warn!(card = found.card, "the screen is {found}");
+            }
+            Some(found) => info!(card = found.card, "the screen is {found}"),
+            None => {}
         }
-        if let Some(now) = &now {
+        if let Some(now) = now {
             // What was composed for one that is unplugged suits it when it comes back.
             state.size = match &now.display {
                 Some(display) => display.size.unwrap_or(state.size),
                 None => self.wall,
             };
         }
-        state.chosen.clone_from(&now);
-        now.map(|now| now.device)
+        state.chosen = now.cloned();
+        looked.map(|now| now.device)
     }
 
-    fn look(&self) -> Option<Chosen> {
+    fn look(&self) -> Result<Chosen, String> {
+        let nothing = || NOTHING.to_owned();
         let (survey, choice) = self.survey();
-        let choice = choice?;
-        let file = self.pipelines.get(Kind::Screen, &choice.pipeline)?.clone();
+        let choice = choice.ok_or_else(nothing)?;
+        let file = self.pipelines.get(Kind::Screen, &choice.pipeline);
+        let file = file.ok_or_else(nothing)?.clone();
         if file.leads_nowhere() {
-            return None;
+            return Err(nothing());
         }
-        let mut settings = BTreeMap::new();
+        let mut settings = choice.settings;
         let mut display = None;
         if file.drives_a_display() {
-            let found = device::find_display(&survey, &choice.settings, self.wall)?;
-            settings = found.settings(&file);
+            let found = device::find_display(&survey, &settings, self.wall);
+            let found = found.map_err(|why| why.to_string())?;
+            // What was found is what the configuration names, as far as the screen has it.
+            settings.extend(found.settings(&file));
             display = Some(found);
         }
-        // What the configuration names goes before what was found.
-        settings.extend(choice.settings);
-        Some(Chosen {
+        Ok(Chosen {
             device: Device { file, settings },
             why: choice.why,
             display,

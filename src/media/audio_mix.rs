@@ -15,9 +15,8 @@ use super::chime;
 use super::echo::{EchoPath, Player};
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::sink::{Feed, Medium, Sink};
-use super::source::Device;
 use super::tap::Tap;
-use super::{Timebase, Wait};
+use super::{Choose, Timebase, Wait};
 
 /// Buffers at a member's entrance: with 20 ms in each, more than half a second.
 const ENTRANCE: u64 = 32;
@@ -45,7 +44,7 @@ pub struct Settings {
     /// Where it goes beside: to who takes it out of what the microphone hears.
     pub path: Option<EchoPath>,
     /// Which speaker, asked before each attempt to open it.
-    pub speaker: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
+    pub speaker: Choose,
     /// Who is told what happens.
     pub tell: Tell,
 }
@@ -435,6 +434,7 @@ impl AudioMix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::source::NOTHING;
     use std::time::Duration;
 
     #[test]
@@ -444,7 +444,7 @@ mod tests {
         let settings = Settings {
             wait: Wait::of(gst::ClockTime::from_mseconds(100)),
             path: None,
-            speaker: Arc::new(|| None),
+            speaker: Arc::new(|| Err(NOTHING.to_owned())),
             tell: Arc::new(move |notice| {
                 let _ = tell.send(notice);
             }),

@@ -18,8 +18,8 @@ use super::launch::{debian_package, missing_elements};
 use crate::{
     echo::speakerphone::Card,
     pipeline::{
-        Camera, Catalogue, Connector, Display, File, Format, Kept, Kind, Missing, Mode, Pipeline,
-        Rate, Size, Sound, Survey, display,
+        Camera, Catalogue, Connector, Display, File, Format, Kept, Kind, Missing, Mode, NoDisplay,
+        Pipeline, Rate, Size, Sound, Survey, WantedDisplay, display,
     },
     system::state::{self, Readers},
 };
@@ -96,20 +96,30 @@ fn connectors(dir: &Path) -> Vec<Connector> {
     found
 }
 
-/// Which connector to drive for settings that may name the card, by any of its names, and the number
-/// of the connector. `wanted` is the size of the wall.
-#[must_use]
+/// Which connector to drive for settings that may name the card, by any of its names, the connector
+/// and the mode. `wall` is the size where they name no mode.
 pub fn find_display(
     survey: &Survey,
     settings: &BTreeMap<String, String>,
-    wanted: Size,
-) -> Option<Display> {
+    wall: Size,
+) -> Result<Display, NoDisplay> {
     let card = settings.get("device").map(|named| {
         let node = fs::canonicalize(named);
         node.map_or_else(|_| named.clone(), |node| node.display().to_string())
     });
-    let id = settings.get("connector").and_then(|id| id.parse().ok());
-    display(&survey.connectors, card.as_deref(), id, wanted)
+    let wanted = WantedDisplay {
+        card: card.as_deref(),
+        connector: settings.get("connector").map(String::as_str),
+        mode: mode_named(settings),
+        wall,
+    };
+    display(&survey.connectors, wanted)
+}
+
+/// The mode that settings name for a screen that roomd drives itself.
+#[must_use]
+pub fn mode_named(settings: &BTreeMap<String, String>) -> Option<Size> {
+    settings.get("mode")?.parse().ok()
 }
 
 /// Whether systemd has started us and waits for a word: then nobody sits in front of us.

@@ -1,13 +1,17 @@
 //! From a pipeline file to a bin with ghost pads.
 
+mod connector;
+
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File as Node, OpenOptions};
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use crate::pipeline::{Assignment, BadSetting, File, Kind, Optional};
+use crate::pipeline::{Assignment, BadSetting, File, Form, Kind, Misshapen, Optional, Size};
+use connector::connector_number;
 
 /// A pipeline file cannot be used on this machine, or not with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +99,24 @@ pub fn launch(file: &File, settings: &BTreeMap<String, String>) -> Result<gst::B
             text,
         })?;
     }
-    for assignment in &assignments {
-        assign(&bin, assignment).map_err(|text| LaunchError::Value {
-            kind: file.kind,
-            name: file.name.clone(),
-            setting: assignment.setting.clone(),
-            text,
-        })?;
+    let wrong = |assignment: &Assignment, text| LaunchError::Value {
+        kind: file.kind,
+        name: file.name.clone(),
+        setting: assignment.setting.clone(),
+        text,
+    };
+    // What is opened goes first: what a connector is called is asked of its card.
+    let (nodes, others): (Vec<_>, Vec<_>) = assignments
+        .iter()
+        .partition(|assignment| assignment.form == Form::Node);
+    let mut opened = BTreeMap::new();
+    for assignment in nodes {
+        let node = assign_opened(&bin, assignment).map_err(|text| wrong(assignment, text))?;
+        opened.insert(&assignment.element, node);
+    }
+    for assignment in others {
+        let node = opened.get(&assignment.element).map(Arc::as_ref);
+        assign(&bin, assignment, node).map_err(|text| wrong(assignment, text))?;
     }
     open_ends(file, &bin)?;
     Ok(bin)
@@ -236,43 +251,62 @@ fn wrong_text(file: &File, text: String) -> LaunchError {
     }
 }
 
-/// Sets one property. Everything that GObject would only warn of, or clamp, is an error.
-fn assign(bin: &gst::Bin, assignment: &Assignment) -> Result<(), String> {
+/// Sets one property. Everything that GObject would only warn of, or clamp, is an error. `node` is
+/// what was opened for the same element.
+fn assign(bin: &gst::Bin, assignment: &Assignment, node: Option<&Node>) -> Result<(), String> {
     let Assignment {
         element: name,
         property,
         value,
-        open,
+        form,
         ..
     } = assignment;
-    let element = bin
-        .by_name(name)
-        .ok_or_else(|| format!("the launch text has no element named `{name}`"))?;
-    if *open {
-        return set_opened(&element, property, value);
-    }
-    set_property(&element, property, value)
+    let element = element_of(bin, name)?;
+    let value = match form {
+        Form::Value | Form::Node => value.clone(),
+        Form::Size => caps_of(value)?,
+        Form::Connector => {
+            let node = node.ok_or("no device of this element is opened")?;
+            connector_number(node, value)?.to_string()
+        }
+    };
+    set_property(&element, property, &value)
 }
 
 /// Opens a device node and gives the property its descriptor. The node is open for as long as the
 /// element is there.
-fn set_opened(element: &gst::Element, property: &str, path: &str) -> Result<(), String> {
+fn assign_opened(bin: &gst::Bin, assignment: &Assignment) -> Result<Arc<Node>, String> {
+    let (property, path) = (&assignment.property, &assignment.value);
+    let element = element_of(bin, &assignment.element)?;
     let node = OpenOptions::new().read(true).write(true).open(path);
     let node = node.map_err(|error| format!("{path} cannot be opened: {error}"))?;
-    set_property(element, property, &node.as_raw_fd().to_string())?;
+    set_property(&element, property, &node.as_raw_fd().to_string())?;
+    let node = Arc::new(node);
+    let held = Arc::clone(&node);
     // Nobody sends such a signal, and what would take it goes when the element goes.
-    element.connect_notify(Some(property), move |_, _| {
-        let _ = &node;
+    element.connect_notify(Some(property.as_str()), move |_, _| {
+        let _ = &held;
     });
-    Ok(())
+    Ok(node)
+}
+
+fn element_of(bin: &gst::Bin, name: &str) -> Result<gst::Element, String> {
+    bin.by_name(name)
+        .ok_or_else(|| format!("the launch text has no element named `{name}`"))
+}
+
+/// Pictures of one size, whose pixels are square.
+fn caps_of(size: &str) -> Result<String, String> {
+    let size: Size = size.parse().map_err(|wrong: Misshapen| wrong.to_string())?;
+    let Size { width, height } = size;
+    Ok(format!(
+        "video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1"
+    ))
 }
 
 /// Sets a property that may not exist in this version.
 fn set_optional(bin: &gst::Bin, optional: &Optional) -> Result<(), String> {
-    let name = &optional.element;
-    let element = bin
-        .by_name(name)
-        .ok_or_else(|| format!("the launch text has no element named `{name}`"))?;
+    let element = element_of(bin, &optional.element)?;
     if element.find_property(&optional.property).is_none() {
         return Ok(());
     }
@@ -450,7 +484,7 @@ mod tests {
             [settings.device]
             element = "in"
             property = "fd"
-            open = true
+            form = "node"
             help = "the file"
         "#;
         let file = File::parse(Kind::Microphone, "fd", Path::new("fd.toml"), text).unwrap();

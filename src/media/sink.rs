@@ -34,9 +34,6 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// How often the worker looks whether the device is still the one to use, or whether there is one.
 const LOOK_EVERY: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
-/// What is said where there is no device.
-const NOTHING: &str = "nothing is connected";
-
 /// What is fed into a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Medium {
@@ -231,12 +228,11 @@ impl Worker {
     fn run(&mut self) {
         loop {
             let device = (self.pick)();
-            let is_there = device.is_some();
+            let is_there = device.is_ok();
             let built = device.map(|device| (self.build(&device), device));
             let why = match built {
-                None => NOTHING.to_owned(),
-                Some((Err(why), _)) => why,
-                Some((Ok(pipeline), device)) => {
+                Err(why) | Ok((Err(why), _)) => why,
+                Ok((Ok(pipeline), device)) => {
                     let ran = self.play(&pipeline, &device);
                     self.feed.set(None);
                     stop(pipeline);
@@ -339,9 +335,9 @@ impl Worker {
                 }
                 match (self.pick)() {
                     // Not every driver tells those who use it.
-                    None => return Some(NOTHING.to_owned()),
-                    Some(other) if other != *device => return Some("another is used".to_owned()),
-                    Some(_) => {}
+                    Err(why) => return Some(why),
+                    Ok(other) if other != *device => return Some("another is used".to_owned()),
+                    Ok(_) => {}
                 }
             }
             let Some(message) = message else {
@@ -399,6 +395,7 @@ fn stop(pipeline: gst::Pipeline) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::source::NOTHING;
     use crate::pipeline::{File, Kind};
     use std::path::Path;
 
@@ -423,7 +420,7 @@ mod tests {
             Medium::Video,
             gst::ClockTime::from_mseconds(50),
             feed.clone(),
-            Box::new(move || asked.lock().unwrap().clone()),
+            Box::new(move || asked.lock().unwrap().clone().ok_or(NOTHING.to_owned())),
             move |notice| {
                 let _ = tell.send(notice);
             },

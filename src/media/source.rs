@@ -8,6 +8,7 @@
 //! Invariant: the timestamp of every buffer at the end is its running time, never goes back, and
 //! there is never an end of stream. Devices are opened and closed on the worker only.
 
+mod memory;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -94,8 +95,11 @@ pub enum Notice {
     ),
 }
 
-/// Which device to open, asked before each attempt; none where there is none at present.
-pub type Pick = Box<dyn FnMut() -> Option<Device> + Send>;
+/// What is said where no device of a kind is plugged in.
+pub const NOTHING: &str = "nothing is connected";
+
+/// Which device to open, asked before each attempt; where there is none at present, why, in words.
+pub type Pick = Box<dyn FnMut() -> Result<Device, String> + Send>;
 
 /// A source cannot be made at all.
 #[derive(Debug, thiserror::Error)]
@@ -277,6 +281,11 @@ impl Tail {
                 Shape::Audio => OUTPUT_SOUNDS,
             })
             .build();
+        if matches!(shape, Shape::Video { .. })
+            && let Some(entrance) = output.static_pad("sink")
+        {
+            memory::make_ordinary(&entrance);
+        }
         let chain = match shape {
             Shape::Video { .. } => vec![
                 queue.clone(),
@@ -517,9 +526,9 @@ impl Worker {
 
     fn try_device(&mut self) {
         self.retry_at = None;
-        let Some(device) = (self.pick)() else {
-            self.fail("nothing is connected".to_owned());
-            return;
+        let device = match (self.pick)() {
+            Ok(device) => device,
+            Err(why) => return self.fail(why),
         };
         // It is opened before the stand-in goes: a vain attempt shall not be seen.
         match self.make(&device) {

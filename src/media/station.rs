@@ -20,8 +20,8 @@ use super::{
 /// How long closing a device may take before it is left to itself.
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// Which device to open, asked before each attempt; none where there is none at present.
-pub type Choose = Arc<dyn Fn() -> Option<Device> + Send + Sync>;
+/// Which device to open, asked before each attempt; where there is none at present, why, in words.
+pub type Choose = Arc<dyn Fn() -> Result<Device, String> + Send + Sync>;
 
 /// A size and a rate of pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

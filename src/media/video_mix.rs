@@ -24,8 +24,7 @@ use super::board::Board;
 use super::mixer::{self, Input, MixError, MixNotice, Mixer, Tell};
 use super::paint::Painter;
 use super::sink::{Feed, Medium, Sink};
-use super::source::Device;
-use super::{Timebase, Wait};
+use super::{Choose, Timebase, Wait};
 use crate::protocol::LinkId;
 use crate::scene::{
     Arranged, Call, Facts, Guest, Own, Plate, PlateOf, Rect, Scene, Sight, Tile as Placed,
@@ -62,7 +61,7 @@ pub struct Settings {
     /// For what of it is late.
     pub wait: Wait,
     /// Which screen, asked before each attempt to open it.
-    pub screen: Arc<dyn Fn() -> Option<Device> + Send + Sync>,
+    pub screen: Choose,
     /// What there is to know of the device and of those who are there.
     pub board: Board,
     /// Who is told what happens.

@@ -1,5 +1,6 @@
 //! One pipeline file, read and checked.
 
+mod form;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Codec, Kind, Problem, nearest};
+pub(super) use form::misshapen;
+pub use form::{Form, Misshapen};
 
 /// A pipeline file that is well formed.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,9 +65,8 @@ pub struct Setting {
     pub default: Option<String>,
     /// The pipeline is of no use until the configuration sets it.
     pub required: bool,
-    /// The value is the path of a device node: that is opened, and the property is given its file
-    /// descriptor.
-    pub open: bool,
+    /// What the value is.
+    pub form: Form,
     /// One line for people.
     pub help: String,
 }
@@ -164,10 +166,10 @@ pub struct Assignment {
     pub element: String,
     /// The property.
     pub property: String,
-    /// The value as text, as `gst-launch-1.0` would read it.
+    /// The value as text, of this form.
     pub value: String,
-    /// The value is a path, and the property is given what is opened there.
-    pub open: bool,
+    /// What the value is.
+    pub form: Form,
 }
 
 /// A configuration's settings do not fit a pipeline file.
@@ -181,6 +183,13 @@ pub enum BadSetting {
         nearest: Option<String>,
         /// All that the file has.
         known: Vec<String>,
+    },
+    /// The value is not what this setting takes.
+    Misshapen {
+        /// What was set.
+        setting: String,
+        /// What is wrong with it.
+        why: Misshapen,
     },
     /// The file cannot do without this setting.
     Missing {
@@ -206,6 +215,7 @@ impl fmt::Display for BadSetting {
                     (None, false) => write!(formatter, "use one of {}", known.join(", ")),
                 }
             }
+            Self::Misshapen { setting, why } => write!(formatter, "`{setting}` is {why}"),
             Self::Missing { setting, help } => {
                 write!(
                     formatter,
@@ -260,13 +270,19 @@ impl File {
         let mut assignments = Vec::new();
         for (name, setting) in &self.settings {
             match given.get(name).or(setting.default.as_ref()) {
-                Some(value) => assignments.push(Assignment {
-                    setting: name.clone(),
-                    element: setting.element.clone(),
-                    property: setting.property.clone(),
-                    value: value.clone(),
-                    open: setting.open,
-                }),
+                Some(value) => match setting.form.check(value) {
+                    Ok(()) => assignments.push(Assignment {
+                        setting: name.clone(),
+                        element: setting.element.clone(),
+                        property: setting.property.clone(),
+                        value: value.clone(),
+                        form: setting.form,
+                    }),
+                    Err(why) => bad.push(BadSetting::Misshapen {
+                        setting: name.clone(),
+                        why,
+                    }),
+                },
                 None if setting.required => bad.push(BadSetting::Missing {
                     setting: name.clone(),
                     help: setting.help.clone(),

@@ -10,6 +10,7 @@
 mod catalogue;
 mod file;
 mod problem;
+mod size;
 mod survey;
 
 use std::fmt;
@@ -19,14 +20,15 @@ use serde::Serialize;
 
 pub use catalogue::Catalogue;
 pub use file::{
-    Assignment, BadSetting, Bitrate, Encoded, EncoderTraits, File, Keyframe, Optional, Setting,
-    Unit,
+    Assignment, BadSetting, Bitrate, Encoded, EncoderTraits, File, Form, Keyframe, Misshapen,
+    Optional, Setting, Unit,
 };
 pub use problem::Problem;
+pub use size::Size;
 pub use survey::{
-    Camera, Choice, Choices, Connector, Display, Format, Kept, Missing, Mode, Outcome, Pipeline,
-    Rate, Size, Sound, Survey, Verdict, Wanted, choose, choose_screen, display, encoders,
-    next_to_try,
+    Camera, Choice, Choices, Connector, Display, Format, Kept, Missing, Mode, NoDisplay, Outcome,
+    Pipeline, Rate, Sound, Survey, Verdict, Wanted, WantedDisplay, choose, choose_screen, display,
+    encoders, next_to_try,
 };
 
 /// What a pipeline file stands for, which is also the folder that it lives in.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Codec, Kind};
 
 pub use choice::{Choice, Choices, Wanted, choose, choose_screen, encoders, next_to_try};
-pub use display::{Connector, Display, Size, display};
+pub use display::{Connector, Display, NoDisplay, WantedDisplay, display};
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -8,7 +8,7 @@ use crate::{
         Choice, Kbps, Part, Problem, Video, file,
         table::{At, Given},
     },
-    pipeline::{Catalogue, Codec, File, Kind, nearest},
+    pipeline::{Catalogue, Codec, File, Kind, Misshapen, nearest},
 };
 
 /// A setting and its value, as they stand in the file.
@@ -88,8 +88,10 @@ impl Judge<'_> {
     fn settings_of(&mut self, at: &At<String>, file: &File, given: &[Setting]) {
         let name = format!("the {} pipeline `{}`", file.kind, file.name);
         let known: Vec<&str> = file.settings.keys().map(String::as_str).collect();
-        for (setting, _) in given {
-            if !known.contains(&setting.value.as_str()) {
+        for (setting, value) in given {
+            if known.contains(&setting.value.as_str()) {
+                self.form_of(setting, value, &[file]);
+            } else {
                 self.no_such_setting(setting, &known, &format!("{name} has no such setting"));
             }
         }
@@ -115,8 +117,10 @@ impl Judge<'_> {
         known.sort_unstable();
         known.dedup();
         let mut all_known = true;
-        for (setting, _) in given {
-            if !known.contains(&setting.value.as_str()) {
+        for (setting, value) in given {
+            if known.contains(&setting.value.as_str()) {
+                self.form_of(setting, value, candidates);
+            } else {
                 all_known = false;
                 let what = format!("no {kind} pipeline has such a setting");
                 self.no_such_setting(setting, &known, &what);
@@ -142,6 +146,20 @@ impl Judge<'_> {
                 problem = problem.beside(setting.span.clone(), "and this");
             }
             self.findings.push(problem);
+        }
+    }
+
+    /// A value must be of the form that its setting has in one of the files that have it.
+    fn form_of(&mut self, setting: &At<String>, value: &At<String>, files: &[&File]) {
+        let name = &setting.value;
+        let having = files.iter().filter_map(|file| file.settings.get(name));
+        let mut judged = having.map(|it| it.form.check(&value.value)).peekable();
+        let first = judged.peek().cloned();
+        if let Some(Err(Misshapen { what, remedy })) = first
+            && judged.all(|it| it.is_err())
+        {
+            let title = format!("the setting `{name}` does not take this");
+            self.error(&value.span, title, what, remedy);
         }
     }
 

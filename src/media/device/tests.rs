@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -196,17 +197,36 @@ fn the_sockets_of_a_graphics_card_are_found_and_the_card_by_any_of_its_names() {
     };
     let found = |device: Option<&str>| {
         let setting = device.map(|device| ("device".to_owned(), device.to_owned()));
-        find_display(&survey, &setting.into_iter().collect(), wall).map(|it| it.to_string())
+        let found = find_display(&survey, &setting.into_iter().collect(), wall);
+        found.map_or_else(|why| why.to_string(), |it| it.to_string())
     };
-    let first = "DP-1 at 1024x768, because it has no 1280x720".to_owned();
-    assert_eq!(found(None), Some(first));
-    let second = Some("HDMI-A-2 at 1280x720".to_owned());
-    assert_eq!(found(Some("/dev/dri/card1")), second);
-    assert_eq!(found(Some("/dev/dri/card2")), None);
+    let first = "DP-1 at 1024x768, because it has no 1280x720";
+    assert_eq!(found(None), first);
+    assert_eq!(found(Some("/dev/dri/card1")), "HDMI-A-2 at 1280x720");
+    let where_else = "connected are: DP-1 of /dev/dri/card0, HDMI-A-2 of /dev/dri/card1";
+    let why = format!("there is no /dev/dri/card2; {where_else}");
+    assert_eq!(found(Some("/dev/dri/card2")), why);
     // What udev calls it leads there, as long as it is there.
     let link = dir.path().join("platform-gpu-card");
     std::os::unix::fs::symlink("/dev/null", &link).unwrap();
-    assert_eq!(found(link.to_str()), None, "it is another device");
+    let why = format!("there is no /dev/null; {where_else}");
+    assert_eq!(found(link.to_str()), why, "it is another device");
+
+    let settings = BTreeMap::from([
+        ("connector".to_owned(), "HDMI-A-2".to_owned()),
+        ("mode".to_owned(), "640x480".to_owned()),
+    ]);
+    let found = find_display(&survey, &settings, wall).unwrap();
+    assert_eq!(
+        (found.connector.as_str(), found.wanted),
+        (
+            "HDMI-A-2",
+            Size {
+                width: 640,
+                height: 480
+            }
+        )
+    );
 }
 
 #[test]

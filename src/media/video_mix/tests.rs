@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 
 use super::{Settings, VideoMix};
-use crate::media::{Board, MixNotice, Tell, Timebase, Wait};
+use crate::media::{Board, MixNotice, Tell, Timebase, Wait, source::NOTHING};
 use crate::protocol::LinkId;
 use crate::scene::{Call, Facts, Guest, Layout, Own, Part, Rect, Sight, Way};
 
@@ -56,7 +56,7 @@ fn with_tell(board: Board, tell: Tell) -> Fixture {
             height: 360,
             framerate: 30,
             wait: Wait::of(gst::ClockTime::from_mseconds(100)),
-            screen: Arc::new(|| None),
+            screen: Arc::new(|| Err(NOTHING.to_owned())),
             board,
             tell,
         },

@@ -5,7 +5,7 @@ use gstreamer::prelude::*;
 
 use super::*;
 use crate::media::Board;
-use crate::media::{Event, Timebase, Wait, audio_mix, video_mix};
+use crate::media::{Event, Timebase, Wait, audio_mix, source::NOTHING, video_mix};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const UPSTREAM: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -48,7 +48,7 @@ impl Fixture {
                 height: SIZE.1,
                 framerate: 30,
                 wait: Wait::of(UPSTREAM),
-                screen: Arc::new(|| None),
+                screen: Arc::new(|| Err(NOTHING.to_owned())),
                 board: Board::default(),
                 tell,
             };
@@ -71,7 +71,7 @@ impl Fixture {
             let settings = audio_mix::Settings {
                 path: None,
                 wait: Wait::of(UPSTREAM),
-                speaker: Arc::new(|| None),
+                speaker: Arc::new(|| Err(NOTHING.to_owned())),
                 tell,
             };
             let mix = Arc::new(AudioMix::new(&common, settings));

@@ -7,7 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Bitrate, Encoded, EncoderTraits, File, Keyframe, Optional, Setting, Unit};
+use super::{
+    Bitrate, Encoded, EncoderTraits, File, Form, Keyframe, Misshapen, Optional, Setting, Unit,
+};
 use crate::pipeline::{Codec, Kind, Problem, is_name, nearest};
 
 /// What the file may contain. Neither `tag` nor `flatten`: they lose the positions.
@@ -47,8 +49,7 @@ struct RawSetting {
     default: Option<Spanned<toml::Value>>,
     #[serde(default)]
     required: Option<Spanned<bool>>,
-    #[serde(default)]
-    open: bool,
+    form: Option<Spanned<String>>,
     help: Spanned<String>,
 }
 
@@ -117,6 +118,7 @@ pub(super) fn parse(kind: Kind, name: &str, path: &Path, text: &str) -> Result<F
         .iter()
         .map(|(name, setting)| (name.get_ref().clone(), check.setting(name, setting)))
         .collect();
+    check.connectors(&raw.settings);
     let encoder = check.encoder(kind, &raw);
     let own_stream = check.encoded(kind, &raw);
 
@@ -275,13 +277,51 @@ impl Check<'_> {
             }
             text
         });
+        let form = raw.form.as_ref().map_or(Form::Value, |raw| self.form(raw));
+        if let (Some(span), Some(text)) = (raw.default.as_ref().map(Spanned::span), &default)
+            && let Err(Misshapen { what, remedy }) = form.check(text)
+        {
+            self.say(Some(span), format!("a default is {what}"), remedy);
+        }
         Setting {
             element: raw.element.get_ref().clone(),
             property: raw.property.get_ref().clone(),
             default,
             required,
-            open: raw.open,
+            form,
             help: raw.help.get_ref().clone(),
+        }
+    }
+
+    fn form(&mut self, raw: &Spanned<String>) -> Form {
+        let known = Form::NAMED.iter().find(|(name, _)| name == raw.get_ref());
+        if known.is_none() {
+            let names = Form::NAMED.map(|(name, _)| format!("\"{name}\""));
+            self.say(
+                Some(raw.span()),
+                format!("`{}` is no form of a value", raw.get_ref()),
+                format!("write one of {}, or leave it out", names.join(", ")),
+            );
+        }
+        known.map_or(Form::Value, |(_, form)| *form)
+    }
+
+    /// What a connector is called is asked of the card that is opened for the same element.
+    fn connectors(&mut self, settings: &BTreeMap<Spanned<String>, RawSetting>) {
+        let of_form = |form: &'static str| {
+            let has_it =
+                move |it: &&RawSetting| it.form.as_ref().is_some_and(|it| it.get_ref() == form);
+            settings.values().filter(has_it)
+        };
+        for connector in of_form("connector") {
+            let is_its_card = |it: &RawSetting| it.element.get_ref() == connector.element.get_ref();
+            if !of_form("node").any(is_its_card) {
+                self.say(
+                    connector.form.as_ref().map(Spanned::span),
+                    "nothing tells which card this connector is of",
+                    "give the element a setting with form = \"node\" for the card as well",
+                );
+            }
         }
     }
 

@@ -268,6 +268,43 @@ fn each_wrong_file_has_its_message() {
 }
 
 #[test]
+fn each_wrong_form_of_a_setting_has_its_message() {
+    let cases: &[Case] = &[
+        (
+            Kind::Camera,
+            CAMERA,
+            "default = -1",
+            "form = \"file\"",
+            &[
+                "it.toml:14:8: `file` is no form of a value; write one of \"node\", \"connector\", \
+                 \"size\", or leave it out",
+            ],
+        ),
+        (
+            Kind::Camera,
+            CAMERA,
+            "default = -1",
+            "form = \"connector\"",
+            &[
+                "it.toml:14:8: nothing tells which card this connector is of; give the element a \
+                 setting with form = \"node\" for the card as well",
+            ],
+        ),
+        (
+            Kind::Camera,
+            CAMERA,
+            "default = -1",
+            "form = \"size\"\ndefault = \"1080p\"",
+            &[
+                "it.toml:15:11: a default is no size of a picture; write width and height in pixels, \
+                 such as \"1920x1080\"",
+            ],
+        ),
+    ];
+    check(cases);
+}
+
+#[test]
 fn each_wrong_file_of_a_board_has_its_message() {
     let cases: &[Case] = &[
         (
@@ -387,5 +424,13 @@ fn settings_that_do_not_fit_are_all_told() {
     assert_eq!(
         bad[0].to_string(),
         "there is no setting `bufers`; did you mean `buffers`?"
+    );
+    let node = CAMERA.replace("default = \"/dev/video0\"", "form = \"node\"");
+    let file = parse(Kind::Camera, &node).unwrap();
+    let given = BTreeMap::from([("device".to_owned(), "video0".to_owned())]);
+    let bad = file.assign(&given).unwrap_err();
+    assert_eq!(
+        bad[0].to_string(),
+        "`device` is no path of a device; write where the device is, such as \"/dev/dri/card0\""
     );
 }

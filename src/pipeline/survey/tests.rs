@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Camera, Connector, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Size, Sound, Survey,
+    Camera, Connector, Format, Kept, Missing, Mode, Outcome, Pipeline, Rate, Sound, Survey,
     Verdict, Wanted, choose, choose_screen, encoders, next_to_try,
 };
-use crate::pipeline::{Codec, Kind};
+use crate::pipeline::{Codec, Kind, Size};
 
 const HD: Wanted = Wanted {
     width: 1280,
@@ -269,7 +269,6 @@ fn connector(name: &str, connected: bool) -> Connector {
     Connector {
         name: name.to_owned(),
         card: "/dev/dri/card0".to_owned(),
-        id: None,
         connected,
         modes: Vec::new(),
     }

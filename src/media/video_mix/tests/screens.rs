@@ -1,7 +1,7 @@
 //! Pictures of calls to look at: `make screens`.
 
 use super::*;
-use crate::media::paint::tests::write_png;
+use crate::media::{paint::tests::write_png, source::NOTHING};
 
 /// A scenario and the screen that it is shown on.
 struct Shot {
@@ -182,7 +182,7 @@ fn screens() {
             height,
             framerate: 10,
             wait: Wait::of(gst::ClockTime::from_mseconds(300)),
-            screen: Arc::new(|| None),
+            screen: Arc::new(|| Err(NOTHING.to_owned())),
             board: board.clone(),
             tell: Arc::new(|_| {}),
         };

@@ -746,6 +746,12 @@ impl Watch {
                 let (offerer, answerer) = &self.sides[link];
                 assert!(me.as_ref() == Some(offerer) || me.as_ref() == Some(answerer));
             }
+            Server::Admit(it) => {
+                assert!(
+                    self.are_sides(&it.link, it.from.as_ref(), me.as_ref()),
+                    "not its link"
+                );
+            }
             Server::Ask(it) => {
                 assert!(
                     self.are_sides(&it.link, it.from.as_ref(), me.as_ref()),

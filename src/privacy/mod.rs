@@ -376,7 +376,7 @@ impl Privacy {
             Stage::TurnedAway if !self.is_anybody_turned_away() => self.wait_again(now),
             // They would go unheard beside one who has been there for long.
             Stage::Waiting { why: Hold::Asking } if somebody_calls => {
-                self.outputs.push_back(Output::Chime)
+                self.outputs.push_back(Output::Chime);
             }
             Stage::Idle { .. } if somebody_came => self.open(now),
             Stage::Open { .. } if somebody_came => self.stir(now),

@@ -746,8 +746,8 @@ impl Watch {
                 let (offerer, answerer) = &self.sides[link];
                 assert!(me.as_ref() == Some(offerer) || me.as_ref() == Some(answerer));
             }
-            Server::Ask(protocol::Ask { link, from, .. })
-            | Server::Admit(protocol::Admit { link, from, .. }) => {
+            Server::Ask(crate::protocol::Ask { link, from, .. })
+            | Server::Admit(crate::protocol::Admit { link, from, .. }) => {
                 assert!(
                     self.are_sides(link, from.as_ref(), me.as_ref()),
                     "not its link"

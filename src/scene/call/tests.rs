@@ -68,7 +68,7 @@ fn is_right(arranged: &Arranged) {
         }
         for (words, font, place) in texts(name) {
             // Where it is below a tile beside a screen, it is a little smaller.
-            let least = if is_below(plate, place) { 36 } else { 30 };
+            let least = if is_below(plate, tile.place) { 36 } else { 30 };
             assert!(font.pixels * least >= shorter);
             assert!(measure(words, font) <= place.width, "{words} is cut off");
         }

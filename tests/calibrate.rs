@@ -195,3 +195,25 @@ fn the_delay_of_a_device_is_measured_and_kept() {
     assert_eq!(kept(home)["pairs"].as_array().unwrap().len(), 0);
     device.end();
 }
+
+#[test]
+fn without_a_loudspeaker_no_microphone_opens_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    write_pipelines(home, 0);
+    let config = fs::read_to_string(home.join("roomd.toml")).unwrap();
+    let config = config.replacen("\"loop\"", "\"none\"", 1);
+    assert!(config.starts_with("[speaker]\npipeline = \"none\""));
+    fs::write(home.join("roomd.toml"), config).unwrap();
+    let device = Device::start(home);
+    let refused = ask(home, &["calibrate"]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(why.contains("no loudspeaker"), "{why}");
+    let status = told(home, &["status", "--json"]);
+    assert_eq!(status["privacy"]["measuring"], false, "{status}");
+    device.end();
+    // Whatever opens is said in the log before.
+    let log = fs::read_to_string(home.join("log")).unwrap();
+    assert!(!log.contains("the microphone may be open"), "{log}");
+}

@@ -384,7 +384,7 @@ fn starts(it: &mut Machine) {
 fn is_what_was_found(it: &mut Machine) {
     let status = it.status();
     assert_eq!(
-        status["display"]["words"],
+        status["screen"]["device"]["words"],
         "Virtual-1 at 640x480, because it has no 854x480"
     );
     assert_eq!(troubles(&status), [""; 0]);
@@ -424,7 +424,8 @@ fn loses_the_screen(it: &mut Machine) {
     it.plug(false);
     it.until("roomd says that the screen is gone", |it| {
         let status = it.status();
-        status["display"].is_null() && troubles(&status) == ["no screen: nothing is connected"]
+        status["screen"]["device"].is_null()
+            && troubles(&status) == ["no screen: nothing is connected"]
     });
     let before = sent(&it.status());
     it.until("the call goes on without a screen", |it| {
@@ -514,7 +515,8 @@ fn starts_without_a_screen(it: &mut Machine) {
     it.sh("systemctl restart roomd");
     it.until("roomd is there without a screen", |it| {
         let status = it.status();
-        status["display"].is_null() && troubles(&status) == ["no screen: nothing is connected"]
+        status["screen"]["device"].is_null()
+            && troubles(&status) == ["no screen: nothing is connected"]
     });
     it.sh(
         "systemd-run -q --unit=other sh -c 'exec 9<>/dev/dri/card0; echo it is mine; sleep infinity'",

@@ -27,11 +27,12 @@ fn client_type(message: &Client) -> &'static str {
         Client::Show(_) => "show",
         Client::Sending(_) => "sending",
         Client::Ask(_) => "ask",
+        Client::Admit(_) => "admit",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }
 }
-const CLIENT_TYPES: usize = 13;
+const CLIENT_TYPES: usize = 14;
 
 fn server_type(message: &Server) -> &'static str {
     match message {
@@ -45,13 +46,14 @@ fn server_type(message: &Server) -> &'static str {
         Server::Show(_) => "show",
         Server::Sending(_) => "sending",
         Server::Ask(_) => "ask",
+        Server::Admit(_) => "admit",
         Server::Ice { .. } => "ice",
         Server::Error(_) => "error",
         Server::Pong {} => "pong",
         Server::Bye(_) => "bye",
     }
 }
-const SERVER_TYPES: usize = 14;
+const SERVER_TYPES: usize = 15;
 
 #[test]
 fn every_sample_reads_and_writes_back_the_same() {

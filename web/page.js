@@ -21,6 +21,8 @@ const SPEECH = 0.42;
 const SPEECH_HOLD_MS = 450;
 /** Nobody moves for so long: the bar leaves. */
 const QUIET_MS = 4_000;
+/** A room that has not said anything of a code after so long never will. */
+const ANSWER_MS = 2_500;
 
 const kept = storageOf('localStorage');
 const tab = storageOf('sessionStorage');
@@ -51,6 +53,10 @@ let soundBlocked = false;
 /** @type {{ words: words.Words, until: number } | null} */
 let toast = null;
 let talking = false;
+/** A code that was typed, and what the room said before. @type {{ at: number, tries: number } | null} */
+let typedCode = null;
+/** When the screen was chosen that is about to be shared. */
+let chosenAt = 0;
 /** The timer of a drawing that is due. */
 let drawing = 0;
 let movedAt = performance.now();
@@ -191,6 +197,12 @@ function build() {
   element('sharing').querySelector('button').addEventListener('click', () => share());
   for (const id of ['share', 'share-key', 'present-field']) element(id).hidden = !sharing.possible;
   element('leave').addEventListener('click', () => session.leave());
+  element('bell').addEventListener('submit', (/** @type {Event} */ event) => {
+    event.preventDefault();
+    answerBell(true);
+  });
+  element('bell-away').addEventListener('click', () => answerBell(false));
+  element('bell-code').addEventListener('input', () => sayOfCode(''));
   element('here').addEventListener('click', () => sit(true));
   element('here-words').querySelector('button').addEventListener('click', () => sit(false));
   element('people').addEventListener('click', () => {
@@ -359,8 +371,9 @@ function shareChanged(why) {
     if (inRoom()) pop(words.ofNoScreen(why));
     else doorWords = words.ofNoScreen(why);
   } else if (inRoom() && sharing.state !== 'asking') {
-    say(sharing.state === 'on' ? 'You are sharing your screen.' : 'Your screen is not shared any more.');
+    say(sharing.state === 'on' ? 'You are sharing your screen.' : sharing.state === 'starting' ? 'Starting to share your screen.' : 'Your screen is not shared any more.');
   }
+  if (sharing.state === 'starting') chosenAt = performance.now();
   // The button that was pressed may be gone.
   if (sharing.state === 'off' && element('sharing').contains(document.activeElement)) element('share').focus({ preventScroll: true });
   moved();
@@ -461,6 +474,10 @@ function happened(happening) {
       const sits = person.member.here ?? false;
       const hold = words.ofHold(name, now.hold);
       const records = person.member.recording ?? false;
+      if (now.hold === 'turned_away' && turnedAway()) {
+        session.leave('turned_away');
+        break;
+      }
       if ((before.recording ?? false) !== records) say(words.ofRecordingChange(name, records));
       if ((before.media.hold ?? null) !== (now.hold ?? null)) say(hold ? hold.text : `${name} is open.`);
       else if ((before.here ?? false) !== sits) say(words.ofPlace(name, sits));
@@ -516,6 +533,12 @@ function enter(state, why) {
   renderDoor();
 }
 
+/** Whether every room here has turned this page away, which does not sit in any. */
+function turnedAway() {
+  const rooms = session.people.filter(({ member }) => member.kind === 'device');
+  return !here && rooms.every(({ member }) => member.media.hold === 'turned_away');
+}
+
 function toDoor() {
   if (document.body.dataset.at === 'door') return;
   document.body.dataset.at = 'door';
@@ -524,6 +547,7 @@ function toDoor() {
   element('door').hidden = false;
   element('stage').hidden = true;
   stage.clear();
+  element('bell').hidden = true;
   soundBlocked = false;
   toast = null;
   void screenLock?.release?.();
@@ -756,8 +780,15 @@ function renderRoom() {
 
 /** That one's own screen is seen by others is said at all times; the bar leaves, this does not. */
 function renderShare() {
-  const on = sharing.state === 'on';
-  element('sharing').hidden = !on;
+  const on = sharing.state === 'on' || sharing.state === 'starting';
+  const box = element('sharing');
+  box.hidden = !on;
+  box.dataset.state = sharing.state;
+  if (on) {
+    const line = box.querySelector('span');
+    const told = words.ofOwnScreen(/** @type {'starting' | 'on'} */ (sharing.state), (performance.now() - chosenAt) / 1_000);
+    if (line.textContent !== told) line.textContent = told;
+  }
   const button = element('share');
   button.querySelector('use').setAttribute('href', on ? '#i-share-off' : '#i-share');
   const text = on ? 'Stop sharing' : 'Share screen';
@@ -857,10 +888,12 @@ function renderBanner() {
   const now = performance.now();
   /** @type {words.Words | null} */
   let said = null;
+  const rings = renderBell();
   if (session.state === 'reconnecting') said = words.ofReconnecting(session.why, (now - (session.lostSince ?? now)) / 1_000);
   else if (soundBlocked) said = words.ofBlockedSound();
   else if (devices.wants.audio && wish.audio && !here && devices.wants.audio !== 'missing') said = words.ofDevices(null, devices.wants.audio);
   else if (devices.wants.video && wish.video && devices.wants.video !== 'missing') said = words.ofDevices(devices.wants.video, null);
+  else if (rings) said = null;
   else if (held()) said = held();
   else if (here) said = words.ofHere();
   else if (session.state === 'joined' && persons().length === 0) said = words.ofAlone();
@@ -868,9 +901,88 @@ function renderBanner() {
   tell('toast', toast?.words ?? null);
 }
 
+/** The room that asks those who sit in it for the code on its screen. */
+function bellOf() {
+  if (!here || session.state !== 'joined') return null;
+  const rooms = session.people.filter(({ member, link }) => member.kind === 'device' && member.media.hold && member.media.tries !== undefined && link);
+  // Of several it is the one whose page this is.
+  return rooms.find(({ member }) => member.name === about.name) ?? rooms[0] ?? null;
+}
+
+/** Shows who is at the door to those who can let them in. Says whether somebody is. */
+function renderBell() {
+  const box = element('bell');
+  const room = bellOf();
+  if (!room) {
+    if (!box.hidden) {
+      const focused = box.contains(document.activeElement);
+      box.hidden = true;
+      typedCode = null;
+      element('bell-code').value = '';
+      sayOfCode('');
+      if (focused) element('mic').focus({ preventScroll: true });
+    }
+    return false;
+  }
+  const { hold = '', tries = 0 } = room.member.media;
+  if (typedCode && tries < typedCode.tries) {
+    typedCode = null;
+    sayOfCode(tries > 0 ? words.ofCode('wrong', tries) : '', true);
+  } else if (typedCode && performance.now() - typedCode.at > ANSWER_MS) {
+    typedCode = null;
+    sayOfCode(words.ofCode('old', tries), true);
+  }
+  const names = persons().filter((person) => person !== room && !person.member.here).map(({ member }) => member.name);
+  const said = words.ofBell({ room: room.member.name, hold, tries, names });
+  for (const [id, text] of [['bell-title', said.title], ['bell-words', said.text], ['bell-in', said.admit]]) {
+    if (element(id).textContent !== text) element(id).textContent = text;
+  }
+  element('bell-fields').hidden = tries === 0;
+  element('bell-away').hidden = said.away === null;
+  for (const id of ['bell-in', 'bell-away']) element(id).disabled = typedCode !== null;
+  if (box.hidden) {
+    box.hidden = false;
+    say(`${said.title}. ${said.text}`);
+  }
+  return true;
+}
+
+/** @param {boolean} letIn */
+function answerBell(letIn) {
+  const room = bellOf();
+  const field = element('bell-code');
+  const code = field.value.replace(/\D/g, '');
+  if (!room || typedCode) return;
+  if (code.length !== 4) {
+    sayOfCode(words.ofCode('missing', 0), true);
+    return;
+  }
+  const { tries = 0 } = room.member.media;
+  if (!session.admit(room.key, code, letIn)) {
+    sayOfCode(words.ofCode('lost', tries));
+    return;
+  }
+  typedCode = { at: performance.now(), tries };
+  sayOfCode(words.ofCode('asking', tries));
+  renderSoon();
+}
+
+/** What there is to say of the code. @param {string} text @param {boolean} [again] it is to be typed anew */
+function sayOfCode(text, again = false) {
+  const field = element('bell-code');
+  const said = element('bell-said');
+  if (said.textContent !== text) said.textContent = text;
+  field.toggleAttribute('aria-invalid', false);
+  if (!again) return;
+  field.value = '';
+  if (text) field.setAttribute('aria-invalid', 'true');
+  if (element('bell').contains(document.activeElement)) field.focus({ preventScroll: true });
+}
+
 /** What is to be said of a room that is not simply open. */
 function held() {
   const rooms = session.people.filter(({ member }) => member.kind === 'device');
+  if (here && rooms.some(({ member }) => member.media.hold === 'turned_away')) return words.ofTurnedAway();
   const all = rooms.map(({ member }) => words.ofHold(member.name, member.media.hold));
   return all.find((said) => said !== null) ?? null;
 }
@@ -914,7 +1026,13 @@ function renderPeople() {
       text.append(name, state);
       item.append(circle, text);
       // A room has nobody at its controls; who is in it may be silenced, and only there opened again.
-      if (seen.device && seen.state === 'live') item.append(...words.ofAsking(seen.media, here === true).map((ask) => askButton(seen, ask)));
+      const asks = seen.device && seen.state === 'live' ? words.ofAsking(seen.media, here === true) : [];
+      if (asks.length > 0) {
+        const box = document.createElement('div');
+        box.className = 'asks';
+        box.append(...asks.map((ask) => askButton(seen, ask)));
+        item.append(box);
+      }
       return item;
     }),
   );

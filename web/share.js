@@ -8,7 +8,7 @@
  *
  * @typedef {import('./signalling.js').Session} Session
  * @typedef {import('./signalling.js').Happening} Happening
- * @typedef {'denied' | 'system' | 'missing' | 'failed' | 'full' | 'replaced' | 'lost'} WhyNot
+ * @typedef {'denied' | 'system' | 'missing' | 'failed' | 'full' | 'replaced' | 'refused' | 'lost'} WhyNot
  *   Why nothing is shared, although somebody wanted to.
  */
 
@@ -34,7 +34,11 @@ export function wanted(here) {
 }
 
 export class Sharing {
-  /** Whether something is captured; `asking` while the browser lets the person choose. @type {'off' | 'asking' | 'on'} */
+  /**
+   * `asking` while the browser lets the person choose, `starting` until the room has taken what was
+   * chosen, and `on` from then on: others see it.
+   * @type {'off' | 'asking' | 'starting' | 'on'}
+   */
   state = 'off';
   #owner;
   #begin;
@@ -110,7 +114,7 @@ export class Sharing {
       track.contentHint = 'music';
       track.addEventListener('ended', () => this.#send());
     }
-    this.#become('on');
+    this.#become('starting');
     this.follow();
     return true;
   }
@@ -128,7 +132,7 @@ export class Sharing {
 
   /** The page's own session is in another state: the screen comes and goes with it. */
   follow() {
-    if (this.state !== 'on') return;
+    if (this.state !== 'starting' && this.state !== 'on') return;
     switch (this.#owner.state) {
       case 'joined':
         this.#join();
@@ -167,11 +171,14 @@ export class Sharing {
   /** @param {Happening} happening */
   #happened(happening) {
     if (happening.type === 'refused') {
-      this.stop(happening.code === 'room_full' ? 'full' : 'lost');
+      this.stop(happening.code === 'room_full' ? 'full' : this.state === 'on' ? 'lost' : 'refused');
+    } else if (happening.type === 'state' && happening.state === 'joined') {
+      if (this.state === 'starting') this.#become('on');
     } else if (happening.type === 'state' && happening.state === 'ended') {
       if (happening.why === 'replaced') this.stop('replaced');
       // The server has given this page up, which comes back by itself, and its screen with it.
-      else if (this.#owner.state === 'joined') this.stop('lost');
+      else if (this.#owner.state === 'joined') this.stop(this.state === 'on' ? 'lost' : 'refused');
+      else if (this.state === 'on') this.#become('starting');
     }
   }
 
@@ -179,7 +186,7 @@ export class Sharing {
     return this.state === 'asking';
   }
 
-  /** @param {'off' | 'asking' | 'on'} state @param {WhyNot | null} [why] */
+  /** @param {'off' | 'asking' | 'starting' | 'on'} state @param {WhyNot | null} [why] */
   #become(state, why = null) {
     this.state = state;
     this.#changed(why);

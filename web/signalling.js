@@ -22,7 +22,7 @@
  * @property {() => boolean} [visible] whether the page is on a screen
  * @property {(what: string, detail: unknown) => void} [log]
  *
- * @typedef {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} Media
+ * @typedef {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string, tries?: number }} Media
  * @typedef {object} Member As the server tells it.
  * @property {string} member
  * @property {string} name
@@ -188,9 +188,9 @@ export class Session {
     else if (!this.#socket) this.#dial();
   }
 
-  /** Leaves the room, at once for everybody. */
-  leave() {
-    this.#end('left');
+  /** Leaves the room, at once for everybody. @param {'left' | 'turned_away'} [why] */
+  leave(why = 'left') {
+    this.#end(why);
   }
 
   /** Changes the name that the others see. @param {string} name */
@@ -254,6 +254,20 @@ export class Session {
   ask(key, what) {
     const link = this.people.find((other) => other.key === key)?.link;
     if (link && !link.kept) this.#say({ t: 'ask', link: link.id, what });
+  }
+
+  /**
+   * Says the code that the room's screen shows, and what shall become of those who wait there.
+   * @param {number} key of the room
+   * @param {string} code
+   * @param {boolean} letIn or else they are turned away
+   * @returns {boolean} whether it could be said
+   */
+  admit(key, code, letIn) {
+    const link = this.people.find((other) => other.key === key)?.link;
+    if (!link || link.kept || !this.#joined) return false;
+    this.#say({ t: 'admit', link: link.id, code, let_in: letIn });
+    return true;
   }
 
   /** The page has come onto a screen, or has left it: then nobody needs to send it a picture. */
@@ -369,12 +383,12 @@ export class Session {
     this.#timers.dial = this.#world.setTimeout(() => this.#dial(), Math.min(wait, Math.max(BACKOFF_MS.most, retryMs ?? 0)));
   }
 
-  /** @param {'left' | 'replaced' | 'removed' | 'version'} why */
+  /** @param {'left' | 'turned_away' | 'replaced' | 'removed' | 'version'} why */
   #end(why) {
     this.#wish = null;
     this.#been = false;
     this.#resume = null;
-    if (why === 'left' && this.#welcomed) this.#write({ t: 'bye', why: 'left' });
+    if ((why === 'left' || why === 'turned_away') && this.#welcomed) this.#write({ t: 'bye', why: 'left' });
     this.#drop();
     this.#clear('adopt', 'watch');
     for (const link of this.#links.values()) link.close();

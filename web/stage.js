@@ -16,7 +16,7 @@
  * @property {boolean} recording
  * @property {boolean} sharing its screen is a picture of its own
  * @property {boolean} screen it is somebody's screen, and no person
- * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string }} media
+ * @property {{ audio: boolean, video: boolean, no_microphone?: boolean, no_camera?: boolean, hold?: string, tries?: number }} media
  * @property {'connecting' | 'live' | 'broken' | 'none'} state
  * @property {string | null} why
  * @property {string | null} paused why the picture is not sent at present, although the camera is on

@@ -137,6 +137,8 @@ export function ofEnd(why) {
   switch (why) {
     case 'replaced':
       return { text: 'You joined this room in another window, so this one has stopped.', action: 'Join here instead', does: 'join', tone: 'wait' };
+    case 'turned_away':
+      return { text: 'The room cannot have you in just now. You can try again later.', tone: 'wait' };
     case 'removed':
       return { text: 'You were removed from the room.', tone: 'stop' };
     default:
@@ -221,8 +223,60 @@ export function ofHold(name, hold) {
     case 'do_not_disturb': return { text: `${name} is not to be disturbed. ${waits}`, tone: 'wait' };
     case 'idle': return { text: `Is anybody here? Nobody has spoken or moved for half an hour. Say a word, or ${name} closes its camera and microphone in a minute.`, tone: 'wait' };
     case 'left': return { text: `${name} has closed its camera and microphone, because nobody spoke or moved for half an hour. Somebody in the room can open them again.`, tone: 'wait' };
+    case 'turned_away': return { text: `${name} does not let anybody in just now. Its camera and microphone stay closed.`, tone: 'wait' };
     default: return { text: `${name} keeps its camera and microphone closed for now.`, tone: 'wait' };
   }
+}
+
+/**
+ * What those who sit in the room are asked, and what they do: with the code that its screen shows.
+ * @param {object} about
+ * @param {string} about.room
+ * @param {string} about.hold why the room is closed
+ * @param {number} about.tries how many codes may yet be tried
+ * @param {string[]} about.names of those who are at the door and do not sit in the room
+ * @returns {{ title: string, text: string, admit: string, away: string | null }} `admit`: what lets them
+ *   in; `away`: what turns them away
+ */
+export function ofBell({ room, hold, tries, names }) {
+  const who = several(names);
+  const left = hold === 'left';
+  const title = left ? 'The meeting is paused' : who ? `${who} at the door` : `You are at the door of ${room}`;
+  const admit = left ? 'Go on' : who ? 'Let in' : 'Let me in';
+  const opens = left ? 'opens camera and microphone again' : who ? 'lets them in' : 'lets you in';
+  const because = hold === 'quiet_hours' ? 'These are quiet hours. ' : hold === 'do_not_disturb' ? 'Do not disturb is on. ' : '';
+  const text = tries > 0
+    ? `${because}The code on the room’s screen ${opens}.`
+    : `There were too many wrong codes. Now only somebody at the device itself ${opens}.`;
+  return { title, text, admit, away: who && !left ? 'Turn away' : null };
+}
+
+/** Whom a list names, and that they are. @param {string[]} names */
+function several(names) {
+  if (names.length === 0) return '';
+  if (names.length === 1) return `${names[0]} is`;
+  if (names.length === 2) return `${names[0]} and ${names[1]} are`;
+  return `${names[0]}, ${names[1]} and ${names.length - 2 === 1 ? 'one other' : `${names.length - 2} others`} are`;
+}
+
+/**
+ * What becomes of a code that was typed.
+ * @param {'missing' | 'asking' | 'wrong' | 'old' | 'lost'} what
+ * @param {number} tries how many codes may yet be tried
+ */
+export function ofCode(what, tries) {
+  switch (what) {
+    case 'missing': return 'Type the four digits on the room’s screen.';
+    case 'asking': return 'Asking the room…';
+    case 'wrong': return tries === 1 ? 'That is not the code. One try is left.' : `That is not the code. ${tries === 2 ? 'Two' : tries} tries are left.`;
+    case 'old': return 'The room’s screen shows another code by now. Type that one.';
+    default: return 'The room does not answer. Try again in a moment.';
+  }
+}
+
+/** What those in the room read once somebody was turned away. @returns {Words} */
+export function ofTurnedAway() {
+  return { text: 'They were turned away. Camera and microphone of the room stay closed.', tone: 'plain' };
 }
 
 /**
@@ -232,7 +286,7 @@ export function ofHold(name, hold) {
  */
 export function ofClosed(hold) {
   if (!hold || hold === 'idle') return null;
-  const short = hold === 'announcing' ? 'Opens in a few seconds' : hold === 'left' ? 'Closed' : 'Not open yet';
+  const short = hold === 'announcing' ? 'Opens in a few seconds' : hold === 'left' || hold === 'turned_away' ? 'Closed' : 'Not open yet';
   return { text: `${short}.`, short, details: false };
 }
 
@@ -254,6 +308,16 @@ export function ofScreenChange(name, on) {
 }
 
 /**
+ * What one reads of one's own screen, for as long as it was chosen.
+ * @param {'starting' | 'on'} state
+ * @param {number} seconds since it was chosen
+ */
+export function ofOwnScreen(state, seconds) {
+  if (state === 'on') return 'You are sharing your screen';
+  return seconds < 8 ? 'Starting… nobody sees your screen yet' : 'Still starting: the room does not answer, so nobody sees your screen yet';
+}
+
+/**
  * Why nothing is shared, or nothing more.
  * @param {import('./share.js').WhyNot} why
  * @returns {Words}
@@ -265,6 +329,7 @@ export function ofNoScreen(why) {
     case 'missing': return { text: 'Your browser found no screen to share.', tone: 'stop' };
     case 'full': return { text: 'Four screens are shared here already. Try again when one of them has ended.', tone: 'wait' };
     case 'replaced': return { text: 'Your screen is not shared from this page any more.', tone: 'wait' };
+    case 'refused': return { text: 'The room did not take your screen, so nobody sees it. Try again.', tone: 'stop' };
     case 'lost': return { text: 'Your screen is not shared any more, because the room lost it. You can share it again.', tone: 'stop' };
     default: return { text: 'Your browser could not share the screen. Try again, or choose another window.', tone: 'stop' };
   }
@@ -404,8 +469,8 @@ export function ofAsking(media, here) {
     asks.push(
       { what: 'quieter', text: 'Quieter' },
       { what: 'louder', text: 'Louder' },
-      { what: 'grid', text: 'Show all alike' },
-      { what: 'speaker', text: 'Show the speaker large' },
+      { what: 'grid', text: 'All alike' },
+      { what: 'speaker', text: 'Speaker large' },
     );
   }
   return asks;

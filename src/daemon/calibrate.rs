@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::{calibration::Calibrations, engine::Echo, standing::Calibrating};
 use crate::media::{
     Command, Media,
-    echo::{EchoPath, Step, calibrate},
+    echo::{CalibrateError, EchoPath, Step, calibrate},
 };
 
 /// Measuring, or ready for it.
@@ -92,6 +92,10 @@ impl Calibrate {
     fn begin(&self, may_disturb: bool, closed: Option<&str>) -> Value {
         if let Some(error) = closed {
             return json!({ "error": error });
+        }
+        // Before anything opens for it.
+        if !self.echo.path.is_played() {
+            return json!({ "error": CalibrateError::NoSpeaker.to_string() });
         }
         if !may_disturb {
             let error = "somebody is in the room; with --now it is measured all the same: the room \

@@ -356,8 +356,8 @@ impl Device {
             }
             privacy::Output::Show(shown) => {
                 match &shown {
-                    Shown::Visit { names, hold } => {
-                        info!(?hold, visitors = names.len(), "nothing is open");
+                    Shown::Visit { visitors, hold, .. } => {
+                        info!(?hold, visitors = visitors.len(), "nothing is open");
                     }
                     Shown::Call { .. } => info!("camera and microphone may be open"),
                     Shown::Measuring => info!("the microphone may be open to measure the echo"),
@@ -365,7 +365,14 @@ impl Device {
                 }
                 self.shown = shown;
             }
-            privacy::Output::Tell(hold) => self.own.hold(hold),
+            privacy::Output::Tell(told) => {
+                if let (Some(before), Some(left)) = (self.own.told().tries, told.tries)
+                    && left < before
+                {
+                    warn!(left, "somebody has typed a wrong code");
+                }
+                self.own.tell(told);
+            }
             privacy::Output::Allow(allowed) => {
                 self.own.allow(allowed);
                 self.untold = true;
@@ -501,6 +508,15 @@ impl Device {
                 self.media.command(media::Command::Sound { link, on });
             }
             Output::Asked { by, here, what } => return self.wished(by, here, what),
+            Output::Admit {
+                member,
+                code,
+                let_in,
+            } => self.look_in(privacy::Input::Answer {
+                member,
+                code: privacy::Typed(code),
+                let_in,
+            }),
             Output::Gone(member) => self.volumes.forget(&member),
             Output::Member(_) => {}
             Output::Refused { code, text } => {
@@ -575,9 +591,6 @@ impl Device {
     async fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Status(answer) => self.answer(answer),
-            Ask::SelfView(on) => {
-                self.media.command(media::Command::SelfView(on));
-            }
             Ask::Volume {
                 of,
                 percent,
@@ -637,22 +650,30 @@ impl Device {
             Ask::Calibrate { what, answer } => {
                 let status = self.room.status();
                 let alone = status.members.is_empty() && status.links.is_empty();
-                let closed = if !self.own.is_on(Switch::Microphone) {
-                    Some("the room is muted, so its microphone stays closed; see roomd unmute")
-                } else if self.privacy.waits() {
-                    Some(
-                        "somebody waits to be let in, so the microphone stays closed; see roomd admit",
-                    )
-                } else {
-                    None
-                };
-                if self.calibrate.ask(what, alone, closed, answer) {
+                let closed = self.why_unmeasured();
+                if self.calibrate.ask(what, alone, closed.as_deref(), answer) {
                     // It opens when the wall says so.
                     self.look_in(privacy::Input::Measure(true));
                     self.handle(Input::Tick).await;
                 }
             }
         }
+    }
+
+    /// Why the echo cannot be measured at present, if that is so.
+    fn why_unmeasured(&self) -> Option<String> {
+        if !self.own.is_on(Switch::Microphone) {
+            let why = "the room is muted, so its microphone stays closed; see roomd unmute";
+            return Some(why.to_owned());
+        }
+        if self.privacy.waits() {
+            let why =
+                "somebody waits to be let in, so the microphone stays closed; see roomd admit";
+            return Some(why.to_owned());
+        }
+        let news = self.news.borrow();
+        let trouble = news.get(&media::Notice::Speaker).and_then(Option::as_ref);
+        trouble.map(|why| format!("there is no loudspeaker to measure with: {why}"))
     }
 
     /// Tells everybody, and then records.
@@ -720,6 +741,19 @@ impl Device {
         self.media.command(media::Command::Volume { link, volume });
     }
 
+    /// What the screen shows, and which one it is; nothing where there is none.
+    fn screen(&self) -> Value {
+        let device = self.screens.status();
+        let mut screen = json!(self.board.screen());
+        if screen.is_null() && !device.is_null() {
+            screen = json!({});
+        }
+        if let Some(screen) = screen.as_object_mut() {
+            screen.insert("device".to_owned(), device);
+        }
+        screen
+    }
+
     /// The room answers at once, media within a second, for which nobody waits here.
     fn answer(&self, ask: oneshot::Sender<Value>) {
         let news = self.news.borrow().clone();
@@ -736,12 +770,12 @@ impl Device {
             "privacy": {
                 "open": self.privacy.is_open(),
                 "hold": self.privacy.hold(),
+                "tries": self.privacy.tries(),
                 "visitors": self.privacy.visitors().iter().map(name).collect::<Vec<_>>(),
                 "do_not_disturb": self.privacy.is_do_not_disturb(),
                 "measuring": self.privacy.is_measuring(),
             },
-            "screen": self.board.screen(),
-            "display": self.screens.status(),
+            "screen": self.screen(),
             "speaking": *self.media.speakers().borrow(),
             "recording": self.recorder.status(),
             "echo": self.calibrate.status(),
@@ -773,14 +807,16 @@ fn name(visitor: &Visitor) -> String {
 /// screen that one of them shares, because nothing is sent to it.
 fn visitors(status: &Status) -> Vec<Visitor> {
     let members = status.members.iter().filter(|it| it.of.is_none());
-    let members = members.map(|it| (&it.member, &it.name));
+    let members = members.map(|it| (&it.member, (&it.name, it.here)));
     let links = status.links.iter().filter(|it| it.sends);
-    let links = links.map(|it| (&it.peer, &it.name));
-    let mut all: BTreeMap<&MemberId, &String> = links.collect();
+    // Where it sits is known of a member only.
+    let links = links.map(|it| (&it.peer, (&it.name, false)));
+    let mut all: BTreeMap<&MemberId, (&String, bool)> = links.collect();
     all.extend(members);
-    let visitor = |(member, name): (&MemberId, &String)| Visitor {
+    let visitor = |(member, (name, here)): (&MemberId, (&String, bool))| Visitor {
         member: member.clone(),
         name: name.clone(),
+        here,
     };
     all.into_iter().map(visitor).collect()
 }

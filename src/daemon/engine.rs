@@ -17,8 +17,8 @@ use crate::{
     echo::speakerphone,
     ladder,
     media::{
-        self, Board, Choose, Command, Event, Media, Network, Notice, Picture, Recipe, Settings,
-        Wait, device,
+        self, Board, Choose, Event, Media, Network, Notice, Picture, Recipe, Settings, Wait,
+        device,
         echo::{Cancelling, EchoPath, Processing},
         source::{Device, NOTHING},
     },
@@ -288,9 +288,7 @@ impl Plan {
             },
             linger: LINGER,
         };
-        let media = Media::start(settings, events)?;
-        media.command(Command::SelfView(config.wall.self_view));
-        Ok(media)
+        Ok(Media::start(settings, events)?)
     }
 
     /// What was measured of the loudspeaker that is used.

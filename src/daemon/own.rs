@@ -17,7 +17,8 @@ use tracing::warn;
 use crate::{
     cli::Switch,
     media::Notice,
-    protocol::{Hold, Media},
+    privacy::Told,
+    protocol::Media,
     system::state::{self, Readers},
 };
 
@@ -64,7 +65,7 @@ pub(super) struct Own {
     /// Whether the microphone may be, for nobody: its echo is measured.
     measuring: bool,
     /// What the members are told about that.
-    hold: Option<Hold>,
+    told: Told,
     do_not_disturb: bool,
 }
 
@@ -84,7 +85,7 @@ impl Own {
             camera: one(chosen.camera, Notice::Camera),
             allowed: false,
             measuring: false,
-            hold: None,
+            told: Told::default(),
             do_not_disturb: chosen.do_not_disturb,
         }
     }
@@ -100,8 +101,8 @@ impl Own {
     }
 
     /// What the members are told about that from here on.
-    pub(super) fn hold(&mut self, hold: Option<Hold>) {
-        self.hold = hold;
+    pub(super) fn tell(&mut self, told: Told) {
+        self.told = told;
     }
 
     /// Whether nobody is to be disturbed.
@@ -170,7 +171,8 @@ impl Own {
             video: self.allowed && self.camera.on,
             no_microphone,
             no_camera,
-            hold: self.hold,
+            hold: self.told.hold,
+            tries: self.told.tries,
         }
     }
 
@@ -234,6 +236,7 @@ fn chosen(path: &Path) -> Chosen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Hold;
 
     fn both(microphone: There, camera: There) -> BTreeMap<Notice, There> {
         BTreeMap::from([(Notice::Microphone, microphone), (Notice::Camera, camera)])
@@ -257,6 +260,7 @@ mod tests {
             no_microphone,
             no_camera,
             hold: _,
+            tries: _,
         } = media;
         [audio, video, no_microphone, no_camera]
     }
@@ -281,12 +285,15 @@ mod tests {
     fn nothing_is_open_that_is_not_allowed_and_nothing_that_is_not_wanted() {
         let place = tempfile::tempdir().unwrap();
         let mut own = Own::load(place.path(), &both(There::Yes, There::Yes));
-        own.hold(Some(Hold::Announcing));
+        own.tell(Told {
+            hold: Some(Hold::Announcing),
+            tries: None,
+        });
         assert_eq!(flags(own.open()), [false; 4], "not before anybody said so");
         assert_eq!(flags(own.told()), [false; 4]);
         assert_eq!(own.told().hold, Some(Hold::Announcing));
         own.switch(Switch::Camera, false, None);
-        own.hold(None);
+        own.tell(Told::default());
         own.allow(true);
         assert_eq!(flags(own.open()), [true, false, false, false]);
         assert_eq!(own.told(), own.open());

@@ -72,8 +72,6 @@ pub(super) enum Ask {
         /// Says what it is then.
         answer: oneshot::Sender<Value>,
     },
-    /// The camera's picture shall be shown on the screen as well, or not.
-    SelfView(bool),
     /// Members shall be played louder or fainter.
     Volume {
         /// By what name or id they are known; none for all who are there.

@@ -259,7 +259,6 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     use super::{calibrate, clock, device, engine, identity, own::Own, record::Recorder, wall};
     use crate::{
         media::Board,
-        privacy::Privacy,
         protocol::Kind,
         room::{self, Room},
     };
@@ -277,7 +276,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
     let media = std::sync::Arc::new(plan.start(loaded, board.clone(), &echo, events)?);
     // Known before anybody is there who could see and hear.
     let own = Own::load(&config.state_dir, plan.there());
-    let privacy = Privacy::new(config.privacy.clone(), own.is_do_not_disturb());
+    let screens = plan.screens();
+    let privacy = privacy(config, own.is_do_not_disturb(), screens.may_be());
     let chance = clock::random();
     let room = Room::new(
         room::Settings {
@@ -317,8 +317,8 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         warn!(%error, "no thread to follow the echo with; its delay stays what it is");
     }
     let listening = calibrate::Calibrate::new(echo, media.clone());
-    let screens = plan.screens();
     let shown = screens.may_be().then(|| board.clone());
+    let engine = media.clone();
     let device = device::Device::new(
         device::Parts {
             room,
@@ -345,7 +345,7 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         found: plan.found(),
         shown,
         wall: wall::Wall::new(
-            board,
+            (board, engine),
             (config.wall.layout, config.wall.self_view),
             plan.there().clone(),
             news,
@@ -354,6 +354,14 @@ fn device(loaded: &Loaded, site: Option<&Site>) -> Result<Device, StartError> {
         stop,
         task,
     })
+}
+
+/// Who may look in. Without a screen there is no code for those in the room: what nobody can read
+/// proves nothing.
+#[cfg(feature = "media")]
+fn privacy(config: &Config, do_not_disturb: bool, has_screen: bool) -> crate::privacy::Privacy {
+    let seed = has_screen.then(|| -> crate::privacy::Seed { Box::new(super::clock::random) });
+    crate::privacy::Privacy::new(config.privacy.clone(), do_not_disturb, seed)
 }
 
 /// Where the device signals, and what stands for the PIN there.
@@ -645,12 +653,6 @@ impl Running {
             let _ = answer.send(json!({ "error": error }));
             return;
         };
-        if let Some(on) = self_view
-            && device.asks.try_send(Ask::SelfView(on)).is_err()
-        {
-            // Dropping the answer says that the device is stopping.
-            return;
-        }
         let (layout, self_view) = device.wall.arrange(layout, self_view);
         self.show(config);
         let _ = answer.send(json!({ "layout": layout.word(), "self_view": self_view }));

@@ -32,9 +32,34 @@ fn has_none(room: &Value, what: &str) -> bool {
     room[what].as_array().is_none_or(Vec::is_empty)
 }
 
+/// What was said, each with what it is about.
+type Lines = Vec<(String, String)>;
+
 /// The answer for people.
 pub(super) fn text(status: &Value) -> String {
-    let mut text = String::new();
+    let lines = lines(status);
+    let wide = lines.iter().map(|(what, _)| what.chars().count()).max();
+    let wide = wide.unwrap_or(0).clamp(NARROW, WIDE);
+    lines.iter().fold(String::new(), |mut text, (what, value)| {
+        let _ = writeln!(text, "{:<wide$} {value}", shortened(what, wide));
+        text
+    })
+}
+
+/// The column that says what each line is about has so many letters, or as many more as it takes.
+const NARROW: usize = 12;
+const WIDE: usize = 28;
+
+fn shortened(what: &str, most: usize) -> String {
+    if what.chars().count() <= most {
+        return what.to_owned();
+    }
+    let kept: String = what.chars().take(most - 1).collect();
+    format!("{}…", kept.trim_end())
+}
+
+fn lines(status: &Value) -> Lines {
+    let mut text = Lines::new();
     if let Some(room) = status["room"].as_object() {
         line(&mut text, "Room", &words(&status["room"]["words"]));
         if let Some(lost) = status["lost"].as_str() {
@@ -46,7 +71,7 @@ pub(super) fn text(status: &Value) -> String {
         ] {
             line(&mut text, label, &own(which, &status[which.name()]));
         }
-        if let Some(display) = status["display"]["words"].as_str() {
+        if let Some(display) = status["screen"]["device"]["words"].as_str() {
             line(&mut text, "Screen", display);
         }
         if let Some(file) = status["recording"]["file"].as_str() {
@@ -140,6 +165,7 @@ fn privacy(privacy: &Value) -> Option<String> {
     let text = match privacy["hold"].as_str() {
         Some("announcing") => format!("{who} announced; all opens in a few seconds"),
         Some("asking") => format!("{who} waiting to be let in: roomd admit"),
+        Some("turned_away") => format!("{who} turned away; to let them in after all: roomd admit"),
         Some("quiet_hours") => format!("{who} waiting to be let in: quiet hours; roomd admit"),
         Some("do_not_disturb") => {
             format!("{who} waiting to be let in: do not disturb; roomd admit")
@@ -212,12 +238,18 @@ fn link(link: &Value, all: &Value) -> String {
     if stats["up"] == true {
         let _ = write!(
             text,
-            "; {}, generation {}, {} pictures sent, {} received",
+            "; {}, generation {}, ",
             stats["codec"].as_str().unwrap_or("no video"),
             link["generation"],
-            stats["video_out"]["delivered"],
-            stats["frames_in"],
         );
+        let received = &stats["frames_in"];
+        // To one that only sends, nothing is sent.
+        let _ = if link["sends"] == false {
+            write!(text, "{received} pictures received")
+        } else {
+            let sent = &stats["video_out"]["delivered"];
+            write!(text, "{sent} pictures sent, {received} received")
+        };
         if let Some(rtt) = stats["rtt_ms"].as_f64() {
             let _ = write!(text, ", round trip {rtt:.0} ms");
         }
@@ -232,10 +264,84 @@ fn link(link: &Value, all: &Value) -> String {
     text
 }
 
-fn line(text: &mut String, what: &str, value: &str) {
-    let _ = writeln!(text, "{what:<12} {value}");
+fn line(text: &mut Lines, what: &str, value: &str) {
+    text.push((what.to_owned(), value.to_owned()));
 }
 
 fn words(value: &Value) -> String {
     value.as_str().unwrap_or("?").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_links(names: &[(&str, bool)]) -> Value {
+        let each = |make: &dyn Fn(usize, &str, bool) -> Value| -> Vec<Value> {
+            let all = names.iter().enumerate();
+            all.map(|(at, (name, screen))| make(at, name, *screen))
+                .collect()
+        };
+        let stats = each(&|_, _, screen| {
+            let delivered = if screen { 0 } else { 70 };
+            json!({ "up": true, "codec": "vp8", "frames_in": 140, "video_out": { "delivered": delivered } })
+        });
+        let stats: serde_json::Map<String, Value> = (0..)
+            .map(|at: usize| format!("link-{at}"))
+            .zip(stats)
+            .collect();
+        json!({
+            "room": {
+                "words": "joined",
+                "members": each(&|at, name, screen| json!({ "member": at, "name": name, "screen": screen })),
+                "links": each(&|at, name, screen| json!({
+                    "link": format!("link-{at}"), "peer": at, "name": name, "words": "connected",
+                    "generation": 1, "sends": !screen,
+                })),
+            },
+            "microphone": { "on": true, "there": true },
+            "camera": { "on": true, "there": true },
+            "media": { "links": stats },
+        })
+    }
+
+    #[test]
+    fn of_a_shared_screen_nothing_is_said_that_is_not_done() {
+        let text = text(&with_links(&[("Ann", false), ("Ann", true)]));
+        let says = |name: &str| {
+            text.lines()
+                .find(|it| it.starts_with(name))
+                .unwrap()
+                .to_owned()
+        };
+        assert!(says("Ann ").ends_with("vp8, generation 1, 70 pictures sent, 140 received"));
+        assert!(says("Ann’s screen").ends_with("vp8, generation 1, 140 pictures received"));
+    }
+
+    #[test]
+    fn every_line_begins_in_the_same_column() {
+        let long = "Bartholomew Featherstonehaugh-Cholmondeley";
+        for names in [
+            vec![("Ann", false)],
+            vec![("Ann", false), ("Bartholomew", true)],
+            vec![(long, true)],
+        ] {
+            let text = text(&with_links(&names));
+            let column = |line: &str, value: &str| {
+                let at = line.find(value)?;
+                Some(line[..at].chars().count())
+            };
+            let all: Vec<usize> = text
+                .lines()
+                .filter_map(|line| {
+                    column(line, " connected")
+                        .or(column(line, " joined"))
+                        .or(column(line, " on"))
+                })
+                .collect();
+            assert_eq!(all.len(), 3 + names.len(), "{text}");
+            assert!(all.iter().all(|at| *at == all[0]), "{text}");
+        }
+        assert!(text(&with_links(&[("Ann", false)])).starts_with("Room         joined\n"));
+    }
 }

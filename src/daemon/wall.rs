@@ -1,6 +1,6 @@
 //! Gathers what the wall shows: who is there, how to come in, and how the device is.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{cell::Cell, collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Private, Server, Signalling},
     media::{self, Board, Notice, Speakers},
     net,
-    privacy::{Hours, Shown},
+    privacy::{Code, Hours, Shown},
     protocol::{Generation, Media, RoomName},
     room::{LinkState, LinkStatus, Status},
     scene::{self, Call, Facts, Guest, Layout, Own, Part, Sight, Visit, Way},
@@ -29,9 +29,12 @@ pub(super) type News = BTreeMap<Notice, Option<String>>;
 /// The way to the wall.
 pub(super) struct Wall {
     board: Board,
+    media: Arc<media::Media>,
     layout: Layout,
     /// The room's own picture is shown beside the others'.
     self_view: bool,
+    /// What media were told of that last.
+    viewed: Cell<Option<bool>>,
     /// How many wishes of those in the room were followed.
     followed: u64,
     found: BTreeMap<Notice, There>,
@@ -43,7 +46,7 @@ pub(super) struct Wall {
 impl Wall {
     /// What was found, and where the news come from.
     pub(super) fn new(
-        board: Board,
+        (board, media): (Board, Arc<media::Media>),
         (layout, self_view): (Layout, bool),
         found: BTreeMap<Notice, There>,
         news: watch::Receiver<News>,
@@ -51,8 +54,10 @@ impl Wall {
     ) -> Self {
         Self {
             board,
+            media,
             layout,
             self_view,
+            viewed: Cell::new(None),
             followed: 0,
             found,
             news,
@@ -113,8 +118,18 @@ impl Wall {
         }
     }
 
+    /// Has media bring the room's own picture to the wall, or not, until they have taken it.
+    fn view(&self) {
+        if self.viewed.get() != Some(self.self_view)
+            && self.media.command(media::Command::SelfView(self.self_view))
+        {
+            self.viewed.set(Some(self.self_view));
+        }
+    }
+
     /// Looks at everything and has it shown, where it has changed.
     pub(super) fn show(&self, config: &Config, site: Option<&Site>, standing: &Standing) {
+        self.view();
         let way = way(config, site);
         let now = media::local_time();
         let clock = now.filter(|_| Path::new(SYNCHRONISED).exists());
@@ -160,17 +175,29 @@ impl Wall {
                 .chain(
                     standing
                         .do_not_disturb
-                        .then(|| well("Do not disturb: whoever comes waits for roomd admit")),
+                        .then(|| well("Do not disturb: whoever comes waits at the door")),
                 )
                 .collect(),
             clock,
             minutes: self.minutes(),
             is_dim: is_dim(config.wall.dim, now),
             visit: match &standing.shown {
-                Shown::Visit { names, hold } => Some(Visit {
-                    names: names.clone(),
-                    hold: *hold,
-                }),
+                Shown::Visit {
+                    visitors,
+                    hold,
+                    code,
+                    is_spent,
+                } => {
+                    let those = |here| visitors.iter().filter(move |it| it.here == here);
+                    let names = |here| those(here).map(|it| it.name.clone()).collect();
+                    Some(Visit {
+                        names: names(false),
+                        here: names(true),
+                        hold: *hold,
+                        code: code.as_ref().map(Code::expose),
+                        is_spent: *is_spent,
+                    })
+                }
                 Shown::Alone | Shown::Measuring | Shown::Call { .. } => None,
             },
             call: Call {

@@ -212,6 +212,7 @@ impl Hub {
             Client::Show(show) => self.show(member, &show),
             Client::Sending(sending) => self.sending(member, &sending),
             Client::Ask(ask) => self.ask(member, &ask),
+            Client::Admit(admit) => self.answer_door(member, &admit),
             Client::Ping {} => {
                 self.send(conn, Server::Pong {});
                 Ok(())
@@ -365,6 +366,7 @@ fn re(message: &Client) -> &'static str {
         Client::Show(_) => "show",
         Client::Sending(_) => "sending",
         Client::Ask(_) => "ask",
+        Client::Admit(_) => "admit",
         Client::Ping {} => "ping",
         Client::Bye(_) => "bye",
     }

@@ -8,8 +8,8 @@ use super::{
     problem,
 };
 use crate::protocol::{
-    self, Again, Answer, Ask, Candidate, ErrorCode, LinkEvent, LinkId, MemberId, Offer, Problem,
-    Reason, Sending, Server, Show, Wish,
+    self, Admit, Again, Answer, Ask, Candidate, ErrorCode, LinkEvent, LinkId, MemberId, Offer,
+    Problem, Reason, Sending, Server, Show, Wish,
 };
 
 impl Hub {
@@ -112,6 +112,18 @@ impl Hub {
             ..ask.clone()
         };
         self.tell(&to, Server::Ask(ask));
+        Ok(())
+    }
+
+    /// It is passed on as it is: whether it is right, and who may say it, only the device knows.
+    pub(super) fn answer_door(&mut self, member: &MemberId, admit: &Admit) -> Result<(), Problem> {
+        let (link, side) = self.link_of(member, &admit.link)?;
+        let to = link.member(side.other()).clone();
+        let admit = Admit {
+            from: Some(member.clone()),
+            ..admit.clone()
+        };
+        self.tell(&to, Server::Admit(admit));
         Ok(())
     }
 

@@ -50,6 +50,7 @@ pub(super) struct Place {
 fn said_by(kind: Kind, media: Media) -> Media {
     Media {
         hold: media.hold.filter(|_| kind == Kind::Device),
+        tries: media.tries.filter(|_| kind == Kind::Device),
         ..media
     }
 }

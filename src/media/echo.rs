@@ -188,6 +188,12 @@ impl EchoPath {
         self.0.lock().player = Some(player);
     }
 
+    /// Whether anything is ever played, so that there can be an echo.
+    #[must_use]
+    pub fn is_played(&self) -> bool {
+        self.0.lock().player.is_some()
+    }
+
     fn player(&self) -> Option<Arc<dyn Player>> {
         self.0.lock().player.clone()
     }

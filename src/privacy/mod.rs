@@ -6,10 +6,14 @@
 //! a minute later. What was switched off by hand stays off: this only ever takes away. In an empty
 //! room the microphone opens only to measure the echo, which the wall says, until somebody comes.
 //!
+//! Who waits is let in from inside: at the device itself, or by who sits in the room and types the
+//! code that the wall shows.
+//!
 //! Invariant: after every single output, in the order in which they come, what may be open is what
 //! the wall shows and the members are told. So before anything opens both say so, and nothing that
 //! they do not say any more is still open.
 
+mod door;
 mod hours;
 
 use std::{
@@ -19,6 +23,8 @@ use std::{
 
 use crate::protocol::{Hold, MemberId};
 
+pub use door::{Code, Seed, Typed};
+use door::{Door, Verdict};
 pub use hours::{Hours, HoursError};
 
 /// How long the name is on the wall before anything opens.
@@ -91,6 +97,8 @@ pub struct Visitor {
     pub member: MemberId,
     /// As people call it.
     pub name: String,
+    /// It says that it sits in the room. Whether it does is not known.
+    pub here: bool,
 }
 
 /// What happens.
@@ -102,6 +110,15 @@ pub enum Input {
     DoNotDisturb(bool),
     /// Somebody in the room lets in who waits.
     Admit,
+    /// Somebody says the code that the wall shows.
+    Answer {
+        /// Who.
+        member: MemberId,
+        /// What it says.
+        code: Typed,
+        /// Who waits is let in, or else turned away.
+        let_in: bool,
+    },
     /// Somebody speaks, or something moves.
     Stir,
     /// The echo is to be measured with the microphone, or is not any more.
@@ -118,11 +135,20 @@ pub enum Output {
     /// What the wall shows from here on.
     Show(Shown),
     /// What the members are told from here on: why nothing is sent, or soon nothing will be.
-    Tell(Option<Hold>),
+    Tell(Told),
     /// Whether what is switched on may be open from here on.
     Allow(bool),
     /// Whether the microphone alone may be open from here on, for nobody.
     Measure(bool),
+}
+
+/// What the members are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Why nothing is sent, or soon nothing will be.
+    pub hold: Option<Hold>,
+    /// How many codes may yet be tried; none where the wall shows none.
+    pub tries: Option<u8>,
 }
 
 /// What the wall shows.
@@ -135,10 +161,14 @@ pub enum Shown {
     Measuring,
     /// Who is there, and why nothing is open.
     Visit {
-        /// Their names, in the order of coming.
-        names: Vec<String>,
+        /// Those who wait.
+        visitors: Vec<Visitor>,
         /// Why.
         hold: Hold,
+        /// What is to be typed to let them in.
+        code: Option<Code>,
+        /// There would be a code, had there not been too many wrong ones.
+        is_spent: bool,
     },
     /// A call.
     Call {
@@ -162,6 +192,8 @@ enum Stage {
     Idle { until: Instant },
     /// Nobody answered.
     Left,
+    /// Somebody in the room did not want them.
+    TurnedAway,
 }
 
 /// Who may look in.
@@ -176,10 +208,13 @@ pub struct Privacy {
     /// Who has left a meeting, and when.
     left: VecDeque<(Visitor, Instant)>,
     shown: Shown,
-    told: Option<Hold>,
+    told: Told,
     allowed: bool,
     /// The echo is to be measured: asked for while nobody was there, and nobody has come since.
     wants_measuring: bool,
+    door: Door,
+    /// Who was turned away.
+    turned: Vec<MemberId>,
     outputs: VecDeque<Output>,
     /// The latest time that we were told.
     now: Option<Instant>,
@@ -194,8 +229,9 @@ enum Policy {
 
 impl Privacy {
     /// A room that nobody is in, as after every start: who is there then is announced again.
+    /// Without a `seed` there are no codes, as there must be none where no wall shows them.
     #[must_use]
-    pub fn new(settings: Settings, do_not_disturb: bool) -> Self {
+    pub fn new(settings: Settings, do_not_disturb: bool, seed: Option<Seed>) -> Self {
         Self {
             settings,
             do_not_disturb,
@@ -203,9 +239,11 @@ impl Privacy {
             visitors: Vec::new(),
             left: VecDeque::new(),
             shown: Shown::Alone,
-            told: None,
+            told: Told::default(),
             allowed: false,
             wants_measuring: false,
+            door: Door::new(seed),
+            turned: Vec::new(),
             outputs: VecDeque::new(),
             now: None,
         }
@@ -224,13 +262,18 @@ impl Privacy {
             Input::Admit if self.waits() => self.open(now),
             // Who lets in nobody says at least that somebody is there.
             Input::Stir | Input::Admit => self.stir(now),
+            Input::Answer {
+                member,
+                code,
+                let_in,
+            } => self.answer(now, &member, &code, let_in),
             Input::Measure(on) => self.wants_measuring = on,
             Input::Tick => {}
         }
         if self.stage != Stage::Empty {
             self.wants_measuring = false;
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// The next thing to do.
@@ -241,14 +284,15 @@ impl Privacy {
     /// When to be called with [`Input::Tick`], if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        match self.stage {
+        let of_stage = match self.stage {
             Stage::Announcing { until } | Stage::Idle { until } => Some(until),
             Stage::Open { stirred } => Some(stirred + STILL),
             Stage::Waiting {
                 why: Hold::QuietHours,
             } => self.now.map(|now| now + LOOK),
-            Stage::Empty | Stage::Waiting { .. } | Stage::Left => None,
-        }
+            Stage::Empty | Stage::Waiting { .. } | Stage::Left | Stage::TurnedAway => None,
+        };
+        of_stage.into_iter().chain(self.door.deadline()).min()
     }
 
     /// Whether what is switched on may be open.
@@ -262,7 +306,7 @@ impl Privacy {
     pub fn waits(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Announcing { .. } | Stage::Waiting { .. } | Stage::Left
+            Stage::Announcing { .. } | Stage::Waiting { .. } | Stage::Left | Stage::TurnedAway
         )
     }
 
@@ -281,7 +325,13 @@ impl Privacy {
     /// Why nothing is sent, or soon nothing will be.
     #[must_use]
     pub fn hold(&self) -> Option<Hold> {
-        self.told
+        self.told.hold
+    }
+
+    /// How many codes may yet be tried; none where the wall shows none.
+    #[must_use]
+    pub fn tries(&self) -> Option<u8> {
+        self.told.tries
     }
 
     /// Who else is in the room.
@@ -295,6 +345,8 @@ impl Privacy {
         let is_new =
             |visitor: &&Visitor| self.visitors.iter().all(|it| it.member != visitor.member);
         let somebody_came = visitors.iter().any(|visitor| is_new(&visitor));
+        // Who says that it sits in the room rings no bell on behalf of others.
+        let somebody_calls = visitors.iter().any(|it| is_new(&it) && !it.here);
         let before = std::mem::replace(&mut self.visitors, visitors);
         if was_open {
             let visitors = &self.visitors;
@@ -320,6 +372,12 @@ impl Privacy {
             Stage::Announcing { .. } if somebody_came => self.announce(now),
             // Somebody new: the room is asked anew.
             Stage::Left if somebody_came => self.receive(now),
+            Stage::TurnedAway if somebody_calls => self.receive(now),
+            Stage::TurnedAway if !self.is_anybody_turned_away() => self.wait_again(now),
+            // They would go unheard beside one who has been there for long.
+            Stage::Waiting { why: Hold::Asking } if somebody_calls => {
+                self.outputs.push_back(Output::Chime);
+            }
             Stage::Idle { .. } if somebody_came => self.open(now),
             Stage::Open { .. } if somebody_came => self.stir(now),
             _ => {}
@@ -355,6 +413,35 @@ impl Privacy {
         self.stage = Stage::Announcing {
             until: now.at + ANNOUNCED,
         };
+    }
+
+    /// Somebody has typed what it reads on the wall, or says so.
+    fn answer(&mut self, now: Now, member: &MemberId, code: &Typed, let_in: bool) {
+        if self.door.hear(now.at, member, &self.visitors, code) != Verdict::Right {
+            return;
+        }
+        if let_in {
+            self.open(now);
+            return;
+        }
+        let away = self.visitors.iter().filter(|it| !it.here);
+        self.turned = away.map(|it| it.member.clone()).collect();
+        if !self.turned.is_empty() {
+            self.stage = Stage::TurnedAway;
+        }
+    }
+
+    fn is_anybody_turned_away(&self) -> bool {
+        let mut visitors = self.visitors.iter();
+        visitors.any(|it| self.turned.contains(&it.member))
+    }
+
+    /// Who is left when those who were turned away are gone waits as before, and nothing sounds.
+    fn wait_again(&mut self, now: Now) {
+        match self.policy(now) {
+            Policy::Wait(why) => self.stage = Stage::Waiting { why },
+            _ => self.receive(now),
+        }
     }
 
     fn open(&mut self, now: Now) {
@@ -407,13 +494,18 @@ impl Privacy {
     }
 
     /// Says what is different, in the order that keeps the promise.
-    fn settle(&mut self) {
-        let names = || self.visitors.iter().map(|it| it.name.clone()).collect();
+    fn settle(&mut self, now: Now) {
+        match self.stage {
+            Stage::Waiting { .. } | Stage::Left => self.door.keep(now.at, &self.visitors),
+            _ => self.door.leave(now.at),
+        }
         let visit = |hold| Shown::Visit {
-            names: names(),
+            visitors: self.visitors.clone(),
             hold,
+            code: self.door.code().cloned(),
+            is_spent: self.door.tries() == Some(0),
         };
-        let (shown, told) = match self.stage {
+        let (shown, hold) = match self.stage {
             Stage::Empty if self.wants_measuring => (Shown::Measuring, None),
             Stage::Empty => (Shown::Alone, None),
             Stage::Announcing { .. } => (visit(Hold::Announcing), Some(Hold::Announcing)),
@@ -421,7 +513,10 @@ impl Privacy {
             Stage::Open { .. } => (Shown::Call { idle: false }, None),
             Stage::Idle { .. } => (Shown::Call { idle: true }, Some(Hold::Idle)),
             Stage::Left => (visit(Hold::Left), Some(Hold::Left)),
+            Stage::TurnedAway => (visit(Hold::TurnedAway), Some(Hold::TurnedAway)),
         };
+        let tries = self.door.tries();
+        let told = Told { hold, tries };
         let allowed = matches!(self.stage, Stage::Open { .. } | Stage::Idle { .. });
         let measuring = shown == Shown::Measuring;
         let was_measuring = self.is_measuring();

@@ -2,11 +2,17 @@
 //!
 //! `PROPTEST_CASES` plays as many as it says.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use proptest::{prelude::*, test_runner::RngSeed};
 
-use super::*;
+use super::{
+    door::{DAY, TRIES, TRIES_IN_A_DAY},
+    *,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ANN: u8 = 1;
@@ -28,6 +34,14 @@ struct Room {
     joins: u8,
     shown: Shown,
     told: Option<Hold>,
+    tries: Option<u8>,
+    /// The codes that were given out, in turn.
+    given: Arc<Mutex<u128>>,
+    /// Who waits has been seen without `here` since when it waits.
+    callers: Vec<MemberId>,
+    /// Wrong codes that were looked at: in this asking, and ever.
+    wrong: u8,
+    wrongs: Vec<Instant>,
     open: bool,
     /// The microphone is open for nobody, to measure the echo.
     measuring: bool,
@@ -56,6 +70,14 @@ enum Fault {
     Hasty,
     /// It sounds whatever the hour.
     Loud,
+    /// Any code opens it.
+    Credulous,
+    /// Whoever says a code is taken for one who sits in the room.
+    Blind,
+    /// The wall keeps a code for ever, and any that it has shown is good.
+    Nostalgic,
+    /// Wrong ones are not counted.
+    Patient,
 }
 
 fn chime() -> Settings {
@@ -67,6 +89,17 @@ fn ask() -> Settings {
         admit: Admit::Ask,
         quiet: None,
     }
+}
+
+/// Numbers that do not come again soon.
+fn seed(given: &Arc<Mutex<u128>>) -> Seed {
+    let given = Arc::clone(given);
+    Box::new(move || {
+        let mut given = given.lock().unwrap();
+        *given += 1;
+        // 7919 has no divisor in common with 10,000.
+        (*given * 7_919).to_be_bytes()
+    })
 }
 
 fn nights() -> Hours {
@@ -84,16 +117,22 @@ impl Room {
     )]
     fn at(settings: Settings, minute: Option<u16>) -> Self {
         let now = Instant::now();
+        let given = Arc::default();
         Self {
             now,
             began: (now, minute),
-            privacy: Privacy::new(settings.clone(), false),
+            privacy: Privacy::new(settings.clone(), false, Some(seed(&given))),
             settings,
             fault: None,
             there: BTreeMap::new(),
             joins: 0,
             shown: Shown::Alone,
             told: None,
+            tries: None,
+            given,
+            callers: Vec::new(),
+            wrong: 0,
+            wrongs: Vec::new(),
             open: false,
             measuring: false,
             chimes: Vec::new(),
@@ -116,12 +155,14 @@ impl Room {
     }
 
     fn tell(&mut self, input: Input) {
-        let admits = input == Input::Admit;
+        let answers = self.answers(&input);
+        let admits = input == Input::Admit || answers;
         let at = match self.fault {
             Some(Fault::Hasty) => self.now + self.now.duration_since(self.began.0),
             _ => self.now,
         };
         let minute = self.minute();
+        let input = self.mistaken(input);
         self.privacy.handle(Now { at, minute }, input);
         let mut outputs: Vec<Output> = std::iter::from_fn(|| self.privacy.poll()).collect();
         let is_allow = |it: &Output| matches!(it, Output::Allow(_) | Output::Measure(_));
@@ -142,6 +183,10 @@ impl Room {
             self.obey(output, admits);
             self.look();
         }
+        if answers && !self.open {
+            self.broken.push("the right code opens nothing".to_owned());
+        }
+        self.look_at_the_door();
         if self.open && self.there.is_empty() {
             self.broken.push("open for nobody".to_owned());
         }
@@ -170,6 +215,41 @@ impl Room {
         }
     }
 
+    /// What it understands instead, where its fault is to misunderstand.
+    fn mistaken(&mut self, input: Input) -> Input {
+        let Input::Answer {
+            mut member,
+            code: Typed(mut code),
+            let_in,
+        } = input
+        else {
+            return input;
+        };
+        match self.fault {
+            Some(Fault::Credulous) => code = self.code().unwrap_or(code),
+            Some(Fault::Nostalgic)
+                if (1..=self.given()).any(|it| code == format!("{:04}", it * 7_919 % 10_000)) =>
+            {
+                code = self.code().unwrap_or(code);
+            }
+            Some(Fault::Blind) => {
+                let mut there = self.there.values();
+                let other = there.find(|it| it.here && !self.callers.contains(&it.member));
+                member = other.map_or(member, |it| it.member.clone());
+            }
+            // It goes unnoticed that this one is wrong.
+            Some(Fault::Patient) if self.code().is_some_and(|it| it != code) => {
+                member = MemberId::from_random([200; 16]);
+            }
+            _ => {}
+        }
+        Input::Answer {
+            member,
+            code: Typed(code),
+            let_in,
+        }
+    }
+
     fn obey(&mut self, output: Output, admits: bool) {
         match output {
             Output::Chime => {
@@ -183,7 +263,7 @@ impl Room {
                 self.visit_since = is_visit.then(|| self.visit_since.unwrap_or(self.now));
                 self.shown = shown;
             }
-            Output::Tell(hold) => self.told = hold,
+            Output::Tell(told) => (self.told, self.tries) = (told.hold, told.tries),
             Output::Allow(open) => {
                 assert_ne!(self.open, open, "said twice");
                 if open && !self.may_open(admits) {
@@ -231,19 +311,139 @@ impl Room {
         }
     }
 
+    /// Whether this is an answer that opens the door, by what the wall shows and who is there.
+    fn answers(&mut self, input: &Input) -> bool {
+        let Input::Answer {
+            member,
+            code,
+            let_in,
+        } = input
+        else {
+            return false;
+        };
+        let sits = self
+            .there
+            .values()
+            .any(|it| it.member == *member && it.here);
+        if !sits || self.callers.contains(member) || self.tries == Some(0) {
+            return false;
+        }
+        let shown = self.code();
+        let Typed(code) = code;
+        let is_right = shown.as_ref() == Some(code);
+        if !is_right && shown.is_some() && self.before().as_ref() != Some(code) {
+            self.wrong += 1;
+            self.wrongs.push(self.now);
+        }
+        is_right && *let_in
+    }
+
+    /// The code on the wall.
+    fn code(&self) -> Option<String> {
+        match &self.shown {
+            Shown::Visit { code, .. } => code.as_ref().map(Code::expose),
+            _ => None,
+        }
+    }
+
+    /// The one before, as far as one is remembered.
+    fn before(&self) -> Option<String> {
+        let last = (*self.given.lock().unwrap()).checked_sub(1)?;
+        Some(format!("{:04}", last * 7_919 % 10_000))
+    }
+
+    fn look_at_the_door(&mut self) {
+        let (code, is_spent) = match &self.shown {
+            Shown::Visit { code, is_spent, .. } => (code.is_some(), *is_spent),
+            _ => (false, false),
+        };
+        let waits = matches!(
+            self.told,
+            Some(Hold::Asking | Hold::QuietHours | Hold::DoNotDisturb | Hold::Left)
+        );
+        let mut complain = |what: &str| self.broken.push(what.to_owned());
+        if waits != self.tries.is_some() || code && !waits {
+            complain("a code where nobody waits, or none where somebody does");
+        }
+        if code != self.tries.is_some_and(|tries| tries > 0) || is_spent != (self.tries == Some(0))
+        {
+            complain("the wall and the members are told different things of the code");
+        }
+        if self.wrong > TRIES {
+            complain("too many wrong codes were looked at");
+        }
+        let today = self.wrongs.iter().filter(|at| self.now < **at + DAY);
+        if today.count() > TRIES_IN_A_DAY {
+            complain("too many wrong codes were looked at in a day");
+        }
+        if waits {
+            let away = self.there.values().filter(|it| !it.here);
+            self.callers.extend(away.map(|it| it.member.clone()));
+        } else {
+            self.callers.clear();
+            self.wrong = 0;
+        }
+    }
+
     fn present(&mut self) {
         let visitors = self.there.values().cloned().collect();
         self.tell(Input::Present(visitors));
     }
 
     fn join(&mut self, who: u8) {
+        self.come(who, false);
+    }
+
+    /// Somebody in the room comes in by what the wall shows, or says so.
+    fn sit(&mut self, who: u8) {
+        self.come(who, true);
+    }
+
+    fn come(&mut self, who: u8, here: bool) {
         self.joins += 1;
         let visitor = Visitor {
             member: MemberId::from_random([self.joins; 16]),
             name: format!("guest {who}"),
+            here,
         };
         self.there.insert(who, visitor);
         self.present();
+    }
+
+    /// Says from here on that it sits in the room, or does not.
+    fn move_to(&mut self, who: u8, here: bool) {
+        if let Some(visitor) = self.there.get_mut(&who) {
+            visitor.here = here;
+            self.present();
+        }
+    }
+
+    /// Says a code.
+    fn say(&mut self, who: u8, code: &str, let_in: bool) {
+        let code = Typed(code.to_owned());
+        if let Some(member) = self.there.get(&who).map(|it| it.member.clone()) {
+            self.tell(Input::Answer {
+                member,
+                code,
+                let_in,
+            });
+        }
+    }
+
+    /// Says the code that the wall shows.
+    fn read(&mut self, who: u8, let_in: bool) {
+        let code = self.code().unwrap_or_default();
+        self.say(who, &code, let_in);
+    }
+
+    /// Says one that it has never shown.
+    fn guess(&mut self, who: u8) {
+        let wrong = (self.given() + 5_000) * 7_919 % 10_000;
+        self.say(who, &format!("{wrong:04}"), true);
+    }
+
+    fn given(&self) -> u128 {
+        *self.given.lock().unwrap()
     }
 
     fn leave(&mut self, who: u8) {
@@ -277,7 +477,7 @@ impl Room {
 
     fn visit(&self) -> Option<(Hold, usize)> {
         match &self.shown {
-            Shown::Visit { names, hold } => Some((*hold, names.len())),
+            Shown::Visit { visitors, hold, .. } => Some((*hold, visitors.len())),
             Shown::Alone | Shown::Measuring | Shown::Call { .. } => None,
         }
     }
@@ -394,6 +594,230 @@ fn somebody_in_the_room_lets_in_who_asks() {
     room.join(BOB);
     assert!(room.open, "the meeting runs");
     room.whole();
+}
+
+#[test]
+fn who_sits_in_the_room_lets_in_by_what_the_wall_shows() {
+    let mut room = Room::new(ask());
+    room.join(ANN);
+    let code = room.code().expect("somebody waits");
+    assert_eq!(room.tries, Some(TRIES));
+    room.sit(BOB);
+    assert_eq!(room.code(), Some(code.clone()), "he has come to read it");
+    room.say(BOB, &code, true);
+    assert!(room.open);
+    assert_eq!((room.code(), room.tries), (None, None));
+    room.whole();
+    // The next asking has another, and the old one opens nothing.
+    room.leave(ANN);
+    room.leave(BOB);
+    room.join(ANN);
+    room.sit(BOB);
+    assert_ne!(room.code(), Some(code.clone()));
+    room.say(BOB, &code, true);
+    assert!(!room.open);
+    room.whole();
+}
+
+#[test]
+fn who_waits_at_the_door_can_never_answer() {
+    let mut room = Room::new(ask());
+    room.join(ANN);
+    room.read(ANN, true);
+    assert!(!room.open, "as if she had read it over somebody's shoulder");
+    room.move_to(ANN, true);
+    room.read(ANN, true);
+    assert!(!room.open, "what she says now comes too late");
+    assert_eq!(room.tries, Some(TRIES), "and costs nobody anything");
+    // Who was at the door for a moment is one of them.
+    room.sit(BOB);
+    room.move_to(BOB, false);
+    room.move_to(BOB, true);
+    room.read(BOB, true);
+    assert!(!room.open);
+    // Nobody can answer who is not there.
+    let code = Typed(room.code().unwrap());
+    let stranger = MemberId::from_random([200; 16]);
+    room.tell(Input::Answer {
+        member: stranger,
+        code,
+        let_in: true,
+    });
+    assert!(!room.open);
+    room.sit(EVE);
+    room.read(EVE, true);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn three_wrong_codes_and_this_asking_is_for_the_device_alone() {
+    let mut room = Room::new(ask());
+    room.join(ANN);
+    room.sit(BOB);
+    room.sit(EVE);
+    for (who, left) in [(BOB, 2), (EVE, 1), (BOB, 0)] {
+        room.guess(who);
+        assert_eq!(room.tries, Some(left));
+    }
+    let spent = matches!(
+        room.shown,
+        Shown::Visit {
+            code: None,
+            is_spent: true,
+            ..
+        }
+    );
+    assert!(spent, "{:?}", room.shown);
+    // The right one, whatever it is, opens nothing any more.
+    for number in 0..10_000 {
+        room.say(EVE, &format!("{number:04}"), true);
+        assert!(!room.open);
+    }
+    room.pass(3_600 * SECOND);
+    assert_eq!(room.tries, Some(0));
+    room.tell(Input::Admit);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn coming_back_for_more_guesses_is_hopeless() {
+    let mut room = Room::new(ask());
+    let mut looked_at = 0;
+    for _ in 0..20 {
+        room.sit(EVE);
+        let before = room.tries.unwrap();
+        for _ in 0..5 {
+            room.guess(EVE);
+        }
+        looked_at += usize::from(before);
+        assert_eq!(room.tries, Some(0));
+        room.leave(EVE);
+        room.pass(60 * SECOND);
+    }
+    assert_eq!(looked_at, TRIES_IN_A_DAY);
+    // A day later there are codes again, for those who have waited all the while as well.
+    room.join(ANN);
+    room.sit(BOB);
+    assert_eq!((room.code(), room.tries), (None, Some(0)));
+    room.pass(DAY);
+    assert_eq!(room.tries, Some(TRIES));
+    room.read(BOB, true);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn a_code_is_right_for_five_minutes_and_the_one_before_costs_nothing() {
+    let mut room = Room::new(ask());
+    room.join(ANN);
+    room.sit(BOB);
+    let first = room.code().unwrap();
+    room.pass(299 * SECOND);
+    assert_eq!(room.code().as_ref(), Some(&first));
+    room.pass(SECOND);
+    let second = room.code().unwrap();
+    assert_ne!(first, second);
+    room.say(BOB, &first, true);
+    assert_eq!((room.open, room.tries), (false, Some(TRIES)));
+    // With each who comes to the door, too: it is about them as well.
+    room.join(EVE);
+    assert_ne!(room.code().as_ref(), Some(&second));
+    assert_eq!(room.chimes.len(), 2, "and rings");
+    room.say(BOB, &first, true);
+    assert_eq!(
+        (room.open, room.tries),
+        (false, Some(TRIES - 1)),
+        "long gone"
+    );
+    room.read(BOB, true);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn who_is_turned_away_is_told_and_rings_again_only_by_coming_again() {
+    let mut room = Room::new(ask());
+    room.join(ANN);
+    room.sit(BOB);
+    room.guess(BOB);
+    room.read(BOB, false);
+    assert_eq!(room.told, Some(Hold::TurnedAway));
+    assert_eq!(room.visit(), Some((Hold::TurnedAway, 2)));
+    assert_eq!((room.open, room.tries, room.chimes.len()), (false, None, 1));
+    room.pass(3_600 * SECOND);
+    // One who says that she sits in the room is no reason to ask again.
+    room.sit(EVE);
+    assert_eq!(room.told, Some(Hold::TurnedAway));
+    room.leave(EVE);
+    room.leave(ANN);
+    assert_eq!(
+        (room.told, room.chimes.len()),
+        (Some(Hold::Asking), 1),
+        "as before she came"
+    );
+    room.join(ANN);
+    assert_eq!((room.told, room.chimes.len()), (Some(Hold::Asking), 2));
+    assert_eq!(room.tries, Some(TRIES));
+    room.read(BOB, false);
+    room.tell(Input::Admit);
+    assert!(room.open, "from inside it is opened all the same");
+    room.whole();
+    // Nobody turns away who is alone there.
+    let mut room = Room::new(ask());
+    room.sit(BOB);
+    room.read(BOB, false);
+    assert_eq!(room.told, Some(Hold::Asking));
+    room.read(BOB, true);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn a_code_opens_a_meeting_that_was_closed_because_it_was_still() {
+    let mut room = Room::new(chime());
+    room.join(ANN);
+    room.sit(BOB);
+    room.pass(ANNOUNCED);
+    assert_eq!((room.open, room.tries), (true, None));
+    room.pass(STILL + ASKED);
+    assert_eq!((room.told, room.tries), (Some(Hold::Left), Some(TRIES)));
+    room.read(ANN, true);
+    assert!(!room.open);
+    room.read(BOB, true);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn without_a_wall_there_is_no_code() {
+    let mut room = Room::new(ask());
+    room.privacy = Privacy::new(ask(), false, None);
+    let visitor = |here| Visitor {
+        member: MemberId::from_random([u8::from(here) + 1; 16]),
+        name: String::new(),
+        here,
+    };
+    room.there = BTreeMap::from([(ANN, visitor(false)), (BOB, visitor(true))]);
+    let now = Now {
+        at: room.now,
+        minute: None,
+    };
+    let mut say = |input| {
+        room.privacy.handle(now, input);
+        while room.privacy.poll().is_some() {}
+    };
+    say(Input::Present(room.there.values().cloned().collect()));
+    for number in 0..10_000 {
+        say(Input::Answer {
+            member: visitor(true).member,
+            code: Typed(format!("{number:04}")),
+            let_in: true,
+        });
+    }
+    assert!(!room.privacy.is_open());
+    assert_eq!(room.privacy.tries(), None);
 }
 
 #[test]
@@ -575,6 +999,12 @@ enum Step {
     DoNotDisturb(bool),
     Stir,
     Measure(bool),
+    Sit(u8),
+    Move(u8, bool),
+    /// The code on the wall, or one that it has never shown.
+    Say(u8, bool, bool),
+    /// A code that the wall has shown, so many ago.
+    Recall(u8, u8),
     Pass(Duration),
 }
 
@@ -589,6 +1019,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::DoNotDisturb),
         1 => Just(Step::Stir),
         1 => any::<bool>().prop_map(Step::Measure),
+        3 => who().prop_map(Step::Sit),
+        1 => (who(), any::<bool>()).prop_map(|(who, here)| Step::Move(who, here)),
+        4 => (who(), any::<bool>(), any::<bool>()).prop_map(|(who, right, let_in)| Step::Say(who, right, let_in)),
+        1 => (who(), 1..4u8).prop_map(|(who, ago)| Step::Recall(who, ago)),
         4 => ms(8_000),
         2 => ms(120_000),
         1 => ms(7_200_000),
@@ -623,6 +1057,14 @@ fn play(
             Step::DoNotDisturb(on) => room.tell(Input::DoNotDisturb(on)),
             Step::Stir => room.tell(Input::Stir),
             Step::Measure(on) => room.tell(Input::Measure(on)),
+            Step::Sit(who) if !room.there.contains_key(&who) => room.sit(who),
+            Step::Move(who, here) => room.move_to(who, here),
+            Step::Say(who, true, let_in) => room.read(who, let_in),
+            Step::Sit(who) | Step::Say(who, false, _) => room.guess(who),
+            Step::Recall(who, ago) => {
+                let code = room.given().saturating_sub(ago.into()) * 7_919 % 10_000;
+                room.say(who, &format!("{code:04}"), true);
+            }
             Step::Pass(time) => room.pass(time),
         }
     }
@@ -658,6 +1100,10 @@ fn what_is_wrong_is_found() {
         Fault::ShowsNothing,
         Fault::Hasty,
         Fault::Loud,
+        Fault::Credulous,
+        Fault::Blind,
+        Fault::Nostalgic,
+        Fault::Patient,
     ] {
         let mut runner = TestRunner::new(config());
         let found = (0..config().cases).any(|_| {

@@ -35,6 +35,8 @@ pub enum Client {
     Sending(Sending),
     /// Asks the other side of a link to send less.
     Ask(Ask),
+    /// Says the code that the wall of a device shows, and what shall become of who waits there.
+    Admit(Admit),
     /// Asks for a `pong`, because a page cannot send WebSocket pings.
     Ping {},
     /// Ends the session at once, so that nobody waits for it to come back.
@@ -65,6 +67,8 @@ pub enum Server {
     Sending(Sending),
     /// The other side of a link asks us to send less.
     Ask(Ask),
+    /// The other side of a link says what stands on our wall, and what shall become of who waits.
+    Admit(Admit),
     /// Fresh ICE servers, before the old credentials end.
     Ice {
         /// All of them; they replace those known.
@@ -148,6 +152,10 @@ pub struct Media {
     /// can ask for the contrary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// How many codes may yet be tried with `admit`. None where a device shows none: nobody waits, or
+    /// there is no wall to read it from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u8>,
 }
 
 impl Default for Media {
@@ -158,6 +166,7 @@ impl Default for Media {
             no_microphone: false,
             no_camera: false,
             hold: None,
+            tries: None,
         }
     }
 }
@@ -178,6 +187,8 @@ pub enum Hold {
     Idle,
     /// It has closed, for that reason.
     Left,
+    /// Somebody in it has turned away who waited.
+    TurnedAway,
     /// Any reason that a later version knows.
     #[serde(other)]
     Other,
@@ -494,6 +505,31 @@ pub enum Wish {
     /// Any wish that a later version knows.
     #[serde(other)]
     Other,
+}
+
+/// `admit`, in both directions.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admit {
+    /// On which link: that with the device.
+    pub link: LinkId,
+    /// Who says it. The server writes this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<MemberId>,
+    /// What the device's wall shows, as it was typed.
+    pub code: String,
+    /// Whoever waits is let in, or else is turned away.
+    pub let_in: bool,
+}
+
+impl fmt::Debug for Admit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admit")
+            .field("link", &self.link)
+            .field("from", &self.from)
+            .field("code", &"[private]")
+            .field("let_in", &self.let_in)
+            .finish()
+    }
 }
 
 /// `bye`, in both directions.

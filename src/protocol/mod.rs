@@ -14,9 +14,10 @@ mod read;
 pub use ice::IceServer;
 pub use id::{Generation, IdError, LinkId, MemberId, NodeId, RoomName, Secret, SessionId};
 pub use message::{
-    Again, Answer, Ask, Bye, Candidate, Caps, Client, Codec, Ending, ErrorCode, Hello, Hold, Join,
-    Keep, Kind, Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Pause, Problem,
-    Reason, Resume, Role, Room, RoomLink, RoomMember, Sending, Server, Show, Welcome, Wish,
+    Admit, Again, Answer, Ask, Bye, Candidate, Caps, Client, Codec, Ending, ErrorCode, Hello, Hold,
+    Join, Keep, Kind, Limits, Link, LinkEvent, Me, Media, Member, MemberEvent, Offer, Pause,
+    Problem, Reason, Resume, Role, Room, RoomLink, RoomMember, Sending, Server, Show, Welcome,
+    Wish,
 };
 pub use read::{read_client, read_server};
 
@@ -45,6 +46,9 @@ pub const MOST_CANDIDATES: usize = 64;
 
 /// The longest PIN, in characters. Six digits are usual.
 pub const LONGEST_PIN: usize = 64;
+
+/// The longest code of a door, in characters, as it was typed.
+pub const LONGEST_CODE: usize = 16;
 
 /// The longest name of a media section (`a=mid`), in bytes. Browsers write one or two digits.
 pub const LONGEST_MID: usize = 64;

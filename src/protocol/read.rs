@@ -7,10 +7,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{
-    Again, Ask, Bye, Candidate, Caps, Client, ErrorCode, Generation, Hello, Join, Keep,
-    LARGEST_CANDIDATE, LARGEST_FRAME, LARGEST_SDP, LONGEST_MID, LONGEST_NAME, LONGEST_PIN, Link,
-    MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Sending, Server, Show,
-    TALLEST, Welcome,
+    Admit, Again, Ask, Bye, Candidate, Caps, Client, ErrorCode, Generation, Hello, Join, Keep,
+    LARGEST_CANDIDATE, LARGEST_FRAME, LARGEST_SDP, LONGEST_CODE, LONGEST_MID, LONGEST_NAME,
+    LONGEST_PIN, Link, MOST_CODECS, MOST_KEPT, Me, Member, MemberId, Offer, Problem, Room, Sending,
+    Server, Show, TALLEST, Welcome,
 };
 
 #[cfg(test)]
@@ -36,6 +36,7 @@ pub fn read_client(text: &str) -> Result<Client, Problem> {
         "show" => fields.show().map(Client::Show),
         "sending" => fields.sending().map(Client::Sending),
         "ask" => fields.ask().map(Client::Ask),
+        "admit" => fields.admit().map(Client::Admit),
         "ping" => Ok(Client::Ping {}),
         "bye" => fields.bye().map(Client::Bye),
         _ => Err(unknown()),
@@ -60,6 +61,7 @@ pub fn read_server(text: &str) -> Result<Server, Problem> {
         "show" => fields.show().map(Server::Show),
         "sending" => fields.sending().map(Server::Sending),
         "ask" => fields.ask().map(Server::Ask),
+        "admit" => fields.admit().map(Server::Admit),
         "ice" => fields
             .need("servers", "a list of ICE servers")
             .map(|servers| Server::Ice { servers }),
@@ -220,6 +222,17 @@ impl Fields {
             link: self.need("link", LINK_ID)?,
             from: self.from(),
             what: self.need("what", "a wish, as a text")?,
+        })
+    }
+
+    fn admit(&self) -> Result<Admit, Problem> {
+        let code: String = self.need("code", TEXT)?;
+        at_most("code", code.chars().count(), LONGEST_CODE, "characters")?;
+        Ok(Admit {
+            link: self.need("link", LINK_ID)?,
+            from: self.from(),
+            code,
+            let_in: self.need("let_in", YES_OR_NO)?,
         })
     }
 

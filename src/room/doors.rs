@@ -206,6 +206,15 @@ pub enum Output {
         /// What for.
         what: Wish,
     },
+    /// Another member says what stands on this node's wall.
+    Admit {
+        /// Who says it.
+        member: MemberId,
+        /// What it says, as it was typed.
+        code: String,
+        /// Whether who waits shall be let in, or be turned away.
+        let_in: bool,
+    },
     /// Another member is new or has changed.
     Member(RoomMember),
     /// Another member is gone.
@@ -305,11 +314,18 @@ impl fmt::Debug for Output {
                 let here = if *here { ", here" } else { "" };
                 write!(f, "asked {what:?} by {by}{here}")
             }
+            Self::Admit { member, let_in, .. } => write!(f, "{}", admit(*let_in, member)),
             Self::Member(member) => write!(f, "member {} {}", member.member, member.name),
             Self::Gone(member) => write!(f, "gone {member}"),
             Self::Refused { code, .. } => write!(f, "refused {code:?}"),
         }
     }
+}
+
+/// Whatever the code is, it is nobody's business.
+fn admit(let_in: bool, who: &dyn fmt::Display) -> String {
+    let what = if let_in { "admit" } else { "turn away" };
+    format!("{what} {who}")
 }
 
 fn say(message: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -345,6 +361,7 @@ fn say(message: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => write!(f, "sending {}", said.link),
         },
         Client::Ask(said) => write!(f, "ask {} {:?}", said.link, said.what),
+        Client::Admit(said) => write!(f, "{}", admit(said.let_in, &said.link)),
         Client::Ping {} => f.write_str("ping"),
         Client::Bye(said) => write!(f, "bye {:?}", said.why),
     }

@@ -305,6 +305,17 @@ impl Room {
                     self.outputs.push_back(Output::Asked { by, here, what });
                 }
             }
+            Server::Admit(admit) => {
+                if let Some(link) = self.links.get(&admit.link)
+                    && admit.from.as_ref() == Some(&link.peer)
+                {
+                    self.outputs.push_back(Output::Admit {
+                        member: link.peer.clone(),
+                        code: admit.code,
+                        let_in: admit.let_in,
+                    });
+                }
+            }
             Server::Sending(sending) => {
                 if let Some(link) = self.links.get_mut(&sending.link) {
                     link.paused(now, sending.paused);

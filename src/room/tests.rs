@@ -1210,6 +1210,27 @@ fn who_asks_for_less_is_heard_on_its_own_link_only() {
 }
 
 #[test]
+fn the_code_of_the_wall_is_heard_on_its_own_link_only_and_is_never_printed() {
+    let mut node = Node::joined(&[EVA, TOM]);
+    node.connect(L1, EVA, 1);
+    let mut admit = |link: &str, from: Option<&str>, let_in| {
+        let admit = protocol::Admit {
+            link: id(link),
+            from: from.map(id),
+            code: "4071".to_owned(),
+            let_in,
+        };
+        assert!(!format!("{admit:?}").contains("4071"));
+        node.message(Server::Admit(admit))
+    };
+    assert_eq!(admit(L1, Some(EVA), true), [format!("admit {EVA}")]);
+    assert_eq!(admit(L1, Some(EVA), false), [format!("turn away {EVA}")]);
+    assert!(admit(L1, Some(TOM), true).is_empty(), "not his link");
+    assert!(admit(L1, None, true).is_empty(), "nobody has said it");
+    assert!(admit(L2, Some(TOM), true).is_empty(), "no such link");
+}
+
+#[test]
 fn a_membership_that_the_server_denies_is_asked_for_again() {
     let mut node = Node::joined(&[EVA]);
     assert_eq!(

@@ -304,7 +304,13 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
         inset,
         more,
         has_large,
-    } = places(call, own.as_ref(), width, height - asked);
+        are_named_below,
+    } = places(
+        call,
+        own.as_ref(),
+        (width, height - asked),
+        it.edge() + plate_height(it.least),
+    );
     let is_shown = inset.is_some() || all.iter().any(|(guest, _)| Some(*guest) == own.as_ref());
     // Below what is large nobody is, unless the screen stands upright.
     let free = (height - asked - height / 40) * u32::from(has_large && width >= height);
@@ -312,13 +318,21 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
         if call.speaking.contains(&guest.link) {
             shapes.push(it.border(place));
         }
-        it.slate(guest, place, &mut shapes);
         let under = place.y + place.height;
-        let is_under = at == 0 && guest.is_share && under + it.plate_height() <= free;
-        let mut plate = it.plate(guest, beside(place, inset, it.gap));
-        if is_under {
-            // Whatever is on a screen is to be read.
-            plate.y = under;
+        let is_named_below = are_named_below && at > 0;
+        let letters = if is_named_below { it.least } else { it.name };
+        let below = if is_named_below {
+            0
+        } else {
+            plate_height(letters)
+        };
+        it.slate(guest, place, below, &mut shapes);
+        let is_under =
+            at == 0 && guest.is_share && under + it.edge() + plate_height(letters) <= free;
+        let mut plate = it.plate(guest, beside(place, inset, it.gap), letters);
+        if is_under || is_named_below {
+            // Whatever is on a screen is to be read, and of a small tile not much would be left.
+            plate.y = under + it.edge();
         }
         plates.push(plate);
         tiles.push(Tile {
@@ -330,7 +344,7 @@ pub fn call(call: &Call, width: u32, height: u32, measure: Measure<'_>) -> Arran
         });
     }
     if let Some((own, place)) = own.as_ref().zip(inset) {
-        plates.push(it.plate(own, place));
+        plates.push(it.plate(own, place, it.name));
         tiles.push(Tile {
             link: own.link.clone(),
             place,
@@ -369,11 +383,18 @@ struct Places<'c> {
     more: Option<(usize, Rect)>,
     /// The first is larger than the others.
     has_large: bool,
+    /// The names of the others are below their tiles.
+    are_named_below: bool,
 }
 
 /// Gives everybody a place, as far as there are any; this room over one or two, and else as the last
-/// of all.
-fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -> Places<'c> {
+/// of all. Below those who are beside a screen there is room for their names.
+fn places<'c>(
+    call: &'c Call,
+    own: Option<&'c Guest>,
+    (width, height): (u32, u32),
+    below: u32,
+) -> Places<'c> {
     // The one that came last is what is being talked about. One that is lost is no reason to keep
     // everybody small.
     let mut shares = call.guests.iter().rev();
@@ -405,7 +426,7 @@ fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -
             } else {
                 Large::Face
             };
-            let (first, places) = stage(count, width, height, of);
+            let (first, places) = stage(count, (width, height), of, below);
             (Some(first), places)
         }
         None => (None, grid(count, width, height)),
@@ -423,6 +444,7 @@ fn places<'c>(call: &'c Call, own: Option<&'c Guest>, width: u32, height: u32) -
         inset,
         more,
         has_large: large.is_some(),
+        are_named_below: width >= height && large.is_some_and(|large| large.is_share),
     }
 }
 
@@ -494,7 +516,7 @@ impl Drawing<'_> {
 
     /// Around the tile of who speaks.
     fn border(&self, place: Rect) -> Shape {
-        let thick = (self.gap / 3).max(1);
+        let thick = self.border_width();
         Shape::Panel {
             place: Rect {
                 x: place.x - thick,
@@ -507,8 +529,17 @@ impl Drawing<'_> {
         }
     }
 
-    /// What is seen of somebody without a picture.
-    fn slate(&self, guest: &Guest, place: Rect, shapes: &mut Vec<Shape>) {
+    fn border_width(&self) -> u32 {
+        (self.gap / 3).max(1)
+    }
+
+    /// From a tile to the name below it: the border goes between.
+    fn edge(&self) -> u32 {
+        even(self.border_width() + 1)
+    }
+
+    /// What is seen of somebody without a picture, above what the name takes `below`.
+    fn slate(&self, guest: &Guest, place: Rect, below: u32, shapes: &mut Vec<Shape>) {
         shapes.push(Shape::Panel {
             place,
             corner: 0,
@@ -529,8 +560,7 @@ impl Drawing<'_> {
         }
         let row = line(block.font);
         let lines = u32::try_from(block.lines.len()).unwrap_or(1);
-        // The name is below, over the tile.
-        let free = place.height.saturating_sub(self.plate_height() + self.gap);
+        let free = place.height.saturating_sub(below + self.gap);
         let side =
             even(place.height * 2 / 5).min(even(free.saturating_sub(self.gap + lines * row)));
         let used = side + self.gap + lines * row;
@@ -573,7 +603,7 @@ impl Drawing<'_> {
     }
 
     /// The name over a tile, at its lower left.
-    fn plate(&self, guest: &Guest, place: Rect) -> Plate {
+    fn plate(&self, guest: &Guest, place: Rect, letters: u32) -> Plate {
         let pad = self.gap;
         let state = match guest.sight {
             Sight::Paused => Some((["poor network", "slow"], WARN)),
@@ -583,7 +613,7 @@ impl Drawing<'_> {
             _ => None,
         };
         let font = Font {
-            pixels: self.name,
+            pixels: letters,
             bold: false,
         };
         let wide = |words: &str| (self.measure)(words, font);
@@ -607,7 +637,7 @@ impl Drawing<'_> {
         // A sliver beside it would look like a mistake.
         let is_whole = needed * 10 >= place.width * 9;
         let width = if is_whole { place.width } else { even(needed) };
-        let height = self.plate_height();
+        let height = plate_height(letters);
         let mut shapes = Vec::new();
         let at = |x: u32, width: u32| Rect {
             x,
@@ -725,7 +755,7 @@ impl Drawing<'_> {
     }
 
     fn plate_height(&self) -> u32 {
-        even(self.name * 8 / 5)
+        plate_height(self.name)
     }
 
     /// How many have no place of their own.
@@ -758,6 +788,11 @@ fn text(place: Rect, words: String, font: Font, colour: Colour, measure: Measure
         colour,
         align: Align::Middle,
     }
+}
+
+/// Of a plate with letters of so many pixels.
+fn plate_height(letters: u32) -> u32 {
+    even(letters * 8 / 5)
 }
 
 fn line(font: Font) -> u32 {

@@ -24,7 +24,14 @@ pub(super) enum Large {
 
 /// One tile that is large, and the others at its right in a column, or below it where the screen
 /// stands upright.
-pub(super) fn stage(beside: usize, width: u32, height: u32, of: Large) -> (Rect, Vec<Rect>) {
+///
+/// Below each of those beside a screen so much is left free: a name over so small a tile would hide it.
+pub(super) fn stage(
+    beside: usize,
+    (width, height): (u32, u32),
+    of: Large,
+    below: u32,
+) -> (Rect, Vec<Rect>) {
     let inside = inside(width, height);
     let gap = gap(width, height);
     if beside == 0 {
@@ -46,7 +53,13 @@ pub(super) fn stage(beside: usize, width: u32, height: u32, of: Large) -> (Rect,
         width: column,
         ..inside
     };
-    (fitted(large), within(beside, strip, gap, Columns::One))
+    let below = if of == Large::Screen { below } else { 0 };
+    let strip = Rect {
+        height: strip.height.saturating_sub(below),
+        ..strip
+    };
+    let small = within(beside, strip, gap + below, Columns::One);
+    (fitted(large), small)
 }
 
 fn upright(beside: usize, inside: Rect, gap: u32) -> (Rect, Vec<Rect>) {
@@ -199,15 +212,15 @@ mod tests {
 
     #[test]
     fn a_stage_is_large_and_the_others_are_beside_it() {
-        let (large, small) = stage(5, 1920, 1080, Large::Face);
+        let (large, small) = stage(5, (1920, 1080), Large::Face, 50);
         assert_eq!(small.len(), 5);
         assert!(large.width * 10 >= 1920 * 7, "{large:?}");
         assert!(small.iter().all(|it| it.x > large.x + large.width));
-        let screen = stage(5, 1920, 1080, Large::Screen).0;
+        let screen = stage(5, (1920, 1080), Large::Screen, 48).0;
         assert!(screen.width > large.width && screen.width * 10 >= 1920 * 8);
-        let (large, small) = stage(3, 1080, 1920, Large::Face);
+        let (large, small) = stage(3, (1080, 1920), Large::Face, 50);
         assert!(small.iter().all(|it| it.y > large.y + large.height));
-        let alone = stage(0, 1280, 720, Large::Face).0;
+        let alone = stage(0, (1280, 720), Large::Face, 50).0;
         assert_eq!(alone, grid(1, 1280, 720)[0]);
     }
 
@@ -224,7 +237,8 @@ mod tests {
             for count in 1..=16 {
                 let mut all = vec![grid(count, width, height)];
                 for of in [Large::Face, Large::Screen] {
-                    let (large, mut small) = stage(count.min(6) - 1, width, height, of);
+                    let (large, mut small) =
+                        stage(count.min(6) - 1, (width, height), of, even(height / 22));
                     small.push(large);
                     all.push(small);
                 }

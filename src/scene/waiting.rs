@@ -22,7 +22,7 @@ const TIGHTEST: (u32, bool) = (16, false);
 #[must_use]
 pub fn waiting(facts: &Facts, width: u32, height: u32, measure: Measure<'_>) -> Scene {
     let mut it = Drawing::new(width, height, measure);
-    let body = it.frame(facts, width, height);
+    let body = it.frame(facts, None, (width, height));
     match &facts.way {
         Some(way) if width * 4 > height * 5 => it.level(facts, way, body, (width, height)),
         Some(way) => it.upright(facts, way, body, height),
@@ -59,7 +59,7 @@ fn moved(minute: u32, step: u32) -> (i32, i32) {
 }
 
 pub(super) struct Drawing<'a> {
-    measure: Measure<'a>,
+    pub(super) measure: Measure<'a>,
     /// Eight pixels of a picture of 720: everything is apart by so many of these.
     pub(super) step: u32,
     /// The smallest letters.
@@ -87,6 +87,12 @@ struct Plan {
     height: u32,
 }
 
+/// The way in, where it goes.
+pub(super) struct Card {
+    plan: Plan,
+    place: Rect,
+}
+
 impl<'a> Drawing<'a> {
     /// A picture of this size with nothing in it.
     pub(super) fn new(width: u32, height: u32, measure: Measure<'a>) -> Self {
@@ -99,9 +105,14 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Draws what is at the top and at the bottom of every picture of an empty room. Returns what is
-    /// free between them.
-    pub(super) fn frame(&mut self, facts: &Facts, width: u32, height: u32) -> Rect {
+    /// Draws what is at the top and at the bottom of every picture without a call, with the room's
+    /// name where it stands nowhere else. Returns what is free between them.
+    pub(super) fn frame(
+        &mut self,
+        facts: &Facts,
+        room: Option<&str>,
+        (width, height): (u32, u32),
+    ) -> Rect {
         let margin = 6 * self.step;
         let inside = Rect {
             x: margin,
@@ -109,7 +120,7 @@ impl<'a> Drawing<'a> {
             width: width - 2 * margin,
             height: height - 2 * margin,
         };
-        let top = self.top(facts, inside);
+        let top = self.top(facts, room, inside);
         let bottom = self.states(&facts.parts, inside);
         Rect {
             y: top,
@@ -136,10 +147,10 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// The time, at the top right, and at the left that this is recorded. Returns where what is
-    /// below may begin.
-    fn top(&mut self, facts: &Facts, inside: Rect) -> u32 {
-        if facts.clock.is_none() && !facts.call.is_recorded {
+    /// The time, at the top right, and at the left that this is recorded, and which room it is.
+    /// Returns where what is below may begin.
+    fn top(&mut self, facts: &Facts, room: Option<&str>, inside: Rect) -> u32 {
+        if facts.clock.is_none() && !facts.call.is_recorded && room.is_none() {
             return inside.y;
         }
         let font = Font {
@@ -150,12 +161,32 @@ impl<'a> Drawing<'a> {
             height: line(font),
             ..inside
         };
+        let mut free = place;
         if let Some((hour, minute)) = facts.clock {
             let words = format!("{hour:02}:{minute:02}");
+            let wide = (self.measure)(&words, font) + 4 * self.step;
+            free.width = free.width.saturating_sub(wide);
             self.text(place, words, font, TEXT_DIM, Align::Right);
         }
         if facts.call.is_recorded {
+            let wide = (self.measure)(RECORDED, font) + 4 * self.step;
+            free.x += wide.min(free.width);
+            free.width = free.width.saturating_sub(wide);
             self.text(place, RECORDED.to_owned(), font, STOP, Align::Left);
+        }
+        if let Some(room) = room {
+            let limits = Limits {
+                largest: font.pixels,
+                least: self.least,
+                width: free.width,
+                lines: 1,
+                bold: false,
+            };
+            let name = fit(room, limits, self.measure);
+            // Three letters of it say nothing.
+            if free.width > 6 * font.pixels {
+                self.lines(name, place.height, free, TEXT_DIM, Align::Left);
+            }
         }
         place.y + place.height + 2 * self.step
     }
@@ -273,6 +304,14 @@ impl<'a> Drawing<'a> {
 
     /// Name beside card.
     fn level(&mut self, facts: &Facts, way: &Way, body: Rect, (width, height): (u32, u32)) {
+        let (name, card) = self.beside_each_other(body, (width, height));
+        self.name(self.title(facts, name, true), name, false);
+        let plan = self.roomy_plan(way, card, height);
+        self.card(plan, card);
+    }
+
+    /// Where the name is, and where the card.
+    fn beside_each_other(&self, body: Rect, (width, height): (u32, u32)) -> (Rect, Rect) {
         // An old screen is narrow: there the PIN needs more.
         let wide = (width * CARD / 100).max(height * 3 / 5);
         let name = Rect {
@@ -284,13 +323,53 @@ impl<'a> Drawing<'a> {
             width: wide,
             ..body
         };
-        self.name(self.title(facts, name, true), name, false);
+        (name, card)
+    }
+
+    /// The way in on a card whose code is large, whatever else has to go.
+    fn roomy_plan(&self, way: &Way, card: Rect, height: u32) -> Plan {
         let mut plans = TIGHTER
             .into_iter()
             .map(|tightness| self.plan(way, card, height, tightness));
         let large = plans.find(|plan| plan.side * 4 >= height);
-        let plan = large.unwrap_or_else(|| self.plan(way, card, height, TIGHTEST));
-        self.card(plan, card);
+        large.unwrap_or_else(|| self.plan(way, card, height, TIGHTEST))
+    }
+
+    /// The way in where it is while nobody is there, at the right, or else below, where there is
+    /// room for it; and what it leaves for something else: above it such a share, in percent.
+    pub(super) fn way_beside(
+        &self,
+        way: &Way,
+        body: Rect,
+        share: u32,
+        (width, height): (u32, u32),
+    ) -> Option<(Rect, Card)> {
+        if width * 4 > height * 5 {
+            let (left, place) = self.beside_each_other(body, (width, height));
+            let plan = self.roomy_plan(way, place, height);
+            return Some((left, Card { plan, place }));
+        }
+        let above = body.height * share / 100;
+        let down = above + 4 * self.step;
+        let place = Rect {
+            y: body.y + down,
+            height: body.height.saturating_sub(down),
+            ..body
+        };
+        let plan = self.roomy_plan(way, place, height);
+        if plan.side == 0 || plan.height > place.height {
+            return None;
+        }
+        let left = Rect {
+            height: above,
+            ..body
+        };
+        Some((left, Card { plan, place }))
+    }
+
+    /// Draws it.
+    pub(super) fn draw(&mut self, card: Card) {
+        self.card(card.plan, card.place);
     }
 
     /// The room's name and what to do, as large as a place allows.

@@ -7,7 +7,8 @@ import { readFile, rm } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
 import { DEVICE, Device, hearsSpeech, joinToPicture, partAt, watchConnections, visit, WITHIN } from './device.js';
-import { chromium, until } from './support.js';
+import { codeOnWall } from './letters.js';
+import { chromium, fill, Member, until } from './support.js';
 
 /** What the loudspeaker plays: samples a second, and the chime's two tones in Hz. */
 const RATE = 48_000;
@@ -155,4 +156,137 @@ test('who has to be let in is neither seen nor sees until somebody in the room s
   assert.equal(await chimes(device), 0, 'no chime');
   assert.match(await device.command('admit'), /^(Ann, Bob|Bob, Ann) are let in\.\n$/);
   await ann.sees(DEVICE, { within: WITHIN });
+});
+
+/** Somebody who has read the code on the wall, and so sits in the room. */
+async function companion(device, name, number, options = {}) {
+  const member = await Member.open(browser, `${await device.invitation()}&here`, { name, number, viewport: { width: 390, height: 844 }, ...options });
+  await member.join();
+  await member.inside();
+  return member;
+}
+
+/** What the plate says, or null where there is none. */
+const plate = ({ page }) => page.evaluate(() => {
+  const text = (id) => document.querySelector(id).textContent;
+  if (document.querySelector('#bell').hidden) return null;
+  return { title: text('#bell-title'), text: text('#bell-words'), said: text('#bell-said'), fields: !document.querySelector('#bell-fields').hidden };
+});
+
+/** Types a code, and presses one of the two. */
+async function type({ page }, code, what = '#bell-in') {
+  await page.waitForSelector(`${what}:not(:disabled)`);
+  await fill(page, '#bell-code', code);
+  await page.click(what);
+}
+
+/** The code that the wall shows, once a reader of letters reads the same twice. */
+function readCode(device, page) {
+  let before = null;
+  return until('the wall shows a code', async () => {
+    const { code } = await codeOnWall(device, page);
+    const same = code !== null && code === before;
+    before = code;
+    return same ? code : null;
+  }, { within: WITHIN, every: 100 });
+}
+
+/** Every text in something that was read from JSON. */
+const texts = (value) => (typeof value === 'string' ? [value] : value && typeof value === 'object' ? Object.values(value).flatMap(texts) : []);
+
+test('who sits in the room lets in by the code on the wall, and nobody else does', { timeout: 12 * WITHIN }, async (t) => {
+  const device = await Device.start({ privacy: 'admit = "ask"' });
+  t.after(() => device.stop());
+  const heard = () => {
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (text) {
+      window.room = this;
+      return send.call(this, text);
+    };
+  };
+  const ann = await visit(browser, device, { name: 'Ann', number: 4, before: heard });
+  t.after(() => ann.close());
+  await until('Ann reads why', async () => /until somebody in the room lets you in/.test(await banner(ann)), { within: WITHIN });
+  const ben = await companion(device, 'Ben', 5);
+  t.after(() => ben.close());
+  await until('Ben is asked', async () => (await plate(ben))?.title === 'Ann is at the door', { within: WITHIN });
+  assert.match((await plate(ben)).text, /^The code on the room’s screen lets them in\.$/);
+  assert.equal(await plate(ann), null, 'she is not');
+  assert.match(await banner(ann), /until somebody in the room lets you in/, 'her own words stay');
+
+  // Ann has it, from whomever: it is of no use to her, whatever her page says and however often.
+  const code = await readCode(device, ben.page);
+  const say = (member, text, letIn = true) => member.page.evaluate((it, let_in) => {
+    window.room.send(JSON.stringify({ t: 'admit', link: window.roomd.room.people.find(({ kind }) => kind === 'device').link.id, code: it, let_in }));
+  }, text, letIn);
+  for (let turn = 0; turn < 5; turn += 1) await say(ann, code);
+  await ann.page.evaluate(() => window.room.send(JSON.stringify({ t: 'me', here: true })));
+  await until('the device believes where she says she is', async () => (await device.status()).room.members.some(({ name, here }) => name === 'Ann' && here), { within: WITHIN });
+  for (let turn = 0; turn < 5; turn += 1) await say(ann, code);
+  await ann.page.evaluate(() => window.room.send(JSON.stringify({ t: 'me', here: false })));
+  await until('and that she is not', async () => (await device.status()).room.members.some(({ name, here }) => name === 'Ann' && !here), { within: WITHIN });
+  const { privacy } = await device.status();
+  assert.deepEqual([privacy.open, privacy.tries], [false, 3]);
+  await closed(device, ann);
+
+  // It stands on the wall alone.
+  const status = await device.status();
+  assert.ok(!texts(status).some((text) => text.includes(code)), 'not in the status');
+  const spoken = new RegExp(`\\b${code}\\b`);
+  assert.doesNotMatch(await device.says(), spoken);
+  assert.doesNotMatch(device.roomd.log.join('\n'), spoken);
+  for (const { page } of [ann, ben]) {
+    assert.doesNotMatch(await page.evaluate(() => document.documentElement.outerHTML), spoken);
+    assert.doesNotMatch(await page.evaluate(() => JSON.stringify(window.roomd.room)), spoken);
+  }
+
+  // A wrong one costs a try, and Ben reads that.
+  const wrong = String((Number(code) + 5_000) % 10_000).padStart(4, '0');
+  await type(ben, wrong);
+  await until('Ben reads that it was wrong', async () => (await plate(ben))?.said === 'That is not the code. Two tries are left.', { within: WITHIN });
+  assert.equal((await device.status()).privacy.open, false);
+  // Ann is turned away, and reads so at the door.
+  await type(ben, await readCode(device, ben.page), '#bell-away');
+  await until('Ann is at the door of the page', () => ann.page.evaluate(() => document.body.dataset.at === 'door' && /cannot have you in/.test(document.querySelector('#door-words').textContent)), { within: WITHIN });
+  assert.equal((await device.status()).privacy.open, false);
+  // She comes again, with another code, and is let in.
+  await ann.page.click('#join');
+  await ann.inside();
+  await until('Ben is asked again', async () => (await plate(ben))?.title === 'Ann is at the door', { within: WITHIN });
+  assert.equal((await device.status()).privacy.tries, 3);
+  await type(ben, await readCode(device, ben.page));
+  await ann.sees(DEVICE, { within: WITHIN });
+  await hearsSpeech(ann, DEVICE.name);
+  await device.exchanges('Ann');
+  await until('nobody is asked any more', async () => (await plate(ben)) === null, { within: WITHIN });
+  const open = await codeOnWall(device, ben.page);
+  assert.equal(open.code, null, open.text);
+  // Whoever sits in the room leaves like anybody else, by one tap.
+  await ben.page.click('#leave');
+  await until('Ben has left', async () => !(await device.status()).room.members.some(({ name }) => name === 'Ben'), { within: WITHIN });
+  assert.deepEqual([ann, ben].flatMap(({ errors }) => errors), []);
+});
+
+test('to guess the code is hopeless, and the wall says who can help', { timeout: 8 * WITHIN }, async (t) => {
+  const device = await Device.start({ privacy: 'admit = "ask"' });
+  t.after(() => device.stop());
+  const eve = await companion(device, 'Eve', 6);
+  t.after(() => eve.close());
+  await until('Eve is asked', async () => (await plate(eve))?.title === `You are at the door of ${DEVICE.name}`, { within: WITHIN });
+  const code = await readCode(device, eve.page);
+  for (const left of [2, 1, 0]) {
+    await type(eve, String((Number(code) + 1_000 * (left + 3)) % 10_000).padStart(4, '0'));
+    await until(`${left} tries are left`, async () => (await device.status()).privacy.tries === left, { within: WITHIN });
+  }
+  await until('Eve reads it', async () => {
+    const said = await plate(eve);
+    return said && !said.fields && /too many wrong codes/.test(said.text);
+  }, { within: WITHIN });
+  await until('the wall says so', async () => {
+    const { code: shown, text } = await codeOnWall(device, eve.page);
+    return shown === null && /too many wrong codes/.test(text.replace(/\s+/g, ' '));
+  }, { within: WITHIN });
+  assert.match(device.roomd.log.join('\n'), /a wrong code/);
+  assert.equal(await device.command('admit'), 'Eve is let in.\n');
+  assert.equal((await device.status()).privacy.open, true);
 });

@@ -3,12 +3,12 @@
 // tab. And one who only presents.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { Device, WITHIN } from './device.js';
+import { enlarged, read } from './letters.js';
 import { chromium, Member, serve, until } from './support.js';
 
 /** The tab that the browser shares unasked. */
@@ -72,32 +72,6 @@ async function tileOf(device, name, screen) {
   const member = room.members.find((one) => one.name === name && Boolean(one.of) === screen);
   const link = member && room.links.find(({ peer }) => peer === member.member);
   return link && wall.tiles.find((tile) => tile.link === link.link);
-}
-
-/** A part of a PNG, three times as large, as PNG. */
-const enlarged = (page, picture, place) => page.evaluate(async (text, { x, y, width, height }) => {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const bitmap = await createImageBitmap(new Blob([bytes]));
-  const canvas = Object.assign(document.createElement('canvas'), { width: 3 * width, height: 3 * height });
-  const context = canvas.getContext('2d');
-  context.imageSmoothingQuality = 'high';
-  context.drawImage(bitmap, x, y, width, height, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL('image/png').split(',')[1];
-}, picture.toString('base64'), place);
-
-/** What a reader of letters makes of a picture. @param {string} picture PNG, in base64 */
-async function read(picture) {
-  const child = spawn('tesseract', ['stdin', 'stdout', '--psm', '3', '-l', 'eng'], { stdio: ['pipe', 'pipe', 'ignore'], env: { ...process.env, OMP_THREAD_LIMIT: '1' } });
-  let text = '';
-  child.stdout.on('data', (data) => (text += data));
-  const ended = new Promise((resolve, reject) => {
-    child.once('close', resolve);
-    child.once('error', (error) => reject(new Error(`no tesseract (make deps-test): ${error.message}`)));
-  });
-  child.stdin.on('error', () => {});
-  child.stdin.end(Buffer.from(picture, 'base64'));
-  await ended;
-  return text;
 }
 
 const wordsOf = (text) => text.toLowerCase().match(/[a-z0-9]+/g) ?? [];

@@ -217,6 +217,65 @@ const SCENES = {
     });
     await says(me, 'was unplugged');
   } },
+  // A companion, whose room asks who shall be let in.
+  'bell': { hash: '#pin=123456&here', async play({ me, server }) {
+    await enter(me);
+    atTheDoor(server, { hold: 'asking', tries: 3 });
+    await says(me, 'Anna is at the door');
+  } },
+  'bell-wrong': { hash: '#pin=123456&here', async play({ me, server }) {
+    await enter(me);
+    const room = atTheDoor(server, { hold: 'do_not_disturb', tries: 3 });
+    await says(me, 'Anna is at the door');
+    await fill(me.page, '#bell-code', '1234');
+    await me.page.click('#bell-in');
+    await says(me, 'Asking the room');
+    server.changeGhost(room, { media: { ...room.media, tries: 2 } });
+    await says(me, 'Two tries are left');
+  } },
+  'bell-spent': { hash: '#pin=123456&here', async play({ me, server }) {
+    await enter(me);
+    atTheDoor(server, { hold: 'asking', tries: 0 });
+    await says(me, 'too many wrong codes');
+  } },
+  'bell-alone': { hash: '#pin=123456&here', async play({ me, server }) {
+    await enter(me);
+    server.addGhost({ name: 'Meeting room Atrium', kind: 'device', media: { audio: false, video: false, hold: 'asking', tries: 3 } });
+    await says(me, 'The code on the room’s screen lets you in');
+  } },
+  'at-the-door': { async play({ me, server }) {
+    await enter(me);
+    server.addGhost({ name: 'Meeting room Atrium', kind: 'device', linked: false, media: { audio: false, video: false, hold: 'asking', tries: 3 } });
+    await says(me, 'You are at the door');
+  } },
+  'turned-away': { async play({ me, server }) {
+    await enter(me);
+    const room = server.addGhost({ name: 'Meeting room Atrium', kind: 'device', linked: false, media: { audio: false, video: false, hold: 'asking', tries: 3 } });
+    await says(me, 'You are at the door');
+    server.changeGhost(room, { media: { ...room.media, hold: 'turned_away', tries: undefined } });
+    await says(me, 'cannot have you in');
+  } },
+  companion: { hash: '#pin=123456&here', async play({ me, another }) {
+    await enter(me);
+    await another({ name: 'Meeting room Atrium', kind: 'device', devices: { fps: 5 } });
+    const anna = await another({ name: 'Anna' });
+    await me.sees(anna);
+  } },
+  remote: { hash: '#pin=123456&here', async play({ me, another }) {
+    await enter(me);
+    const room = await another({ name: 'Meeting room Atrium', kind: 'device', devices: { fps: 5 } });
+    await another({ name: 'Anna' });
+    await me.sees(room);
+    await me.page.click('#people');
+    await says(me, 'Speaker large');
+  } },
+  'camera-off': { async play({ me, another }) {
+    await enter(me);
+    const bob = await another({ name: 'Bob' });
+    await me.sees(bob);
+    await bob.page.click('#cam');
+    await me.page.waitForSelector('.tile:not(.self) .mark.cam:not([hidden])');
+  } },
   'dialog-people': { async play({ me, server }) {
     await enter(me);
     ghosts(server, 5);
@@ -241,6 +300,13 @@ const SCENES = {
 async function enter(member) {
   await member.join();
   await member.inside();
+}
+
+/** A room that nobody has opened yet, and somebody who would be let in. */
+function atTheDoor(server, media) {
+  const room = server.addGhost({ name: 'Meeting room Atrium', kind: 'device', media: { audio: false, video: false, ...media } });
+  server.addGhost({ name: 'Anna', linked: false, media: { audio: true, video: false } });
+  return room;
 }
 
 function ghosts(server, count) {

@@ -55,6 +55,7 @@ test('the page says nothing that the samples of the client do not have', { skip 
   session.setName('Ada L.');
   session.show(session.people[0].key, 360);
   session.ask(session.people[0].key, 'mute');
+  assert.equal(session.admit(session.people[0].key, '4071', true), true);
   session.setHere(true);
   for (const pc of scene.connections) {
     pc.gather('candidate:1');

@@ -64,9 +64,17 @@ function stage({ sound = true, owner = 'joined', capture } = {}) {
 test('what is chosen is shared by a second member that proves whose it is', async () => {
   const all = stage();
   assert.equal(await all.sharing.start(false), true);
-  assert.deepEqual(all.look(), ['asking', 'on', 'tracks video audio', 'media with sound', 'join sender Ada, with sound']);
+  assert.deepEqual(all.look(), ['asking', 'starting', 'tracks video audio', 'media with sound', 'join sender Ada, with sound']);
   assert.deepEqual(all.sessions[0].wish.of(), { session: 's1', secret: 'secret-1' });
   assert.deepEqual(all.tracks.map(({ contentHint }) => contentHint), ['text', 'music']);
+  // It is shared when the room has taken it, and not before.
+  all.sessions[0].tell({ type: 'state', state: 'connecting', why: null });
+  assert.deepEqual([all.sharing.state, all.look()], ['starting', []]);
+  all.sessions[0].tell({ type: 'state', state: 'joined', why: null });
+  assert.deepEqual(all.look(), ['on']);
+  // A socket that is lost for a moment takes no picture away.
+  for (const state of ['reconnecting', 'joined']) all.sessions[0].tell({ type: 'state', state, why: null });
+  assert.deepEqual([all.sharing.state, all.look()], ['on', []]);
   // What the page has been told anew is what it proves with.
   all.owner.proof = null;
   assert.equal(all.sessions[0].wish.of(), null);
@@ -125,7 +133,7 @@ test('a browser that cannot is not asked', async () => {
 test('what is chosen before the page is in the room waits for it, and goes with it', async () => {
   const all = stage({ owner: 'idle' });
   await all.sharing.start(false);
-  assert.deepEqual(all.look(), ['asking', 'on']);
+  assert.deepEqual(all.look(), ['asking', 'starting']);
   all.owner.state = 'connecting';
   all.sharing.follow();
   assert.deepEqual(all.look(), []);
@@ -150,7 +158,7 @@ test('a page that is not let in shares nothing', async () => {
   await all.sharing.start(false);
   all.owner.state = 'refused';
   all.sharing.follow();
-  assert.deepEqual(all.look(), ['asking', 'on', 'off']);
+  assert.deepEqual(all.look(), ['asking', 'starting', 'off']);
   assert.ok(all.tracks.every(({ stopped }) => stopped));
 });
 
@@ -169,19 +177,25 @@ test('what is given up while the browser asks is not shared when it has answered
 });
 
 test('what the server says of it ends it, unless the page itself is about to come back', async () => {
-  const refusedBy = async (code) => {
+  const on = (all) => {
+    all.sessions[0].tell({ type: 'state', state: 'joined', why: null });
+    all.look();
+  };
+  const refusedBy = async (code, before = () => {}) => {
     const all = stage();
     await all.sharing.start(false);
     all.look();
+    before(all);
     all.sessions[0].tell({ type: 'refused', code, text: '', retryMs: null });
     return all.look();
   };
   assert.deepEqual(await refusedBy('room_full'), ['leave', 'off (full)']);
-  assert.deepEqual(await refusedBy('need_pin'), ['leave', 'off (lost)']);
+  assert.deepEqual(await refusedBy('need_pin'), ['leave', 'off (refused)'], 'nobody has seen it');
+  assert.deepEqual(await refusedBy('need_pin', on), ['leave', 'off (lost)']);
   const ended = async (why, owner) => {
     const all = stage();
     await all.sharing.start(false);
-    all.look();
+    on(all);
     all.owner.state = owner;
     all.sessions[0].tell({ type: 'state', state: 'ended', why });
     return all;
@@ -189,7 +203,7 @@ test('what the server says of it ends it, unless the page itself is about to com
   assert.deepEqual((await ended('replaced', 'joined')).look(), ['leave', 'off (replaced)']);
   assert.deepEqual((await ended('removed', 'joined')).look(), ['leave', 'off (lost)']);
   const all = await ended('removed', 'reconnecting');
-  assert.deepEqual(all.look(), []);
+  assert.deepEqual(all.look(), ['starting'], 'nobody sees it meanwhile');
   all.owner.state = 'joined';
   all.sharing.follow();
   assert.equal(all.look().at(-1), 'join sender Ada, with sound');

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import * as words from '../../web/words.js';
 
 const WANTS = [null, 'asking', 'denied', 'dismissed', 'missing', 'busy', 'failed', 'insecure', 'unplugged'];
-const HOLDS = ['announcing', 'asking', 'quiet_hours', 'do_not_disturb', 'idle', 'left', 'from_the_future'];
+const HOLDS = ['announcing', 'asking', 'quiet_hours', 'do_not_disturb', 'idle', 'left', 'turned_away', 'from_the_future'];
 const JARGON = /\b(ICE|SDP|STUN|TURN|DTLS|WebRTC|WebSocket|NAT|getUserMedia|undefined|null|error)\b/i;
 
 function everySentence() {
@@ -28,8 +28,8 @@ function everySentence() {
   }
   said.push(words.ofPause(false), words.ofPause(true));
   for (const hold of HOLDS) said.push(words.ofHold('Atrium', hold), words.ofClosed(hold));
-  for (const why of ['denied', 'system', 'missing', 'failed', 'full', 'replaced', 'lost']) said.push(words.ofNoScreen(why));
-  for (const why of ['left', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
+  for (const why of ['denied', 'system', 'missing', 'failed', 'full', 'replaced', 'refused', 'lost']) said.push(words.ofNoScreen(why));
+  for (const why of ['left', 'turned_away', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
   said.push(words.ofDialling('connecting', 0), words.ofReturn(), words.ofBlockedSound(), words.ofAlone(), words.ofMutedSpeech(true), words.ofMutedSpeech(false), words.ofMutedHere(), words.ofOldBrowser());
   return said.filter(Boolean);
 }
@@ -157,4 +157,24 @@ test('a screen is called after its owner, who is said to share it', () => {
   assert.equal(words.ofPerson({ audio: true, video: false }, { sharing: true }), 'microphone on, camera off, sharing the screen');
   assert.equal(words.ofScreenChange('Anna', true), 'Anna shares their screen.');
   assert.equal(words.ofScreenChange('Anna', false), 'Anna shares their screen no longer.');
+});
+
+test('who sits in the room reads who is at the door, and how to let them in', () => {
+  const bell = (names, more = {}) => words.ofBell({ room: 'Atrium', hold: 'asking', tries: 3, names, ...more });
+  assert.deepEqual(bell(['Anna']), { title: 'Anna is at the door', text: 'The code on the room’s screen lets them in.', admit: 'Let in', away: 'Turn away' });
+  assert.equal(bell(['Anna', 'Bo']).title, 'Anna and Bo are at the door');
+  assert.equal(bell(['Anna', 'Bo', 'Cy']).title, 'Anna, Bo and one other are at the door');
+  assert.equal(bell(['Anna', 'Bo', 'Cy', 'Di']).title, 'Anna, Bo and 2 others are at the door');
+  // Alone one lets oneself in, and turns nobody away.
+  assert.deepEqual(bell([]), { title: 'You are at the door of Atrium', text: 'The code on the room’s screen lets you in.', admit: 'Let me in', away: null });
+  assert.match(bell(['Anna'], { hold: 'do_not_disturb' }).text, /^Do not disturb is on\. The code/);
+  assert.equal(bell(['Anna'], { hold: 'left' }).away, null);
+  assert.match(bell(['Anna'], { tries: 0 }).text, /somebody at the device/);
+  assert.deepEqual([2, 1].map((tries) => words.ofCode('wrong', tries)), ['That is not the code. Two tries are left.', 'That is not the code. One try is left.']);
+});
+
+test('one’s own screen is not said to be shared before anybody sees it', () => {
+  assert.match(words.ofOwnScreen('starting', 1), /^Starting…/);
+  assert.match(words.ofOwnScreen('starting', 9), /does not answer/);
+  assert.equal(words.ofOwnScreen('on', 9), 'You are sharing your screen');
 });

@@ -746,9 +746,10 @@ impl Watch {
                 let (offerer, answerer) = &self.sides[link];
                 assert!(me.as_ref() == Some(offerer) || me.as_ref() == Some(answerer));
             }
-            Server::Ask(it) => {
+            Server::Ask(crate::protocol::Ask { link, from, .. })
+            | Server::Admit(crate::protocol::Admit { link, from, .. }) => {
                 assert!(
-                    self.are_sides(&it.link, it.from.as_ref(), me.as_ref()),
+                    self.are_sides(link, from.as_ref(), me.as_ref()),
                     "not its link"
                 );
             }

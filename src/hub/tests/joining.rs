@@ -516,6 +516,7 @@ fn a_server_that_stops_says_so_to_everybody() {
 fn nobody_but_a_device_says_that_it_keeps_its_door_closed() {
     let held = Media {
         hold: Some(Hold::Left),
+        tries: Some(3),
         ..Media::default()
     };
     for (kind, hold) in [(Kind::Device, Some(Hold::Left)), (Kind::Browser, None)] {
@@ -528,7 +529,9 @@ fn nobody_but_a_device_says_that_it_keeps_its_door_closed() {
             ..enter()
         };
         play.say("bob", Client::Join(join));
+        let tries = hold.map(|_| 3);
         assert_eq!(play.media_of("bob").hold, hold);
+        assert_eq!(play.media_of("bob").tries, tries);
         let me = Me {
             media: Some(held),
             ..Me::default()

@@ -407,3 +407,24 @@ fn one_member_asks_another_for_less_and_the_server_says_who_asks() {
         assert_eq!(play.take(), ["bob: error bad_field"], "{what}");
     }
 }
+
+#[test]
+fn the_code_of_a_wall_goes_to_the_other_side_of_its_link_and_nowhere_else() {
+    let mut play = Play::meeting(settings(), &["ann", "bob", "eve"]);
+    play.admit("bob", "ann", "4071", true);
+    play.admit("eve", "ann", "40 71", false);
+    assert_eq!(
+        play.take(),
+        [
+            "ann: admits with \"4071\" on ann>bob by bob",
+            "ann: turns away with \"40 71\" on ann>eve by eve"
+        ]
+    );
+    let (link, _) = play.link("ann", "bob");
+    let said = format!(r#"{{"t":"admit","link":"{link}","code":"4071","let_in":true}}"#);
+    play.say_text("eve", &said);
+    assert_eq!(play.take(), ["eve: error no_link"]);
+    let long = said.replace("4071", &"4".repeat(17));
+    play.say_text("bob", &long);
+    assert_eq!(play.take(), ["bob: error too_big"]);
+}

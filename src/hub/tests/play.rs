@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::{
     hub::{ConnId, Hub, Input, Note, Now, Origin, Output, Rooms, Settings},
     protocol::{
-        Again, Ask, Bye, Candidate, Caps, Client, Codec, Ending, Generation, Hello, Join, Keep,
-        Kind, LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Offer, Pause, Reason, Resume,
-        Role, Sending, Server, Show, Welcome, Wish, read_server,
+        Admit, Again, Ask, Bye, Candidate, Caps, Client, Codec, Ending, Generation, Hello, Join,
+        Keep, Kind, LinkEvent, LinkId, Me, Media, MemberEvent, MemberId, Offer, Pause, Reason,
+        Resume, Role, Sending, Server, Show, Welcome, Wish, read_server,
     },
 };
 
@@ -250,6 +250,19 @@ impl Play {
         self.say(from, Client::Sending(Sending { link, paused }));
     }
 
+    pub(super) fn admit(&mut self, from: &str, to: &str, code: &str, let_in: bool) {
+        let (link, _) = self.link(from, to);
+        // Whatever the sender writes there.
+        let liar = Some(self.member(to));
+        let admit = Admit {
+            link,
+            from: liar,
+            code: code.to_owned(),
+            let_in,
+        };
+        self.say(from, Client::Admit(admit));
+    }
+
     pub(super) fn ask(&mut self, from: &str, to: &str, what: Wish) {
         let (link, _) = self.link(from, to);
         // Whatever the sender writes there.
@@ -431,6 +444,17 @@ impl Play {
                 }
                 None => format!("picture on {} goes on", link(&it.link)),
             },
+            Server::Admit(it) => format!(
+                "{} {:?} on {} by {}",
+                if it.let_in {
+                    "admits with"
+                } else {
+                    "turns away with"
+                },
+                it.code,
+                link(&it.link),
+                it.from.as_ref().map_or("nobody".into(), name)
+            ),
             Server::Ask(it) => format!(
                 "asked {:?} on {} by {}",
                 it.what,

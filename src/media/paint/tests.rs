@@ -81,9 +81,24 @@ fn screens() {
     let visit = |names: &[&str], hold| {
         let mut facts = facts();
         let names = names.iter().map(|it| (*it).to_owned()).collect();
-        facts.visit = Some(Visit { names, hold });
+        let has_code = !matches!(hold, Hold::Announcing | Hold::TurnedAway);
+        facts.visit = Some(Visit {
+            names,
+            here: Vec::new(),
+            hold,
+            code: has_code.then(|| "4071".to_owned()),
+            is_spent: false,
+        });
         facts
     };
+    let mut with_somebody_here = visit(&["Anna Müller"], Hold::Asking);
+    let mut spent = with_somebody_here.clone();
+    if let Some(visit) = &mut with_somebody_here.visit {
+        visit.here = vec!["Bo".to_owned()];
+    }
+    if let Some(visit) = &mut spent.visit {
+        (visit.code, visit.is_spent) = (None, true);
+    }
     let crowd = [
         "Maximiliane von der Marwitz-Schulenburg",
         "张伟",
@@ -100,6 +115,18 @@ fn screens() {
             "visit-asking",
             (1280, 720),
             visit(&["Anna Müller", "Bo"], Hold::Asking),
+        ),
+        ("visit-asking-here", (1920, 1080), with_somebody_here),
+        ("visit-spent", (1280, 720), spent),
+        (
+            "visit-portrait",
+            (1080, 1920),
+            visit(&["Anna Müller"], Hold::Asking),
+        ),
+        (
+            "visit-turned-away",
+            (1280, 720),
+            visit(&["Anna Müller"], Hold::TurnedAway),
         ),
         (
             "visit-long-portrait",

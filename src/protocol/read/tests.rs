@@ -329,6 +329,7 @@ fn any_message() -> impl Strategy<Value = Client> {
                     media: Media {
                         audio,
                         no_camera: audio,
+                        tries: audio.then_some(2),
                         ..Media::default()
                     },
                     here: audio,
@@ -339,6 +340,14 @@ fn any_message() -> impl Strategy<Value = Client> {
                     }),
                 })
             }),
+        (link(), "[0-9 ]{0,16}", any::<bool>()).prop_map(|(link, code, let_in)| {
+            Client::Admit(Admit {
+                link,
+                from: None,
+                code,
+                let_in,
+            })
+        }),
         (
             id,
             "[^\\p{Cc}]{0,64}",

@@ -311,6 +311,7 @@ mod tests {
             for (at, (sound, pictures)) in ages.into_iter().enumerate() {
                 let wait = call.second(sound, pictures);
                 prop_assert!(wait <= MOST);
+                prop_assert!(call.playout.seen.len() <= 20, "nothing is kept for ever");
                 if let (Some(sound), Some(before)) = (sound, before) {
                     let again = ms(sound.min(before));
                     prop_assert!(wait == MOST || wait + COMMON >= again + SPARE);

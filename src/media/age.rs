@@ -80,32 +80,29 @@ pub struct Ages {
     gave_up: AtomicU64,
 }
 
-/// What leaves the jitter buffer so soon after a packet was given up has waited for it, in vain.
-const IN_VAIN: gst::ClockTime = gst::ClockTime::from_mseconds(10);
-
 impl Ages {
     /// What came at `pts` leaves the jitter buffer.
-    pub(super) fn left(&self, now: gst::ClockTime, pts: Option<gst::ClockTime>) {
+    pub(super) fn leaves_buffer(&self, now: gst::ClockTime, pts: Option<gst::ClockTime>) {
         if let Some(age) = pts.map(|pts| now.saturating_sub(pts)) {
             self.left.store(age.nseconds(), Relaxed);
             self.network.mark(now, age);
         }
     }
 
-    /// It is decoded, by the thread that [`Self::left`] was called from.
+    /// It is decoded, by the thread that [`Self::leaves_buffer`] was called from.
     pub(super) fn decoded(&self, now: gst::ClockTime, pts: Option<gst::ClockTime>) {
         if let Some(age) = pts.map(|pts| now.saturating_sub(pts)) {
             let left = gst::ClockTime::from_nseconds(self.left.load(Relaxed));
             self.decode.mark(now, age.saturating_sub(left));
             let gave_up = gst::ClockTime::from_nseconds(self.gave_up.load(Relaxed));
-            // Before the first is given up, this is the beginning of time.
-            if now > gave_up + IN_VAIN {
+            // What was there already has waited for the one that never came.
+            if pts > Some(gave_up) {
                 self.worst.fetch_max(age.useconds() + 1, Relaxed);
             }
         }
     }
 
-    /// The jitter buffer gives a packet up. Called from the thread that [`Self::left`] is.
+    /// The jitter buffer gives a packet up. Called from the thread that [`Self::leaves_buffer`] is.
     pub(super) fn gave_up(&self, now: gst::ClockTime) {
         self.gave_up.store(now.nseconds(), Relaxed);
     }
@@ -188,7 +185,7 @@ mod tests {
             let pts = ms(piece * 20);
             // One is late, and takes its time.
             let late = if piece == 150 { 40 } else { 0 };
-            ages.left(pts + ms(5 + late), Some(pts));
+            ages.leaves_buffer(pts + ms(5 + late), Some(pts));
             ages.decoded(pts + ms(7 + 2 * late), Some(pts));
         }
         let mix = MixAge {
@@ -225,11 +222,12 @@ mod tests {
         ages.decoded(ms(1025), Some(ms(1000)));
         ages.decoded(ms(1075), Some(ms(1020)));
         ages.gave_up(ms(1200));
+        // One after the other, because decoding takes its time.
         ages.decoded(ms(1201), Some(ms(1060)));
-        ages.decoded(ms(1202), Some(ms(1080)));
+        ages.decoded(ms(1240), Some(ms(1199)));
         assert_eq!(ages.take_worst(), Some(Duration::from_millis(55)));
         assert_eq!(ages.take_worst(), None);
-        ages.decoded(ms(1220), Some(ms(1180)));
+        ages.decoded(ms(1250), Some(ms(1210)));
         assert_eq!(ages.take_worst(), Some(Duration::from_millis(40)));
     }
 

@@ -754,7 +754,7 @@ impl Engine {
         let [shown, heard] = self.parts.mixes.ages();
         let links = self.links.iter().map(|(key, link)| {
             let arrivals = &link.arrivals;
-            let wait = link.outlets.shift.now();
+            let wait = link.outlets.shift.applied();
             let counts = |subscription: &Option<Subscription>| {
                 subscription
                     .as_ref()

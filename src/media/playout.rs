@@ -2,16 +2,12 @@
 //!
 //! Everybody waits for as long as [`super::Wait`] says. Who sends through a network that makes
 //! packets late waits longer, alone, and no longer than is needed: the others do not wait along.
-//! What is needed is what was late of late, as in the playout delay of any receiver of RTP (RFC 3550,
-//! 6.4.1, A.8; the adaptive ones of Ramjee et al., INFOCOM 1994). Decided by ages alone; time is an
-//! argument.
+//! What is needed is what was late of late, as in the adaptive playout of Ramjee et al. (INFOCOM
+//! 1994). Decided by ages alone; time is an argument.
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -37,9 +33,8 @@ const SOUND: Duration = Duration::from_secs(20);
 /// little longer, but sound that is missed is heard.
 const PICTURES: Duration = Duration::from_secs(10);
 
-/// What happens once in that time has been missed already, and waiting for it would make everything
-/// later for nothing. What happens in so many looks is waited for.
-const TWICE: usize = 2;
+/// Nobody waits for less where it is less by so little: each change is one of the sound.
+const WORTH: Duration = Duration::from_millis(20);
 
 /// Until then too little is known to wait for less than at first.
 const LEARNING: Duration = Duration::from_secs(5);
@@ -86,7 +81,8 @@ impl Playout {
         let Some(needed) = self.needed(now) else {
             return self.wait;
         };
-        if needed > self.wait || (needed < self.wait && now >= since + LEARNING) {
+        let is_less = needed.is_zero() || needed + WORTH <= self.wait;
+        if needed > self.wait || (is_less && now >= since + LEARNING) {
             self.wait = needed;
         }
         self.wait
@@ -99,14 +95,12 @@ impl Playout {
 
     /// None where nothing is known.
     fn needed(&self, now: Instant) -> Option<Duration> {
-        let late = |within: Duration, age: fn(&Seen) -> Option<Duration>| {
+        let ages = |within: Duration, age: fn(&Seen) -> Option<Duration>| {
             let seen = self.seen.iter().filter(|(at, _)| *at + within > now);
-            let mut ages: Vec<_> = seen.filter_map(|(_, seen)| age(seen)).collect();
-            ages.sort_unstable_by(|a, b| b.cmp(a));
-            ages.get(TWICE - 1).copied()
+            seen.filter_map(|(_, seen)| age(seen)).collect::<Vec<_>>()
         };
-        let sound = late(SOUND, |seen| seen.sound);
-        let pictures = late(PICTURES, |seen| seen.pictures);
+        let sound = again(&ages(SOUND, |seen| seen.sound));
+        let pictures = again(&ages(PICTURES, |seen| seen.pictures));
         let latest = sound.max(pictures)? + SPARE;
         let steps = latest
             .saturating_sub(self.common)
@@ -116,51 +110,62 @@ impl Playout {
     }
 }
 
+/// The worst that has happened again. What happened once has been missed already, and waiting for it
+/// would make everything later for nothing; that may lie over the time of a look, and be in two.
+fn again(ages: &[Duration]) -> Option<Duration> {
+    let worst_of = |places: &mut dyn Iterator<Item = usize>| places.max_by_key(|at| ages.get(*at));
+    let worst = worst_of(&mut (0..ages.len()))?;
+    let beside = [worst.checked_sub(1), Some(worst + 1)];
+    let beside = worst_of(&mut beside.into_iter().flatten());
+    let rest = ages.iter().enumerate();
+    let rest = rest.filter(|(at, _)| *at != worst && Some(*at) != beside);
+    rest.map(|(_, age)| *age).max()
+}
+
 /// How much later one member's sound and pictures are mixed: as it is wanted, and as it is. Sound
 /// goes from one to the other without a gap, and pictures go with it.
 #[derive(Debug, Clone, Default)]
-pub struct Shift(Arc<Shifted>);
+pub struct Shift(Arc<Mutex<Shifted>>);
 
+/// In samples at [`RATE`].
 #[derive(Debug, Default)]
 struct Shifted {
-    /// In samples at 48 kHz.
-    wanted: AtomicI64,
-    /// In samples at 48 kHz. One thread at a time changes it: that of the sound, or while there is
-    /// none whoever looks.
-    now: AtomicI64,
+    wanted: i64,
+    applied: i64,
     /// Sound has passed since the last look.
-    sounds: AtomicBool,
+    sounds: bool,
 }
 
-/// Samples of a second.
-const RATE: u64 = 48_000;
+/// Samples of sound in a second.
+pub(super) const RATE: u64 = 48_000;
 
 impl Shift {
     /// Wants another from here on. Where no sound goes along, it is so at once.
     pub(super) fn want(&self, wait: Duration) {
         let samples = wait.as_millis() * u128::from(RATE) / 1000;
-        let samples = i64::try_from(samples).unwrap_or(i64::MAX);
-        self.0.wanted.store(samples, Relaxed);
-        if !self.0.sounds.swap(false, Relaxed) {
-            self.0.now.store(samples, Relaxed);
+        let mut it = self.lock();
+        it.wanted = i64::try_from(samples).unwrap_or(i64::MAX);
+        if !std::mem::take(&mut it.sounds) {
+            it.applied = it.wanted;
         }
     }
 
     /// Sound goes along: by how many samples more it is to be shifted than it is.
-    pub(super) fn left(&self) -> i64 {
-        self.0.sounds.store(true, Relaxed);
-        self.0.wanted.load(Relaxed) - self.0.now.load(Relaxed)
+    pub(super) fn remaining(&self) -> i64 {
+        let mut it = self.lock();
+        it.sounds = true;
+        it.wanted - it.applied
     }
 
     /// It is shifted by so many samples more, or fewer.
     pub(super) fn add(&self, samples: i64) {
-        self.0.now.fetch_add(samples, Relaxed);
+        self.lock().applied += samples;
     }
 
     /// As it is.
     #[must_use]
-    pub fn now(&self) -> gst::ClockTime {
-        let samples = u64::try_from(self.0.now.load(Relaxed)).unwrap_or(0);
+    pub fn applied(&self) -> gst::ClockTime {
+        let samples = u64::try_from(self.lock().applied).unwrap_or(0);
         gst::ClockTime::SECOND
             .mul_div_round(samples, RATE)
             .unwrap_or_default()
@@ -168,12 +173,16 @@ impl Shift {
 
     /// Has a buffer mixed so much later.
     pub(super) fn apply(&self, buffer: &mut gst::Buffer) {
-        let shift = self.now();
+        let shift = self.applied();
         if shift > gst::ClockTime::ZERO
             && let Some(pts) = buffer.pts()
         {
             buffer.make_mut().set_pts(pts + shift);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shifted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,8 +238,8 @@ mod tests {
         let mut call = Call::new();
         assert_eq!(call.second(None, None), FIRST);
         assert_eq!(call.second(Some(190), Some(300)), FIRST, "it begins");
-        assert_eq!(call.seconds(4, 35, 10), FIRST, "it is not known yet");
-        assert_eq!(call.second(Some(35), Some(10)), Duration::ZERO);
+        assert_eq!(call.seconds(4, 30, 10), FIRST, "it is not known yet");
+        assert_eq!(call.second(Some(30), Some(10)), Duration::ZERO);
     }
 
     #[test]
@@ -260,13 +269,25 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_becomes_bad_is_known_in_the_second_second() {
+    fn a_network_that_becomes_bad_is_known_in_the_third_second() {
         let mut call = Call::new();
         call.seconds(30, 30, 10);
         assert_eq!(call.second(Some(160), Some(90)), Duration::ZERO);
-        assert_eq!(call.second(Some(150), Some(90)), ms(100));
-        assert_eq!(call.second(Some(900), Some(900)), ms(110));
+        let over_the_look = call.second(Some(150), Some(90));
+        assert_eq!(over_the_look, Duration::ZERO, "it may be one");
+        assert_eq!(call.second(Some(155), Some(90)), ms(110));
+        call.seconds(2, 900, 900);
         assert_eq!(call.second(Some(900), Some(900)), MOST);
+    }
+
+    #[test]
+    fn a_little_less_is_not_worth_a_change() {
+        let mut call = Call::new();
+        call.seconds(30, 110, 10);
+        assert_eq!(call.seconds(30, 121, 10), ms(80));
+        assert_eq!(call.seconds(60, 111, 10), ms(80));
+        assert_eq!(call.seconds(60, 90, 10), ms(40));
+        assert_eq!(call.seconds(60, 30, 10), Duration::ZERO);
     }
 
     #[test]
@@ -278,6 +299,7 @@ mod tests {
         }
         // And what is known of before says nothing any more.
         call.second(Some(30), None);
+        call.second(Some(30), None);
         assert_eq!(call.second(Some(30), None), Duration::ZERO);
     }
 
@@ -285,39 +307,43 @@ mod tests {
     fn a_shift_without_sound_is_so_at_once_and_with_sound_when_that_has_gone_along() {
         let shift = Shift::default();
         shift.want(ms(100));
-        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(100));
-        assert_eq!(shift.left(), 0);
+        assert_eq!(shift.applied(), gst::ClockTime::from_mseconds(100));
+        assert_eq!(shift.remaining(), 0);
         shift.want(ms(40));
-        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(100));
-        assert_eq!(shift.left(), -60 * 48);
+        assert_eq!(shift.applied(), gst::ClockTime::from_mseconds(100));
+        assert_eq!(shift.remaining(), -60 * 48);
         shift.add(-30 * 48);
-        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(70));
+        assert_eq!(shift.applied(), gst::ClockTime::from_mseconds(70));
         shift.want(ms(40));
-        assert_eq!(shift.left(), -30 * 48);
+        assert_eq!(shift.remaining(), -30 * 48);
         shift.want(ms(40));
         shift.want(ms(40));
-        assert_eq!(shift.now(), gst::ClockTime::from_mseconds(40), "it paused");
+        assert_eq!(
+            shift.applied(),
+            gst::ClockTime::from_mseconds(40),
+            "it paused"
+        );
     }
 
     proptest! {
-        /// Whatever comes: what was late in each of two seconds is in time from here on, as far as
+        /// Whatever comes: what was late in each of three seconds is in time from here on, as far as
         /// anybody is waited for, and nobody waits for what nobody needed.
         #[test]
         fn it_is_as_long_as_was_needed_and_no_longer(
             ages in prop::collection::vec((prop::option::of(0..400_u64), prop::option::of(0..400_u64)), 1..80),
         ) {
             let mut call = Call::new();
-            let (mut latest, mut before, mut begun) = (0, None, false);
+            let (mut latest, mut before, mut begun) = (0, Vec::new(), false);
             for (at, (sound, pictures)) in ages.into_iter().enumerate() {
                 let wait = call.second(sound, pictures);
                 prop_assert!(wait <= MOST);
                 prop_assert!(call.playout.seen.len() <= 20, "nothing is kept for ever");
-                if let (Some(sound), Some(before)) = (sound, before) {
-                    let again = ms(sound.min(before));
+                // What is seen in the first second counts for nothing.
+                before.push(sound.filter(|_| begun));
+                if let [.., Some(a), Some(b), Some(c)] = before[..] {
+                    let again = ms(a.min(b).min(c));
                     prop_assert!(wait == MOST || wait + COMMON >= again + SPARE);
                 }
-                // What is seen in the first second counts for nothing.
-                before = sound.filter(|_| begun);
                 begun |= sound.is_some() || pictures.is_some();
                 latest = latest.max(sound.unwrap_or(0)).max(pictures.unwrap_or(0));
                 let needed = (ms(latest) + SPARE + STEP).saturating_sub(COMMON);

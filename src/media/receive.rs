@@ -59,6 +59,8 @@ pub struct Arrivals {
     pub picture_height: AtomicU32,
     /// Pieces of sound decoded.
     pub sounds: AtomicU64,
+    /// How long the last of them was, in milliseconds; 0 before there was one.
+    pub piece_ms: AtomicU64,
     /// How loud they were last.
     pub loudness: Loudness,
     /// In how many seconds something moved in the pictures.
@@ -69,6 +71,16 @@ pub struct Arrivals {
     pub picture_ages: Ages,
     /// How old the sound was.
     pub sound_ages: Ages,
+}
+
+impl Arrivals {
+    /// How long a piece of sound is.
+    fn piece(&self) -> Duration {
+        match self.piece_ms.load(Relaxed) {
+            0 => Duration::from_millis(USUAL_PIECE),
+            ms => Duration::from_millis(ms),
+        }
+    }
 }
 
 /// Where what was decoded goes: to the input of a mix, which may come, go and be replaced under
@@ -126,9 +138,15 @@ pub struct Outlets {
     pub shift: Shift,
 }
 
-/// What a packet of sound needs from leaving the jitter buffer until it is in the mix: Opus waits for
-/// the next one, 20 ms, and threads for their turns.
-const AFTER_HELD: Duration = Duration::from_millis(30);
+/// What a packet of sound needs from leaving the jitter buffer until it is in the mix, beside the length
+/// of one, for which its decoder waits: threads wait for their turns.
+const AFTER_HELD: Duration = Duration::from_millis(10);
+
+/// How long what a packet of sound has is, in ms, until one has come.
+const USUAL_PIECE: u64 = 20;
+
+/// RTP packets, one by one and in lists.
+const PACKETS: gst::PadProbeType = gst::PadProbeType::BUFFER.union(gst::PadProbeType::BUFFER_LIST);
 
 /// The receiving half of one link.
 pub struct Receiver {
@@ -231,7 +249,7 @@ impl Receiver {
         self.outlets.shift.want(wait);
         for stream in lock(&self.streams).iter() {
             if let Some(buffer) = stream.buffer.as_ref().and_then(glib::WeakRef::upgrade) {
-                hold(&buffer, self.wait, wait);
+                hold(&buffer, self.wait, wait, self.arrivals.piece());
             }
         }
     }
@@ -241,10 +259,18 @@ impl Receiver {
     fn buffer_of(&self, pad: &gst::Pad) -> Option<glib::WeakRef<gst::Element>> {
         let playout = self.playout.as_ref()?;
         let caps = pad.current_caps()?;
-        let ssrc = caps.structure(0)?.get::<u32>("ssrc").ok()?;
+        let ssrc = caps.structure(0)?.get::<u32>("ssrc").ok();
         let buffers = lock(&self.buffers);
-        let (_, buffer) = buffers.iter().find(|(of, _)| *of == ssrc)?;
-        hold(&buffer.upgrade()?, self.wait, lock(playout).wait());
+        let found = buffers.iter().find(|(of, _)| Some(*of) == ssrc);
+        if found.is_none() {
+            tracing::warn!(
+                ?ssrc,
+                "a sound whose jitter buffer is not known waits as pictures do"
+            );
+        }
+        let (_, buffer) = found?;
+        let more = lock(playout).wait();
+        hold(&buffer.upgrade()?, self.wait, more, self.arrivals.piece());
         Some(buffer.clone())
     }
 
@@ -263,17 +289,14 @@ impl Receiver {
         let gate = self.gate.clone();
         let last = Arc::new(AtomicU64::new(self.milliseconds(now)));
         let (came, since) = (last.clone(), self.time.since);
-        pad.add_probe(
-            gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
-            move |_, _| {
-                came.store(milliseconds(since, engine::now()), Relaxed);
-                if gate.is_open() {
-                    gst::PadProbeReturn::Ok
-                } else {
-                    gst::PadProbeReturn::Drop
-                }
-            },
-        );
+        pad.add_probe(PACKETS, move |_, _| {
+            came.store(milliseconds(since, engine::now()), Relaxed);
+            if gate.is_open() {
+                gst::PadProbeReturn::Ok
+            } else {
+                gst::PadProbeReturn::Drop
+            }
+        });
 
         let name = pad
             .current_caps()
@@ -289,38 +312,27 @@ impl Receiver {
             Which::Pictures => None,
             Which::Sounds(_) => self.buffer_of(pad),
         };
-        self.count_given_up(
-            pad,
-            match which {
-                Which::Pictures => |arrivals| &arrivals.picture_ages,
-                Which::Sounds(_) => |arrivals| &arrivals.sound_ages,
-            },
-        );
         let time = self.time;
         let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
         let sink = match which {
             Which::Pictures => {
                 *lock(&self.video) = Some(pad.downgrade());
                 self.count_pictures(pad);
+                self.watch_ages(pad, |arrivals| &arrivals.picture_ages);
                 let (outlet, shift) = (self.outlets.pictures.clone(), self.outlets.shift.clone());
                 picture_end(arrivals, gate, outlet, shift, time)
             }
             Which::Sounds(pausing) => {
+                self.watch_ages(pad, |arrivals| &arrivals.sound_ages);
                 let outlet = self.outlets.sound.clone();
-                let arrived = arrivals.clone();
                 // What nobody is to hear is not decoded either.
-                pad.add_probe(
-                    gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
-                    move |_, info| {
-                        let now = time.running(engine::now());
-                        arrived.sound_ages.left(now, pts(info));
-                        if outlet.is_shut() {
-                            gst::PadProbeReturn::Drop
-                        } else {
-                            gst::PadProbeReturn::Ok
-                        }
-                    },
-                );
+                pad.add_probe(PACKETS, move |_, _| {
+                    if outlet.is_shut() {
+                        gst::PadProbeReturn::Drop
+                    } else {
+                        gst::PadProbeReturn::Ok
+                    }
+                });
                 let (volume, shift) = (self.outlets.volume.clone(), self.outlets.shift.clone());
                 let sound = Sound::new(volume, pausing, shift);
                 sound_end(arrivals, gate, self.outlets.sound.clone(), sound, time)
@@ -360,28 +372,31 @@ impl Receiver {
         milliseconds(self.time.since, now)
     }
 
-    /// Counts what the jitter buffer says is lost, which decoders make up for.
-    fn count_given_up(&self, pad: &gst::Pad, ages: fn(&Arrivals) -> &Ages) {
+    /// Looks how old packets leave the jitter buffer, and counts what it says is lost, which decoders
+    /// make up for.
+    fn watch_ages(&self, pad: &gst::Pad, ages: fn(&Arrivals) -> &Ages) {
         let (arrivals, time) = (Arc::clone(&self.arrivals), self.time);
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            let about = info.event().and_then(|event| event.structure());
-            if about.is_some_and(|about| about.name() == "GstRTPPacketLost") {
-                arrivals.given_up.fetch_add(1, Relaxed);
-                let now = time.running(engine::now());
-                ages(&arrivals).gave_up(now);
+        let kinds = PACKETS | gst::PadProbeType::EVENT_DOWNSTREAM;
+        pad.add_probe(kinds, move |_, info| {
+            let now = || time.running(engine::now());
+            if let Some(event) = info.event() {
+                let about = event.structure();
+                if about.is_some_and(|about| about.name() == "GstRTPPacketLost") {
+                    arrivals.given_up.fetch_add(1, Relaxed);
+                    ages(&arrivals).gave_up(now());
+                }
+            } else {
+                ages(&arrivals).leaves_buffer(now(), pts(info));
             }
             gst::PadProbeReturn::Ok
         });
     }
 
     fn count_pictures(&self, pad: &gst::Pad) {
-        let (arrivals, time) = (self.arrivals.clone(), self.time);
-        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        pad.add_probe(kinds, move |_, info| {
+        let arrivals = Arc::clone(&self.arrivals);
+        pad.add_probe(PACKETS, move |_, info| {
             let packets = info.buffer_list().map_or(1, |list| list.len());
             arrivals.video_packets.fetch_add(packets as u64, Relaxed);
-            let now = time.running(engine::now());
-            arrivals.picture_ages.left(now, pts(info));
             gst::PadProbeReturn::Ok
         });
     }
@@ -432,9 +447,9 @@ impl Stream {
 
 /// Has a jitter buffer hold what is behind a packet of sound that is missing until it is mixed by one
 /// who waits so long beyond the others. Such a packet is not sent again; it may have been overtaken.
-fn hold(buffer: &gst::Element, wait: Wait, more: Duration) {
+fn hold(buffer: &gst::Element, wait: Wait, more: Duration, piece: Duration) {
     let mixed = Duration::from(wait.until_mixed()) + more;
-    let held = mixed.saturating_sub(AFTER_HELD).as_millis();
+    let held = mixed.saturating_sub(piece + AFTER_HELD).as_millis();
     let held = u32::try_from(held).unwrap_or(u32::MAX);
     if buffer.property::<u32>("latency") != held {
         buffer.set_property("latency", held);
@@ -621,10 +636,12 @@ fn sound_end(
         }
         arrivals.sounds.fetch_add(1, Relaxed);
         if let Some(piece) = sample.buffer() {
-            if sound.says_something() {
+            if sound.tells_age() {
                 let now = time.running(engine::now());
                 arrivals.sound_ages.decoded(now, piece.pts());
             }
+            let length = piece.duration().map_or(0, gst::ClockTime::mseconds);
+            arrivals.piece_ms.store(length, Relaxed);
             sound.measure(piece, &arrivals.loudness);
         }
         hand_on(sample, &outlet, |piece| sound.shape(piece));

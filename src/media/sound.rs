@@ -8,7 +8,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use gstreamer as gst;
@@ -16,8 +16,8 @@ use gstreamer::prelude::*;
 
 use super::{
     loudness::{Loudness, Meter},
-    playout::Shift,
-    stretch,
+    playout::{RATE, Shift},
+    stretch::{self, Where},
     volume::{Control, Ramp},
 };
 
@@ -28,11 +28,9 @@ pub(super) const EMPTY: usize = 2;
 /// for the same stream.
 const PAUSE: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 
-/// By so few samples more or less nobody is too late or too early: 2.5 ms.
-const NOTHING: i64 = 120;
-
-/// The longest period of a voice, 12.5 ms: less than one may be left over, and is not cut by force.
-const PERIOD: i64 = 600;
+/// The longest that one packet of Opus has (RFC 6716, section 2.1.4), but for those of several frames,
+/// which nobody sends in a call.
+const LONGEST_PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(60);
 
 /// Of sound that is heard only every so-manieth piece is made longer or shorter, which is a tenth of
 /// the time at most.
@@ -40,16 +38,21 @@ const CUT_EVERY: u32 = 4;
 
 /// After so many pieces that were nowhere like themselves, one is cut all the same: it is noise, in
 /// which nobody hears it.
-const CUT_ANYWAY: u32 = 25;
+const CUT_ANYWHERE: u32 = 25;
 
-/// Which of the packets that come to a decoder have no sound in them.
+/// What the packets say that come to a decoder. It makes of each what it does when the next one
+/// comes, which may have what is missing of it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pausing(Arc<Silent>);
+pub(super) struct Pausing(Arc<Packets>);
 
 #[derive(Debug, Default)]
-struct Silent {
-    latest: AtomicBool,
-    one_before: AtomicBool,
+struct Packets {
+    /// The latest has no sound in it.
+    is_empty: AtomicBool,
+    /// When the latest came, in milliseconds.
+    came: AtomicU64,
+    /// What is decoded could not have come sooner, or has no sound in it.
+    held: AtomicBool,
 }
 
 impl Pausing {
@@ -60,7 +63,7 @@ impl Pausing {
             let seen = pausing.clone();
             pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
                 if let Some(packet) = info.buffer() {
-                    seen.comes(packet.size());
+                    seen.comes(packet.size(), packet.pts().unwrap_or_default());
                 }
                 gst::PadProbeReturn::Ok
             });
@@ -68,20 +71,17 @@ impl Pausing {
         pausing
     }
 
-    fn comes(&self, bytes: usize) {
-        let before = self.0.latest.swap(bytes <= EMPTY, Relaxed);
-        self.0.one_before.store(before, Relaxed);
+    fn comes(&self, bytes: usize, at: gst::ClockTime) {
+        let it = &self.0;
+        let was_empty = it.is_empty.swap(bytes <= EMPTY, Relaxed);
+        let before = it.came.swap(at.mseconds(), Relaxed);
+        let paused = at.mseconds().saturating_sub(before) > LONGEST_PIECE.mseconds();
+        it.held.store(was_empty || paused, Relaxed);
     }
 
     /// Nothing follows what is decoded.
     fn begins(&self) -> bool {
-        self.0.latest.load(Relaxed)
-    }
-
-    /// What is decoded has no sound in it. A decoder makes of each packet what it does when the next
-    /// one comes, which may have what is missing of it; in a pause that is 400 ms later.
-    pub(super) fn lasts(&self) -> bool {
-        self.0.one_before.load(Relaxed)
+        self.0.is_empty.load(Relaxed)
     }
 }
 
@@ -112,9 +112,10 @@ impl Sound {
         }
     }
 
-    /// Whether there is sound in what is decoded.
-    pub(super) fn says_something(&self) -> bool {
-        !self.pausing.lasts()
+    /// Whether the age of what is decoded says how late it came. In a pause it was held in the decoder
+    /// until the next packet came, 400 ms in one of Opus, and as long as somebody is muted elsewhere.
+    pub(super) fn tells_age(&self) -> bool {
+        !self.pausing.0.held.load(Relaxed)
     }
 
     /// Says how loud it is, before its volume here counts.
@@ -130,15 +131,9 @@ impl Sound {
     /// Makes it as loud as it is to be.
     pub(super) fn shape(&mut self, mut buffer: gst::Buffer) -> gst::Buffer {
         let frames = u32::try_from(buffer.size() / 2).unwrap_or(u32::MAX);
-        let length = gst::ClockTime::SECOND
-            .mul_div_floor(u64::from(frames), 48_000)
-            .unwrap_or_default();
-        let follows = |pts, end| pts < end + PAUSE && end < pts + PAUSE;
-        let goes_on = match (buffer.pts(), self.end) {
-            (Some(pts), Some(end)) => follows(pts, end),
-            _ => false,
-        };
-        if !goes_on {
+        let length = length_of(buffer.size());
+        let pause = pause(buffer.pts(), self.end);
+        if pause.is_some() {
             self.ramp.restart();
             // Or else the mixer takes it for the same stream for another second, and puts it where the
             // last one ended.
@@ -155,21 +150,21 @@ impl Sound {
         {
             self.ramp.apply(&mut bytes);
         }
-        self.shift(buffer, goes_on)
+        self.move_later(buffer, pause)
     }
 
-    /// Has it mixed as much later as is wanted by now: after a pause at once, and else by making
-    /// pieces longer or shorter, one here and one there.
-    fn shift(&mut self, mut buffer: gst::Buffer, goes_on: bool) -> gst::Buffer {
-        let left = self.shift.left();
-        if !goes_on {
-            self.shift.add(left);
+    /// Has it mixed as much later as is wanted by now: after a pause at once, as far as that pause
+    /// allows, and else by making pieces longer or shorter, one here and one there.
+    fn move_later(&mut self, mut buffer: gst::Buffer, pause: Option<i64>) -> gst::Buffer {
+        let left = self.shift.remaining();
+        if let Some(pause) = pause {
+            self.shift.add(left.max(-pause));
             self.uncut = 0;
         }
         // It begins where the last one ended, whatever becomes of its own end.
         self.shift.apply(&mut buffer);
         self.uncut = self.uncut.saturating_add(1);
-        if !goes_on || left.abs() < NOTHING {
+        if pause.is_some() {
             return buffer;
         }
         let Some(cut) = self.cut(&buffer, left) else {
@@ -179,29 +174,62 @@ impl Sound {
             .add(left.signum() * i64::try_from(cut.by).unwrap_or(0));
         self.uncut = if cut.silent { CUT_EVERY } else { 0 };
         let bytes: Vec<u8> = cut.samples.iter().flat_map(|it| it.to_le_bytes()).collect();
-        let frames = u64::try_from(cut.samples.len()).unwrap_or(0);
+        let length = length_of(bytes.len());
         let mut other = gst::Buffer::from_mut_slice(bytes);
         let about = other.make_mut();
         about.set_pts(buffer.pts());
-        about.set_duration(gst::ClockTime::SECOND.mul_div_round(frames, 48_000));
+        about.set_duration(length);
         about.set_flags(buffer.flags());
         other
     }
 
     fn cut(&self, buffer: &gst::Buffer, left: i64) -> Option<stretch::Cut> {
+        let most = usize::try_from(left.unsigned_abs()).unwrap_or(usize::MAX);
+        if most < stretch::SHORTEST {
+            return None;
+        }
+        // Less than a period may be left over; that is not cut by force.
+        let place = match self.uncut {
+            ..CUT_EVERY => Where::Silent,
+            CUT_ANYWHERE.. if most > stretch::LONGEST => Where::Anywhere,
+            _ => Where::Alike,
+        };
         let bytes = buffer.map_readable().ok()?;
         let sample = |two: &[u8]| i16::from_le_bytes([two[0], two[1]]);
         let piece: Vec<i16> = bytes.chunks_exact(2).map(sample).collect();
-        let most = usize::try_from(left.unsigned_abs()).unwrap_or(usize::MAX);
         let cut = if left > 0 {
             stretch::lengthen
         } else {
             stretch::shorten
         };
-        let anyway = self.uncut > CUT_ANYWAY && left.abs() > PERIOD;
-        let cut = cut(&piece, most, anyway)?;
-        (cut.silent || self.uncut >= CUT_EVERY).then_some(cut)
+        cut(&piece, most, place)
     }
+}
+
+/// How many samples of silence are before what comes at `pts`. None where it goes on.
+fn pause(pts: Option<gst::ClockTime>, end: Option<gst::ClockTime>) -> Option<i64> {
+    let (Some(pts), Some(end)) = (pts, end) else {
+        return Some(i64::MAX);
+    };
+    if pts.absdiff(end) < PAUSE {
+        return None;
+    }
+    let samples = pts.checked_sub(end).and_then(|silence| {
+        let samples = silence
+            .nseconds()
+            .mul_div_floor(RATE, gst::ClockTime::SECOND.nseconds())?;
+        i64::try_from(samples).ok()
+    });
+    // Where time begins anew, nothing of before is in the way.
+    Some(samples.unwrap_or(i64::MAX))
+}
+
+/// How long so many bytes of sound are.
+fn length_of(bytes: usize) -> gst::ClockTime {
+    let frames = u64::try_from(bytes / 2).unwrap_or(u64::MAX);
+    gst::ClockTime::SECOND
+        .mul_div_round(frames, RATE)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

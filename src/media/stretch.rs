@@ -8,7 +8,16 @@
 const SILENT: f32 = 100.0 * 100.0;
 
 /// How alike two places must be to be laid over each other: 1 is the same.
-const ALIKE: f32 = 0.8;
+const ALIKE: f32 = 0.9;
+
+/// No piece is cut by less: a period of 400 Hz, in samples.
+pub(super) const SHORTEST: usize = 120;
+
+/// No piece is cut by more: a period of 80 Hz, in samples.
+pub(super) const LONGEST: usize = 600;
+
+/// Over so many samples one place becomes the other.
+const OVERLAP: usize = 240;
 
 /// The search looks at every such sample first.
 const COARSE: usize = 4;
@@ -23,12 +32,22 @@ pub(super) struct Cut {
     pub(super) silent: bool,
 }
 
-/// Takes out of a piece at most so many samples. None where it is too short, or nowhere like itself
-/// and not to be cut `anyway`.
-pub(super) fn shorten(piece: &[i16], most: usize, anyway: bool) -> Option<Cut> {
+/// Where a piece may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Where {
+    /// Where it is silent.
+    Silent,
+    /// Where it is like itself, too.
+    Alike,
+    /// Where it is most like itself, however little that is.
+    Anywhere,
+}
+
+/// Takes out of a piece at most so many samples. None where it is too short, or nowhere as it is to
+/// be.
+pub(super) fn shorten(piece: &[i16], most: usize, place: Where) -> Option<Cut> {
     let shape = Shape::of(piece, most)?;
-    // Backwards from the place where it ends alike.
-    let found = shape.search(piece, |by| (0, by), anyway)?;
+    let found = shape.search(piece, |by| (0, by), place)?;
     let (from, to) = (0, found.by);
     let mut samples = overlap(piece, from, to, shape.overlap);
     samples.extend_from_slice(&piece[to + shape.overlap..]);
@@ -36,10 +55,10 @@ pub(super) fn shorten(piece: &[i16], most: usize, anyway: bool) -> Option<Cut> {
 }
 
 /// Adds to a piece at most so many samples, on the same conditions.
-pub(super) fn lengthen(piece: &[i16], most: usize, anyway: bool) -> Option<Cut> {
+pub(super) fn lengthen(piece: &[i16], most: usize, place: Where) -> Option<Cut> {
     let shape = Shape::of(piece, most)?;
     let from = shape.longest;
-    let found = shape.search(piece, |by| (from, from - by), anyway)?;
+    let found = shape.search(piece, |by| (from, from - by), place)?;
     let to = from - found.by;
     let mut samples = piece[..from].to_vec();
     samples.extend(overlap(piece, from, to, shape.overlap));
@@ -51,7 +70,6 @@ pub(super) fn lengthen(piece: &[i16], most: usize, anyway: bool) -> Option<Cut> 
 struct Shape {
     /// Over so many one place becomes the other.
     overlap: usize,
-    shortest: usize,
     longest: usize,
 }
 
@@ -72,15 +90,12 @@ impl Found {
 }
 
 impl Shape {
-    /// Of 20 ms: over 5 ms, by 2.5 to 12.5, which is one period of any voice.
+    /// Over 5 ms, by 2.5 to 12.5, which is one period of any voice; less where the piece has less
+    /// than 20 ms.
     fn of(piece: &[i16], most: usize) -> Option<Self> {
-        let longest = (piece.len() * 5 / 8).min(most);
-        let shape = Self {
-            overlap: piece.len() / 4,
-            shortest: piece.len() / 8,
-            longest,
-        };
-        (shape.overlap >= 4 * COARSE && longest >= shape.shortest).then_some(shape)
+        let longest = LONGEST.min(piece.len() * 5 / 8).min(most);
+        let overlap = OVERLAP.min(piece.len() / 4);
+        (overlap >= 4 * COARSE && longest >= SHORTEST).then_some(Self { overlap, longest })
     }
 
     /// By how much two places of the piece are most alike.
@@ -88,7 +103,7 @@ impl Shape {
         &self,
         piece: &[i16],
         places: impl Fn(usize) -> (usize, usize),
-        anyway: bool,
+        place: Where,
     ) -> Option<Found> {
         let alike = |by: usize, every: usize| {
             let (one, other) = places(by);
@@ -98,35 +113,40 @@ impl Shape {
                 every,
             )
         };
-        let (one, other) = places(self.longest);
-        let power = |at: usize| power(&piece[at..at + self.overlap]);
-        if power(one) < SILENT && power(other) < SILENT {
+        // What is taken out or comes twice is silent as well as where it is laid over each other.
+        if power(&piece[..self.longest + self.overlap]) < SILENT {
             return Some(Found {
                 by: self.longest,
                 silent: true,
             });
+        }
+        if place == Where::Silent {
+            return None;
         }
         let best = |range: &mut dyn Iterator<Item = usize>, every: usize| {
             range
                 .map(|by| (by, alike(by, every)))
                 .max_by(|(_, a), (_, b)| a.total_cmp(b))
         };
-        let (near, _) = best(&mut (self.shortest..=self.longest).step_by(COARSE), COARSE)?;
-        let around =
-            near.saturating_sub(COARSE).max(self.shortest)..=(near + COARSE).min(self.longest);
+        let (near, _) = best(&mut (SHORTEST..=self.longest).step_by(COARSE), COARSE)?;
+        let around = near.saturating_sub(COARSE).max(SHORTEST)..=(near + COARSE).min(self.longest);
         let (by, likeness) = best(&mut { around }, 1)?;
-        (anyway || likeness >= ALIKE).then_some(Found { by, silent: false })
+        (place == Where::Anywhere || likeness >= ALIKE).then_some(Found { by, silent: false })
     }
 }
 
-/// What becomes of one place, sample by sample, the other.
+/// What is one place at first and in the end the other, along half a wave of a cosine: without a bend
+/// where it begins or ends.
 fn overlap(piece: &[i16], from: usize, to: usize, length: usize) -> Vec<i16> {
     let ends = piece[from..from + length].iter();
     let begins = piece[to..to + length].iter();
-    let length = i32::try_from(length).unwrap_or(i32::MAX);
-    let mixed = (0..length).zip(ends.zip(begins)).map(|(at, (end, begin))| {
-        let mixed = (i32::from(*end) * (length - at) + i32::from(*begin) * at) / length;
-        i16::try_from(mixed).unwrap_or(0)
+    let mixed = ends.zip(begins).enumerate().map(|(at, (end, begin))| {
+        #[expect(clippy::cast_precision_loss, reason = "some hundred at most")]
+        let part = 0.5 - 0.5 * (std::f32::consts::PI * at as f32 / length as f32).cos();
+        let mixed = f32::from(*end) * (1.0 - part) + f32::from(*begin) * part;
+        #[expect(clippy::cast_possible_truncation, reason = "it is between the two")]
+        let mixed = mixed.round() as i16;
+        mixed
     });
     mixed.collect()
 }
@@ -158,16 +178,14 @@ mod tests {
 
     const PIECE: usize = 960;
 
-    fn tone(hertz: f32, from: usize, count: usize) -> Vec<i16> {
-        (from..from + count)
-            .map(|at| {
-                #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
-                let turn = at as f32 * hertz / 48_000.0;
-                #[expect(clippy::cast_possible_truncation, reason = "10000 at most")]
-                let value = ((turn.fract() * std::f32::consts::TAU).sin() * 10_000.0) as i16;
-                value
-            })
-            .collect()
+    fn tone(hertz: f64, from: usize, count: usize) -> Vec<i16> {
+        let sample = |at: usize| {
+            let turns = f64::from(u32::try_from(at).unwrap()) * hertz / 48_000.0;
+            #[expect(clippy::cast_possible_truncation, reason = "10000 at most")]
+            let value = ((turns * std::f64::consts::TAU).sin() * 10_000.0) as i16;
+            value
+        };
+        (from..from + count).map(sample).collect()
     }
 
     /// The largest second difference: of a sine it is its amplitude by the square of its step, and a
@@ -182,16 +200,16 @@ mod tests {
     }
 
     /// Cuts every fifth piece of a tone, so long as there is something to cut.
-    fn cut(hertz: f32, mut left: i64) -> (Vec<i16>, i64) {
+    fn cut(hertz: f64, length: usize, mut left: i64) -> (Vec<i16>, i64) {
         let wanted = left;
         let mut out = Vec::new();
         for number in 0..400 {
-            let piece = tone(hertz, number * PIECE, PIECE);
+            let piece = tone(hertz, number * length, length);
             let most = usize::try_from(left.abs()).unwrap();
             let cut = match left {
                 _ if number % 5 != 0 => None,
-                0.. => lengthen(&piece, most, false),
-                _ => shorten(&piece, most, false),
+                0.. => lengthen(&piece, most, Where::Alike),
+                _ => shorten(&piece, most, Where::Alike),
             };
             match cut {
                 Some(cut) => {
@@ -206,19 +224,26 @@ mod tests {
 
     #[test]
     fn a_tone_becomes_shorter_and_longer_and_nobody_hears_where() {
-        for hertz in [90.0, 150.0, 220.0, 440.0, 1000.0] {
-            let plain = roughest(&tone(hertz, 0, 10 * PIECE));
-            for wanted in [-100 * 48, -30 * 48, 30 * 48, 100 * 48] {
-                let (out, by) = cut(hertz, wanted);
-                #[expect(clippy::cast_possible_truncation, reason = "some hundred")]
-                let period = (48_000.0 / hertz) as i64;
-                let left = (wanted - by).abs();
-                assert!(left < period.max(120), "{hertz} Hz by {wanted}: {by}");
-                let length = i64::try_from(out.len()).unwrap();
-                assert_eq!(length, 400 * 960 + by);
-                // The phase may be off by half a sample; a click is a hundred times that.
-                let rough = roughest(&out);
-                assert!(rough <= plain + 40, "{hertz} Hz: {rough}, {plain}");
+        // 10 ms have no room for the period of a deep voice.
+        for (length, tones) in [
+            (480, &[220.0, 440.0, 1000.0][..]),
+            (960, &[90.0, 150.0, 220.0, 440.0, 1000.0]),
+            (2880, &[90.0, 150.0, 220.0, 440.0, 1000.0]),
+        ] {
+            for hertz in tones.iter().copied() {
+                let plain = roughest(&tone(hertz, 0, 10 * length));
+                for wanted in [-100 * 48, -30 * 48, 30 * 48, 100 * 48] {
+                    let (out, by) = cut(hertz, length, wanted);
+                    #[expect(clippy::cast_possible_truncation, reason = "some hundred")]
+                    let period = (48_000.0 / hertz) as i64;
+                    let left = (wanted - by).abs();
+                    assert!(left < period + 120, "{hertz} Hz by {wanted}: {by}");
+                    let all = i64::try_from(out.len()).unwrap();
+                    assert_eq!(all, 400 * i64::try_from(length).unwrap() + by);
+                    // The phase may be off by half a sample; a click is a hundred times that.
+                    let rough = roughest(&out);
+                    assert!(rough <= plain + 40, "{hertz} Hz: {rough}, {plain}");
+                }
             }
         }
     }
@@ -226,10 +251,24 @@ mod tests {
     #[test]
     fn silence_is_cut_by_as_much_as_there_is() {
         let silence = vec![0; PIECE];
-        let cut = shorten(&silence, 10_000, false).unwrap();
+        let cut = shorten(&silence, 10_000, Where::Silent).unwrap();
         assert_eq!((cut.by, cut.samples.len(), cut.silent), (600, 360, true));
-        let cut = lengthen(&silence, 200, false).unwrap();
+        let cut = lengthen(&silence, 200, Where::Silent).unwrap();
         assert_eq!((cut.by, cut.samples.len()), (200, 1160));
+    }
+
+    #[test]
+    fn what_is_loud_in_the_middle_is_not_silence() {
+        for at in 0..PIECE - 100 {
+            let mut piece = vec![0; PIECE];
+            piece[at..at + 100].copy_from_slice(&tone(1000.0, 0, 100));
+            for cut in [shorten, lengthen] {
+                if let Some(cut) = cut(&piece, 1000, Where::Silent) {
+                    // A wave begins with little.
+                    assert!(at + 8 >= cut.by + OVERLAP, "at {at}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -241,18 +280,18 @@ mod tests {
                 i16::try_from(state >> 18).unwrap() - 8192
             })
             .collect();
-        assert_eq!(shorten(&noise, 1000, false), None);
-        assert_eq!(lengthen(&noise, 1000, false), None);
-        assert!(shorten(&noise, 1000, true).is_some_and(|cut| !cut.silent));
-        assert!(lengthen(&noise, 1000, true).is_some());
+        assert_eq!(shorten(&noise, 1000, Where::Alike), None);
+        assert_eq!(lengthen(&noise, 1000, Where::Alike), None);
+        assert!(shorten(&noise, 1000, Where::Anywhere).is_some_and(|cut| !cut.silent));
+        assert!(lengthen(&noise, 1000, Where::Anywhere).is_some());
     }
 
     #[test]
     fn what_is_too_short_is_left() {
-        assert_eq!(shorten(&[0; 40], 1000, true), None);
-        assert_eq!(shorten(&[], 1000, true), None);
+        assert_eq!(shorten(&[0; 40], 1000, Where::Anywhere), None);
+        assert_eq!(shorten(&[], 1000, Where::Anywhere), None);
         assert_eq!(
-            lengthen(&[0; PIECE], 100, true),
+            lengthen(&[0; PIECE], 100, Where::Anywhere),
             None,
             "2 ms are not worth it"
         );
@@ -265,9 +304,9 @@ mod tests {
             piece in prop::collection::vec(any::<i16>(), 0..2000),
             most in 0..3000_usize,
             longer: bool,
-            anyway: bool,
+            place in prop::sample::select(vec![Where::Silent, Where::Alike, Where::Anywhere]),
         ) {
-            let cut = if longer { lengthen } else { shorten }(&piece, most, anyway);
+            let cut = if longer { lengthen } else { shorten }(&piece, most, place);
             if let Some(cut) = cut {
                 prop_assert!(cut.by > 0 && cut.by <= most);
                 let length = if longer { piece.len() + cut.by } else { piece.len() - cut.by };

@@ -32,14 +32,12 @@ pub(super) fn connector_number(card: &File, name: &str) -> Result<u32, String> {
 fn connectors(card: &File) -> io::Result<Vec<(String, u32)>> {
     let card = Card(card);
     let handles = card.resource_handles()?;
-    handles
-        .connectors()
-        .iter()
-        .map(|handle| {
-            let told = card.get_connector(*handle, false)?;
-            Ok((told.to_string(), u32::from(*handle)))
-        })
-        .collect()
+    // One may go while the others are asked, as those of a hub do.
+    let told = handles.connectors().iter().filter_map(|handle| {
+        let told = card.get_connector(*handle, false).ok()?;
+        Some((told.to_string(), u32::from(*handle)))
+    });
+    Ok(told.collect())
 }
 
 fn number_of(name: &str, connectors: &[(String, u32)]) -> Result<u32, String> {

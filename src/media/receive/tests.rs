@@ -193,3 +193,44 @@ fn what_nobody_knows_is_taken_all_the_same() {
     // An unlinked pad would have stopped it after the first.
     sender.wait_for_packets(20);
 }
+
+/// What holds packets of sound is told how long they are waited for, at first and as that changes.
+#[test]
+fn a_jitter_buffer_holds_sound_for_as_long_as_it_is_waited_for() {
+    let mut sender = Sender::new(
+        "audiotestsrc is-live=true ! opusenc ! rtpopuspay ssrc=77 ! \
+         rtpjitterbuffer name=buffer latency=120 ! identity",
+    );
+    let buffer = sender.pipeline.by_name("buffer").unwrap();
+    let outlets = Outlets::default();
+    let arrivals = Arc::new(Arrivals::default());
+    let receiver = Receiver::new(
+        &sender.pipeline,
+        Gate::opened(),
+        arrivals.clone(),
+        outlets.clone(),
+        Wait::FOLLOWING,
+    );
+    receiver.buffered(77, &buffer);
+    sender.give_to(&receiver);
+    let held = || buffer.property::<u32>("latency");
+    // 55 ms for everybody and 100 for a newcomer, less a piece of 20 ms and the turns of threads.
+    assert_eq!(held(), 125);
+    assert_eq!(outlets.shift.applied(), gst::ClockTime::from_mseconds(100));
+    // Looks of which each has something new.
+    let mut now = engine::now();
+    let mut look = || {
+        let known = arrivals.sounds.load(Relaxed);
+        while arrivals.sounds.load(Relaxed) < known + 2 {
+            sender.wait_for_packets(1);
+        }
+        now += Duration::from_secs(1);
+        receiver.keep_up(now);
+    };
+    for _ in 0..40 {
+        look();
+    }
+    let waits = outlets.shift.applied();
+    assert!(waits < gst::ClockTime::from_mseconds(100), "{waits}");
+    assert_eq!(u64::from(held()), 25 + waits.mseconds());
+}

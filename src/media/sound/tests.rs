@@ -66,11 +66,11 @@ fn after_a_pause_it_swells_again_and_a_shift_is_none() {
 fn what_is_announced_to_be_the_last_ends_in_silence() {
     let (mut sound, _, pausing) = sound();
     sound.shape(piece(1000, 9600));
-    pausing.comes(EMPTY);
+    pausing.comes(EMPTY, gst::ClockTime::ZERO);
     let (first, last) = ends(&sound.shape(piece(1020, 9600)));
     assert!(first > 9500 && last == 0, "{first} {last}");
     // It goes on at once all the same, or later.
-    pausing.comes(100);
+    pausing.comes(100, gst::ClockTime::ZERO);
     let (first, last) = ends(&sound.shape(piece(1040, 9600)));
     assert!(first <= 20 && last == 9600, "{first} {last}");
 }
@@ -131,23 +131,23 @@ fn sound_becomes_later_and_earlier_without_a_gap_and_pictures_with_it() {
     };
     speak(50);
     assert_eq!(
-        shift.now(),
+        shift.applied(),
         gst::ClockTime::from_mseconds(100),
         "as it began"
     );
     for (wanted, pieces) in [(20, 150), (180, 200), (0, 250)] {
         shift.want(ms(wanted));
         speak(1);
-        let after_one = shift.now();
+        let after_one = shift.applied();
         let until = speak(pieces);
-        assert_ne!(shift.now(), after_one);
-        let is = shift.now().mseconds();
+        assert_ne!(shift.applied(), after_one);
+        let is = shift.applied().mseconds();
         assert!(is.abs_diff(wanted) <= 3, "{is} for {wanted}");
         let mut picture = piece(until, 0);
         shift.apply(&mut picture);
         assert_eq!(
             picture.pts(),
-            Some(gst::ClockTime::from_mseconds(until) + shift.now())
+            Some(gst::ClockTime::from_mseconds(until) + shift.applied())
         );
     }
 }
@@ -166,14 +166,38 @@ fn after_a_pause_sound_is_where_it_is_wanted() {
 }
 
 #[test]
-fn a_packet_without_sound_is_decoded_when_the_next_one_comes() {
+fn what_a_decoder_held_through_a_pause_tells_nothing_of_the_network() {
     let (sound, _, pausing) = sound();
-    let said: Vec<_> = [80, 60, 1, 1, 70, 90]
-        .into_iter()
-        .map(|bytes| {
-            pausing.comes(bytes);
-            sound.says_something()
-        })
-        .collect();
-    assert_eq!(said, [true, true, true, false, false, true]);
+    let said = [
+        (80, 0),
+        (60, 20),
+        (1, 40),
+        (1, 440),
+        (70, 460),
+        (90, 480),
+        // Without a word, and again.
+        (90, 2480),
+        (90, 2540),
+    ]
+    .map(|(bytes, at)| {
+        pausing.comes(bytes, gst::ClockTime::from_mseconds(at));
+        sound.tells_age()
+    });
+    assert_eq!(said, [true, true, true, false, false, true, false, true]);
+}
+
+#[test]
+fn a_pause_is_no_longer_than_it_was() {
+    let (mut sound, _, _, shift) = shifting();
+    let ms = std::time::Duration::from_millis;
+    shift.want(ms(200));
+    sound.shape(tone(1000));
+    sound.shape(tone(1020));
+    shift.want(ms(0));
+    // It was over at 1240, and this may begin there, but no sooner.
+    let piece = sound.shape(tone(1100));
+    assert_eq!(piece.pts(), Some(gst::ClockTime::from_mseconds(1240)));
+    // Time that begins anew has nothing in its way.
+    let piece = sound.shape(tone(500));
+    assert_eq!(piece.pts(), Some(gst::ClockTime::from_mseconds(500)));
 }

@@ -40,7 +40,7 @@ pub const FREE_FOR: Duration = Duration::from_mins(1);
 /// Of how many it is remembered that they were at the door, beside those who are there.
 const MOST_CALLERS: usize = 64;
 
-/// So many are replaced within [`FREE_FOR`] at most, or hardly ever more.
+/// As many as are replaced within [`FREE_FOR`], and one that is taken away because it was guessed at.
 const MOST_OLD: usize = 4;
 
 const DIGITS: usize = 4;

@@ -343,7 +343,7 @@ function join() {
   loudness.wake();
   dialledAt = performance.now();
   sendTracks();
-  session.join({ name: name || 'Guest', media: media(), here: here === true, ...(pin && { pin }), ...(room && { room }) });
+  session.join({ name: name || 'Guest', media: media(), here: here === true, place: about.name, ...(pin && { pin }), ...(room && { room }) });
   renderDoor();
 }
 
@@ -492,6 +492,9 @@ function happened(happening) {
     }
     case 'uplink':
       if (media().video) say(happening.paused ? words.ofPause(!media().audio).text : 'Others see you again.');
+      break;
+    case 'covered':
+      if (media().video) say(happening.covered ? words.ofPause(true, 'code').text : 'Others see you again.');
       break;
     case 'problem':
       console.debug('roomd', happening.code, happening.text);
@@ -866,7 +869,7 @@ function seenSelf() {
     state: 'live',
     why: null,
     failures: 0,
-    paused: session.paused,
+    paused: session.covered ? 'code' : session.paused,
     since: 0,
     audio: null,
     video: devices.tracks.video,
@@ -933,11 +936,11 @@ function renderBell() {
     sayOfCode(words.ofCode('old', tries), true);
   }
   const names = persons().filter((person) => person !== room && !person.member.here).map(({ member }) => member.name);
-  const said = words.ofBell({ room: room.member.name, hold, tries, names });
+  const said = words.ofBell({ room: room.member.name, hold, tries, names, called: room.called });
   for (const [id, text] of [['bell-title', said.title], ['bell-words', said.text], ['bell-in', said.admit]]) {
     if (element(id).textContent !== text) element(id).textContent = text;
   }
-  element('bell-fields').hidden = tries === 0;
+  element('bell-fields').hidden = tries === 0 || room.called;
   element('bell-away').hidden = said.away === null;
   for (const id of ['bell-in', 'bell-away']) element(id).disabled = typedCode !== null;
   if (box.hidden) {
@@ -952,7 +955,7 @@ function answerBell(letIn) {
   const room = bellOf();
   const field = element('bell-code');
   const code = field.value.replace(/\D/g, '');
-  if (!room || typedCode) return;
+  if (!room || room.called || typedCode) return;
   if (code.length !== 4) {
     sayOfCode(words.ofCode('missing', 0), true);
     return;

@@ -41,6 +41,8 @@
  * @property {Member} member
  * @property {Link | null} link
  * @property {number | null} height at which it is displayed; null: not said yet
+ * @property {boolean} called a room that waits for its code, and at whose door we have been meanwhile
+ *   without sitting in it: it hears no code from us
  *
  * @typedef {'idle' | 'connecting' | 'joined' | 'reconnecting' | 'refused' | 'ended'} State
  *
@@ -56,6 +58,7 @@
  *   | { type: 'people' }
  *   | { type: 'asked', person: Person, what: string }
  *   | { type: 'uplink', paused: string | null }
+ *   | { type: 'covered', covered: boolean }
  *   | { type: 'problem', code: string, text: string }
  * )} Happening
  *
@@ -66,6 +69,7 @@
  * @property {string} name
  * @property {Media} media
  * @property {boolean} [here] a device in this page's room speaks and hears for it
+ * @property {string | null} [place] that device's name, where it is known
  * @property {'peer' | 'sender'} [role] `sender`: what it sends is a screen, and nothing is sent to it
  * @property {() => Proof | null} [of] proves whose screen it is; null while that one is in no room,
  *   and then it waits
@@ -104,12 +108,30 @@ const REFUSALS = new Set([
 /** Of these, those that pass by themselves for one who has been in before. */
 const PASSING = new Set(['server_full', 'pin_wait', 'no_owner']);
 
+/** Whether this is a room that waits for the code on its screen. @param {Member} member */
+function asksForCode({ kind, media }) {
+  return kind === 'device' && media.hold !== undefined && media.tries !== undefined;
+}
+
 export class Session {
   /** @type {State} */
   state = 'idle';
   /** Why no picture of ours is sent to anybody, although they hear us; null where one may be. */
   get paused() {
     return this.#uplink.paused ? 'network' : null;
+  }
+
+  /**
+   * Whether we send nobody a picture, because we sit in front of a screen that shows a code, and our
+   * camera may show it to those who wait. Likewise when they were turned away: somebody else who
+   * comes makes the screen show one.
+   */
+  get covered() {
+    const wish = this.#wish;
+    if (!wish?.here || this.#isScreen) return false;
+    const rooms = this.people.filter(({ member }) => member.kind === 'device');
+    const own = rooms.filter(({ member }) => member.name === wish.place);
+    return (own.length > 0 ? own : rooms).some(({ member }) => asksForCode(member) || member.media.hold === 'turned_away');
   }
 
   /** What the state does not say: why it ended, or whether it is reconnecting after a loss, a restart or in vain so far. @type {string | null} */
@@ -147,6 +169,7 @@ export class Session {
   #ice = [];
   #relayOnly = false;
   #uplink = new Uplink();
+  #covered = false;
   /** @type {{ audio: MediaStreamTrack | null, video: MediaStreamTrack | null }} */
   #tracks = { audio: null, video: null };
   /** This wish has been granted before, so that what comes next is a return. */
@@ -205,11 +228,23 @@ export class Session {
   /** Says what is sent from here on. @param {Media} media */
   setMedia(media) {
     if (!this.#wish) return;
-    const before = this.#wish.media;
-    if (before.audio === media.audio && before.video === media.video) return;
     this.#wish = { ...this.#wish, media };
-    if (this.self) this.self = { ...this.self, media };
+    this.#sayMedia();
+  }
+
+  /** Says what is sent, if the others know something else. */
+  #sayMedia() {
+    const { self } = this;
+    const media = this.#media;
+    if (!self || !media || (self.media.audio === media.audio && self.media.video === media.video)) return;
+    this.self = { ...self, media };
     this.#say({ t: 'me', media });
+  }
+
+  /** What is sent of what the person wishes. */
+  get #media() {
+    const media = this.#wish?.media;
+    return media && this.covered ? { ...media, video: false } : media;
   }
 
   /**
@@ -222,6 +257,21 @@ export class Session {
     this.#wish = { ...this.#wish, here };
     if (this.self) this.self = { ...this.self, here };
     this.#say({ t: 'me', here });
+    this.#heed();
+  }
+
+  /** Does what follows from a room's waiting for its code, or no longer. */
+  #heed() {
+    for (const person of this.people) {
+      if (!asksForCode(person.member)) person.called = false;
+      else if (this.#joined && !this.#wish?.here) person.called = true;
+    }
+    const { covered } = this;
+    if (covered === this.#covered) return;
+    this.#covered = covered;
+    for (const link of this.#links.values()) void link.connection?.replace();
+    this.#sayMedia();
+    this.#tell({ type: 'covered', covered });
   }
 
   /**
@@ -349,7 +399,10 @@ export class Session {
     }
     this.#socket = socket;
     socket.onopen = () => this.#sayHello();
-    socket.onmessage = (event) => this.#heard(event.data);
+    socket.onmessage = (event) => {
+      this.#heard(event.data);
+      this.#heed();
+    };
     socket.onclose = (event) => {
       if (event.code === CLOSED_REPLACED) this.#end('replaced');
       else this.#lost();
@@ -481,6 +534,8 @@ export class Session {
     // A session that goes on is a member already, and its snapshot follows by itself.
     if (message.resumed && earlier) return;
     this.#clear('adopt');
+    // Another session is another member, whom nobody has seen at a door.
+    for (const person of this.people) person.called = false;
     const adoptMs = message.adopt_ms ?? 0;
     this.#adoptUntil = world.now() + adoptMs;
     for (const link of [...this.#links.values()]) {
@@ -563,7 +618,8 @@ export class Session {
     /** @type {{ name?: string, media?: Media, here?: boolean }} */
     const me = {};
     if (wish.name && !wish.of && self.name !== wish.name) me.name = wish.name;
-    if (self.media.audio !== wish.media.audio || self.media.video !== wish.media.video) me.media = wish.media;
+    const media = this.#media;
+    if (self.media.audio !== media?.audio || self.media.video !== media?.video) me.media = media;
     if ((self.here ?? false) !== (wish.here ?? false)) me.here = wish.here ?? false;
     if (Object.keys(me).length === 0) return;
     this.self = { ...self, ...me };
@@ -659,7 +715,7 @@ export class Session {
     const person = this.#personOf(member.member);
     if (!person) {
       const link = [...this.#links.values()].find(({ peer }) => peer === member.member) ?? null;
-      const met = { key: ++this.#keys, member, link, height: this.#isScreen ? 0 : null };
+      const met = { key: ++this.#keys, member, link, height: this.#isScreen ? 0 : null, called: false };
       this.people.push(met);
       this.#show(met);
       if (aloud) this.#tell({ type: 'came', person: met });
@@ -834,7 +890,8 @@ export class Session {
   #tracksFor(member) {
     // Who only sends, as a screen does, would look at nothing.
     if (member?.role === 'sender') return { audio: null, video: null };
-    return member?.here ? { ...this.#tracks, audio: null } : this.#tracks;
+    const { audio, video } = this.#tracks;
+    return { audio: member?.here ? null : audio, video: this.covered ? null : video };
   }
 
   /** Looks after all links, about once a second. There is one such round at a time. */

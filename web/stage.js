@@ -287,7 +287,7 @@ class Tile {
     const muted = !seen.media.audio || seen.here;
     const paused = seen.media.video ? seen.paused : null;
     const trouble = seen.self
-      ? (paused === null ? null : ofPause(muted))
+      ? (paused === null ? null : ofPause(muted, paused))
       : ofTile({ name: seen.name, state: seen.state, why: seen.why, failures: seen.failures, seconds: (now - seen.since) / 1000, away: seen.away, paused, muted })
         ?? closed;
     this.#tell(trouble);

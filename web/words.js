@@ -235,10 +235,11 @@ export function ofHold(name, hold) {
  * @param {string} about.hold why the room is closed
  * @param {number} about.tries how many codes may yet be tried
  * @param {string[]} about.names of those who are at the door and do not sit in the room
+ * @param {boolean} [about.called] one has been at the door oneself without sitting in the room
  * @returns {{ title: string, text: string, admit: string, away: string | null }} `admit`: what lets them
  *   in; `away`: what turns them away
  */
-export function ofBell({ room, hold, tries, names }) {
+export function ofBell({ room, hold, tries, names, called = false }) {
   const who = several(names);
   const left = hold === 'left';
   const title = left ? 'The meeting is paused' : who ? `${who} at the door` : `You are at the door of ${room}`;
@@ -246,9 +247,10 @@ export function ofBell({ room, hold, tries, names }) {
   const opens = left ? 'opens camera and microphone again' : who ? 'lets them in' : 'lets you in';
   const because = hold === 'quiet_hours' ? 'These are quiet hours. ' : hold === 'do_not_disturb' ? 'Do not disturb is on. ' : '';
   const text = tries > 0
-    ? `${because}The code on the room’s screen ${opens}.`
+    ? called ? 'You were at the door before you sat down, so the room takes no code from you. Leave, and join again by scanning its screen.'
+      : `${because}The code on the room’s screen ${opens}.`
     : `There were too many wrong codes. Now only somebody at the device itself ${opens}.`;
-  return { title, text, admit, away: who && !left ? 'Turn away' : null };
+  return { title, text, admit, away: who && !left && !called ? 'Turn away' : null };
 }
 
 /** Whom a list names, and that they are. @param {string[]} names */
@@ -390,10 +392,12 @@ export function ofTile({ name, state, why, failures, seconds, away = false, paus
 /**
  * What one's own tile says while no picture is sent, although the camera is on.
  * @param {boolean} muted
+ * @param {string | null} [why] `code`: the camera may show others the code on the room's screen
  * @returns {{ text: string, short: string, details: boolean }}
  */
-export function ofPause(muted) {
-  const text = `Your network is slow: others ${muted ? 'do not see you' : 'hear you but do not see you'}.`;
+export function ofPause(muted, why = 'network') {
+  const text = why === 'code' ? 'Others do not see you until the room is open: your camera could show them the code on its screen.'
+    : `Your network is slow: others ${muted ? 'do not see you' : 'hear you but do not see you'}.`;
   return { text, short: 'Others do not see you', details: false };
 }
 

@@ -29,7 +29,7 @@ use crate::{
     cli::Switch,
     media::{self, Board, Media, Volume},
     privacy::{self, Privacy, Shown, Visitor},
-    protocol::{Generation, LinkId, MemberId, Reason, Wish},
+    protocol::{Generation, Hold, LinkId, MemberId, Reason, Wish},
     room::{Input, Open, Output, Room, State, Status},
     scene::Layout,
 };
@@ -60,6 +60,8 @@ pub(super) struct Device {
     look_ins: Vec<privacy::Input>,
     /// What the wall shows of that.
     shown: Shown,
+    /// What was last said in the log of that.
+    noted: Noted,
     /// Somebody speaks, or something moves.
     stirred: watch::Receiver<u64>,
     /// How loud each member is played.
@@ -123,6 +125,7 @@ impl Device {
             privacy,
             look_ins: Vec::new(),
             shown: Shown::Alone,
+            noted: Noted::Nobody,
             volumes: Volumes::default(),
             recorder,
             recording: false,
@@ -355,14 +358,11 @@ impl Device {
                 self.media.command(media::Command::Chime);
             }
             privacy::Output::Show(shown) => {
-                match &shown {
-                    Shown::Visit { visitors, hold, .. } => {
-                        info!(?hold, visitors = visitors.len(), "nothing is open");
-                    }
-                    Shown::Call { .. } => info!("camera and microphone may be open"),
-                    Shown::Measuring => info!("the microphone may be open to measure the echo"),
-                    Shown::Alone => {}
+                let noted = Noted::of(&shown);
+                if noted != self.noted {
+                    noted.log();
                 }
+                self.noted = noted;
                 self.shown = shown;
             }
             privacy::Output::Tell(told) => {
@@ -790,6 +790,39 @@ impl Device {
     }
 }
 
+/// What the log says of what the wall shows. The wall changes more often than that is of use to
+/// anybody: with each new code, and whenever somebody sits down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    Nobody,
+    Measuring,
+    Closed { hold: Hold, visitors: usize },
+    Open,
+}
+
+impl Noted {
+    fn of(shown: &Shown) -> Self {
+        match shown {
+            Shown::Alone => Self::Nobody,
+            Shown::Measuring => Self::Measuring,
+            Shown::Visit { visitors, hold, .. } => Self::Closed {
+                hold: *hold,
+                visitors: visitors.len(),
+            },
+            Shown::Call { .. } => Self::Open,
+        }
+    }
+
+    fn log(self) {
+        match self {
+            Self::Nobody => {}
+            Self::Measuring => info!("the microphone may be open to measure the echo"),
+            Self::Closed { hold, visitors } => info!(?hold, visitors, "nothing is open"),
+            Self::Open => info!("camera and microphone may be open"),
+        }
+    }
+}
+
 /// What time it is, on the wall as well.
 fn now() -> privacy::Now {
     let minute = media::local_time().map(|(hour, minute)| u16::from(hour) * 60 + u16::from(minute));
@@ -907,6 +940,48 @@ mod tests {
             pausing: None,
             waiting_candidates: 0,
         }
+    }
+
+    #[test]
+    fn neither_a_new_code_nor_who_sits_down_is_news_for_the_log() {
+        let settings = privacy::Settings {
+            admit: privacy::Admit::Ask,
+            quiet: None,
+        };
+        let mut given = 0_u128;
+        let seed = move || {
+            given += 1;
+            given.to_be_bytes()
+        };
+        let mut privacy = Privacy::new(settings, false, Some(Box::new(seed)));
+        let began = clock::now().at;
+        let there = |here: &[bool]| {
+            let visitor = |(number, here): (u8, &bool)| Visitor {
+                member: id(number),
+                name: String::new(),
+                here: *here,
+            };
+            privacy::Input::Present((0..).zip(here).map(visitor).collect())
+        };
+        let mut changes = |minutes, input| {
+            let at = began + Duration::from_mins(minutes);
+            privacy.handle(privacy::Now { at, minute: None }, input);
+            let shown = std::iter::from_fn(|| privacy.poll()).filter_map(|it| match it {
+                privacy::Output::Show(shown) => Some(Noted::of(&shown)),
+                _ => None,
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let closed = |visitors| {
+            let hold = Hold::Asking;
+            vec![Noted::Closed { hold, visitors }]
+        };
+        assert_eq!(changes(0, there(&[false])), closed(1));
+        assert_eq!(changes(6, privacy::Input::Tick), closed(1), "a new code");
+        assert_eq!(changes(6, there(&[true])), closed(1), "sits down");
+        assert_eq!(changes(6, there(&[true, false])), closed(2));
+        assert_eq!(changes(7, privacy::Input::Admit), [Noted::Open]);
+        assert_eq!(changes(8, there(&[])), [Noted::Nobody]);
     }
 
     #[test]

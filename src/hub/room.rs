@@ -46,11 +46,14 @@ pub(super) struct Place {
     pub(super) former: Vec<MemberId>,
 }
 
-/// What somebody says of its media, as others hear it: only a device has a door at which one waits.
-fn said_by(kind: Kind, media: Media) -> Media {
+/// What somebody says of its media, as others hear it. Only a device has a door at which one waits, and
+/// that it is one is believed of the room's own and of one that showed a token: whoever knows no more
+/// than the PIN could have codes typed to itself.
+fn said_by(kind: Kind, standing: Standing, media: Media) -> Media {
+    let has_door = kind == Kind::Device && standing >= Standing::Token;
     Media {
-        hold: media.hold.filter(|_| kind == Kind::Device),
-        tries: media.tries.filter(|_| kind == Kind::Device),
+        hold: media.hold.filter(|_| has_door),
+        tries: media.tries.filter(|_| has_door),
         ..media
     }
 }
@@ -90,7 +93,7 @@ impl Hub {
         let seat = Seat {
             room: place.room.clone(),
             role: join.role,
-            media: said_by(kind, join.media),
+            media: said_by(kind, place.standing, join.media),
             here: join.here,
             recording: join.recording,
             standing: place.standing,
@@ -165,7 +168,8 @@ impl Hub {
             renamed = true;
         }
         if let Some(seat) = &mut session.seat {
-            let media = me.media.map_or(seat.media, |it| said_by(session.kind, it));
+            let said = |it| said_by(session.kind, seat.standing, it);
+            let media = me.media.map_or(seat.media, said);
             let here = me.here.unwrap_or(seat.here);
             let recording = me.recording.unwrap_or(seat.recording);
             let now = (media, here, recording);

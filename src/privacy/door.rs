@@ -1,13 +1,13 @@
 //! The code on the wall, which proves that whoever types it stands in front of the wall now.
 //!
-//! It is made anew for each asking, for each who comes to the door meanwhile, and every few minutes.
-//! To guess it is hopeless: a few wrong ones, whoever says them, and this asking is over for codes;
-//! and so few in a day that coming back for more of them is hopeless, too.
+//! It is made anew for each asking, for those who come to the door meanwhile, and every few minutes;
+//! not so often that coming again and again takes it from whoever is about to type it. To guess it is
+//! hopeless: a few wrong ones, whoever says them, and this asking is over for codes; and so few in a
+//! day that coming back for more of them is hopeless, too.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt,
-    hint::black_box,
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,19 @@ pub const DAY: Duration = Duration::from_hours(24);
 
 /// For how long a code is right: who has read it and gone away has not read it now.
 pub const CODE_LASTS: Duration = Duration::from_mins(5);
+
+/// For those who come to the door it is made anew no sooner than so long after it was made. Until then
+/// it lets in those who have come since as well, whom the wall names; they themselves are not heard.
+pub const STAYS: Duration = Duration::from_secs(20);
+
+/// For how long a code that has been replaced costs nothing: somebody may be typing it.
+pub const FREE_FOR: Duration = Duration::from_mins(1);
+
+/// Of how many it is remembered that they were at the door, beside those who are there.
+const MOST_CALLERS: usize = 64;
+
+/// As many as are replaced within [`FREE_FOR`], and one that is taken away because it was guessed at.
+const MOST_OLD: usize = 4;
 
 const DIGITS: usize = 4;
 
@@ -55,18 +68,9 @@ impl Code {
         self.0.map(char::from).iter().collect()
     }
 
-    /// Whether it is what was typed, gaps or no gaps. All of it is looked at, wherever it differs.
+    /// Whether it is what was typed, gaps or no gaps.
     fn is(&self, typed: &str) -> bool {
-        let typed: Vec<u8> = typed.bytes().filter(|it| !b" -".contains(it)).collect();
-        let is_other = u8::from(typed.len() != DIGITS);
-        let differs = self
-            .0
-            .iter()
-            .enumerate()
-            .fold(is_other, |differs, (at, digit)| {
-                black_box(differs | (digit ^ typed.get(at).copied().unwrap_or(0)))
-            });
-        differs == 0
+        typed.bytes().filter(|it| !b" -".contains(it)).eq(self.0)
     }
 }
 
@@ -109,15 +113,70 @@ pub(super) struct Door {
 
 /// One time that somebody waits.
 struct Asking {
-    code: Code,
+    /// None while nobody may try one.
+    code: Option<Code>,
+    /// When it was made.
+    since: Instant,
     /// How long it is right.
     until: Instant,
-    /// The one before.
-    before: Option<Code>,
+    /// Those before, and when each was taken away.
+    before: VecDeque<(Code, Instant)>,
     left: u8,
     /// Everybody who has been at the door without sitting in the room, even for a moment. Who says
-    /// `here` afterwards is still one of them.
+    /// `here` afterwards is still one of them. When there are more than [`MOST_CALLERS`], those who
+    /// are not there any more are forgotten: who has left may as well come back as another member.
     callers: BTreeSet<MemberId>,
+}
+
+impl Asking {
+    /// One that has no code yet, and is due to get one.
+    fn new(now: Instant) -> Self {
+        Self {
+            code: None,
+            since: now,
+            until: now,
+            before: VecDeque::new(),
+            left: TRIES,
+            callers: BTreeSet::new(),
+        }
+    }
+
+    /// Knows who is there.
+    fn meet(&mut self, now: Instant, visitors: &[Visitor]) {
+        let known = self.callers.len();
+        let away = visitors.iter().filter(|it| !it.here);
+        self.callers.extend(away.map(|it| it.member.clone()));
+        if self.callers.len() > known {
+            self.until = self.until.min(now.max(self.since + STAYS));
+        }
+        if self.callers.len() > MOST_CALLERS {
+            let is_there = |id: &MemberId| visitors.iter().any(|it| it.member == *id);
+            self.callers.retain(is_there);
+        }
+    }
+
+    fn renew(&mut self, now: Instant, code: Code) {
+        self.take_away(now);
+        self.code = Some(code);
+        self.since = now;
+        self.until = now + CODE_LASTS;
+    }
+
+    /// No code is right any more.
+    fn take_away(&mut self, now: Instant) {
+        self.before.extend(self.code.take().map(|code| (code, now)));
+        while self.before.len() > MOST_OLD {
+            self.before.pop_front();
+        }
+        self.until = now;
+    }
+
+    /// Whether this was right a moment ago.
+    fn was(&self, now: Instant, typed: &str) -> bool {
+        let is_free = |at: &Instant| now.saturating_duration_since(*at) < FREE_FOR;
+        let mut before = self.before.iter();
+        before.any(|(code, at)| is_free(at) && code.is(typed))
+    }
 }
 
 impl Door {
@@ -132,23 +191,14 @@ impl Door {
     /// Somebody waits, and these are there.
     pub(super) fn keep(&mut self, now: Instant, visitors: &[Visitor]) {
         self.forget(now);
+        let tries = self.tries_with(self.asking.as_ref().map_or(TRIES, |it| it.left));
         let Some(seed) = &mut self.seed else {
             return;
         };
-        let away = || visitors.iter().filter(|it| !it.here);
-        let asking = self.asking.get_or_insert_with(|| Asking {
-            code: Code::from_random(seed()),
-            until: now + CODE_LASTS,
-            before: None,
-            left: TRIES,
-            callers: away().map(|it| it.member.clone()).collect(),
-        });
-        let known = asking.callers.len();
-        asking.callers.extend(away().map(|it| it.member.clone()));
-        if asking.callers.len() > known || asking.until <= now {
-            let code = Code::from_random(seed());
-            asking.before = Some(std::mem::replace(&mut asking.code, code));
-            asking.until = now + CODE_LASTS;
+        let asking = self.asking.get_or_insert_with(|| Asking::new(now));
+        asking.meet(now, visitors);
+        if tries > 0 && asking.until <= now {
+            asking.renew(now, Code::from_random(seed()));
         }
     }
 
@@ -176,30 +226,37 @@ impl Door {
         if !sits || asking.callers.contains(member) || tries == Some(0) || asking.until <= now {
             return Verdict::Nothing;
         }
-        let is_old = asking.before.as_ref().is_some_and(|code| code.is(typed));
-        if asking.code.is(typed) {
-            Verdict::Right
-        } else if is_old {
-            // Whoever was too slow has read it, and is told to read it again.
-            Verdict::Nothing
-        } else {
-            asking.left -= 1;
-            self.wrong.push_back(now);
-            Verdict::Wrong
+        if asking.code.as_ref().is_some_and(|code| code.is(typed)) {
+            return Verdict::Right;
         }
+        if asking.was(now, typed) {
+            // Whoever was too slow has read it, and is told to read it again.
+            return Verdict::Nothing;
+        }
+        asking.left -= 1;
+        self.wrong.push_back(now);
+        if self.tries() == Some(0)
+            && let Some(asking) = &mut self.asking
+        {
+            asking.take_away(now);
+        }
+        Verdict::Wrong
     }
 
     /// How many wrong codes there may yet be; None where there is no code.
     pub(super) fn tries(&self) -> Option<u8> {
-        let asking = self.asking.as_ref()?;
+        Some(self.tries_with(self.asking.as_ref()?.left))
+    }
+
+    /// The same where there may be `left` in this asking.
+    fn tries_with(&self, left: u8) -> u8 {
         let today = TRIES_IN_A_DAY.saturating_sub(self.wrong.len());
-        Some(asking.left.min(u8::try_from(today).unwrap_or(TRIES)))
+        left.min(u8::try_from(today).unwrap_or(TRIES))
     }
 
     /// What stands on the wall.
     pub(super) fn code(&self) -> Option<&Code> {
-        let asking = self.asking.as_ref()?;
-        (self.tries() != Some(0)).then_some(&asking.code)
+        self.asking.as_ref()?.code.as_ref()
     }
 
     /// When there is another code, or one again.
@@ -247,6 +304,43 @@ mod tests {
         // Not one that is shorter and ends with nothing.
         assert!(!Code([b'4', 0, 0, 0]).is("4"));
         assert_eq!(format!("{code:?}"), "[private]");
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs one instant to count from"
+    )]
+    fn what_is_remembered_of_those_who_came_does_not_grow_without_end() {
+        let began = Instant::now();
+        let visitor = |number: u16, here| {
+            let mut bits = [0; 16];
+            bits[..2].copy_from_slice(&number.to_be_bytes());
+            Visitor {
+                member: MemberId::from_random(bits),
+                name: String::new(),
+                here,
+            }
+        };
+        let mut given = 0_u128;
+        let mut door = Door::new(Some(Box::new(move || {
+            given += 1;
+            given.to_be_bytes()
+        })));
+        let at = |seconds: u16| began + Duration::from_secs(seconds.into());
+        door.keep(at(0), &[visitor(0, false)]);
+        for number in 1..=1_000 {
+            door.keep(at(number), &[visitor(0, true), visitor(number, false)]);
+            let asking = door.asking.as_ref().unwrap();
+            assert!(asking.callers.len() <= MOST_CALLERS);
+            assert!(asking.before.len() <= MOST_OLD);
+        }
+        // Who was there all the while is not heard, however many have come since.
+        let code = Typed(door.code().unwrap().expose());
+        let there = [visitor(0, true), visitor(2_000, true)];
+        let hear = |door: &mut Door, it: &Visitor| door.hear(at(1_000), &it.member, &there, &code);
+        assert_eq!(hear(&mut door, &there[0]), Verdict::Nothing);
+        assert_eq!(hear(&mut door, &there[1]), Verdict::Right);
     }
 
     #[test]

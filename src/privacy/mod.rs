@@ -424,6 +424,10 @@ impl Privacy {
             self.open(now);
             return;
         }
+        // Who was in the meeting is not at the door, and nobody has rung.
+        if self.stage == Stage::Left {
+            return;
+        }
         let away = self.visitors.iter().filter(|it| !it.here);
         self.turned = away.map(|it| it.member.clone()).collect();
         if !self.turned.is_empty() {
@@ -436,7 +440,8 @@ impl Privacy {
         visitors.any(|it| self.turned.contains(&it.member))
     }
 
-    /// Who is left when those who were turned away are gone waits as before, and nothing sounds.
+    /// Who is left when those who were turned away are gone waits as before, and nothing sounds; unless
+    /// nobody has to wait any more, because quiet hours are over or the like.
     fn wait_again(&mut self, now: Now) {
         match self.policy(now) {
             Policy::Wait(why) => self.stage = Stage::Waiting { why },

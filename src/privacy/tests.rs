@@ -10,7 +10,7 @@ use std::{
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::{
-    door::{DAY, TRIES, TRIES_IN_A_DAY},
+    door::{DAY, FREE_FOR, STAYS, TRIES, TRIES_IN_A_DAY},
     *,
 };
 
@@ -39,6 +39,12 @@ struct Room {
     given: Arc<Mutex<u128>>,
     /// Who waits has been seen without `here` since when it waits.
     callers: Vec<MemberId>,
+    /// When the last of them came.
+    came: Option<Instant>,
+    /// What the wall shows to be typed, and since when.
+    wall: Option<(String, Instant)>,
+    /// What it has shown before in this asking, and until when.
+    earlier: Vec<(String, Instant)>,
     /// Wrong codes that were looked at: in this asking, and ever.
     wrong: u8,
     wrongs: Vec<Instant>,
@@ -78,6 +84,10 @@ enum Fault {
     Nostalgic,
     /// Wrong ones are not counted.
     Patient,
+    /// One that the wall showed a moment ago counts as a wrong one.
+    Strict,
+    /// Whoever comes to the door is taken for one who sits in the room.
+    Polite,
 }
 
 fn chime() -> Settings {
@@ -131,6 +141,9 @@ impl Room {
             tries: None,
             given,
             callers: Vec::new(),
+            came: None,
+            wall: None,
+            earlier: Vec::new(),
             wrong: 0,
             wrongs: Vec::new(),
             open: false,
@@ -156,6 +169,7 @@ impl Room {
 
     fn tell(&mut self, input: Input) {
         let answers = self.answers(&input);
+        let free = self.is_free(&input).then_some(self.tries).flatten();
         let admits = input == Input::Admit || answers;
         let at = match self.fault {
             Some(Fault::Hasty) => self.now + self.now.duration_since(self.began.0),
@@ -185,6 +199,10 @@ impl Room {
         }
         if answers && !self.open {
             self.broken.push("the right code opens nothing".to_owned());
+        }
+        if free.is_some_and(|before| self.tries.is_some_and(|tries| tries < before)) {
+            self.broken
+                .push("a code that was right a moment ago costs a try".to_owned());
         }
         self.look_at_the_door();
         if self.open && self.there.is_empty() {
@@ -217,6 +235,13 @@ impl Room {
 
     /// What it understands instead, where its fault is to misunderstand.
     fn mistaken(&mut self, input: Input) -> Input {
+        if let (Input::Present(mut visitors), Some(Fault::Polite)) = (input.clone(), self.fault) {
+            for it in &mut visitors {
+                it.here = true;
+            }
+            return Input::Present(visitors);
+        }
+        let is_free = self.is_free(&input);
         let Input::Answer {
             mut member,
             code: Typed(mut code),
@@ -237,6 +262,7 @@ impl Room {
                 let other = there.find(|it| it.here && !self.callers.contains(&it.member));
                 member = other.map_or(member, |it| it.member.clone());
             }
+            Some(Fault::Strict) if is_free => code = self.wrong_one(),
             // It goes unnoticed that this one is wrong.
             Some(Fault::Patient) if self.code().is_some_and(|it| it != code) => {
                 member = MemberId::from_random([200; 16]);
@@ -331,7 +357,7 @@ impl Room {
         let shown = self.code();
         let Typed(code) = code;
         let is_right = shown.as_ref() == Some(code);
-        if !is_right && shown.is_some() && self.before().as_ref() != Some(code) {
+        if !is_right && shown.is_some() && !self.is_free(input) {
             self.wrong += 1;
             self.wrongs.push(self.now);
         }
@@ -346,10 +372,38 @@ impl Room {
         }
     }
 
-    /// The one before, as far as one is remembered.
-    fn before(&self) -> Option<String> {
-        let last = (*self.given.lock().unwrap()).checked_sub(1)?;
-        Some(format!("{:04}", last * 7_919 % 10_000))
+    /// Whether this is a code that the wall showed a moment ago.
+    fn is_free(&self, input: &Input) -> bool {
+        let Input::Answer {
+            code: Typed(code), ..
+        } = input
+        else {
+            return false;
+        };
+        let mut earlier = self.earlier.iter();
+        earlier.any(|(it, until)| it == code && self.now < *until + FREE_FOR)
+    }
+
+    /// Looks at when the wall changes its code.
+    fn look_at_the_code(&mut self) {
+        let shown = self.code();
+        if shown.as_ref() != self.wall.as_ref().map(|(code, _)| code) {
+            if let Some((code, since)) = self.wall.take() {
+                if shown.is_some() && self.now < since + STAYS {
+                    self.broken
+                        .push("nobody had the time to type this code".to_owned());
+                }
+                self.earlier.push((code, self.now));
+            }
+            self.wall = shown.map(|code| (code, self.now));
+        }
+        if let (Some((_, since)), Some(came)) = (&self.wall, self.came)
+            && *since < came
+            && self.now >= *since + STAYS
+        {
+            self.broken
+                .push("somebody has come, and it is the code from before".to_owned());
+        }
     }
 
     fn look_at_the_door(&mut self) {
@@ -378,9 +432,17 @@ impl Room {
         }
         if waits {
             let away = self.there.values().filter(|it| !it.here);
-            self.callers.extend(away.map(|it| it.member.clone()));
+            let known = |it: &&Visitor| !self.callers.contains(&it.member);
+            let new: Vec<_> = away.filter(known).map(|it| it.member.clone()).collect();
+            if !new.is_empty() {
+                self.came = Some(self.now);
+            }
+            self.callers.extend(new);
+            self.look_at_the_code();
         } else {
             self.callers.clear();
+            self.earlier.clear();
+            (self.came, self.wall) = (None, None);
             self.wrong = 0;
         }
     }
@@ -438,8 +500,12 @@ impl Room {
 
     /// Says one that it has never shown.
     fn guess(&mut self, who: u8) {
-        let wrong = (self.given() + 5_000) * 7_919 % 10_000;
-        self.say(who, &format!("{wrong:04}"), true);
+        let wrong = self.wrong_one();
+        self.say(who, &wrong, true);
+    }
+
+    fn wrong_one(&self) -> String {
+        format!("{:04}", (self.given() + 5_000) * 7_919 % 10_000)
     }
 
     fn given(&self) -> u128 {
@@ -721,16 +787,57 @@ fn a_code_is_right_for_five_minutes_and_the_one_before_costs_nothing() {
     assert_ne!(first, second);
     room.say(BOB, &first, true);
     assert_eq!((room.open, room.tries), (false, Some(TRIES)));
-    // With each who comes to the door, too: it is about them as well.
+    // With those who come to the door, too, because it is about them as well; not so soon that
+    // nobody could type it.
     room.join(EVE);
-    assert_ne!(room.code().as_ref(), Some(&second));
     assert_eq!(room.chimes.len(), 2, "and rings");
+    room.pass(19 * SECOND);
+    assert_eq!(room.code().as_ref(), Some(&second));
+    room.pass(SECOND);
+    assert_ne!(room.code().as_ref(), Some(&second));
+    for old in [&first, &second] {
+        room.say(BOB, old, true);
+        assert_eq!((room.open, room.tries), (false, Some(TRIES)));
+    }
+    room.pass(40 * SECOND);
     room.say(BOB, &first, true);
     assert_eq!(
         (room.open, room.tries),
         (false, Some(TRIES - 1)),
         "long gone"
     );
+    room.say(BOB, &second, true);
+    assert_eq!(room.tries, Some(TRIES - 1), "and this one not yet");
+    room.read(BOB, true);
+    assert!(room.open);
+    room.whole();
+}
+
+#[test]
+fn who_comes_again_and_again_takes_the_code_from_nobody() {
+    let mut room = Room::new(ask());
+    room.join(ANN);
+    room.sit(BOB);
+    let mut shown: Vec<String> = room.code().into_iter().collect();
+    for _ in 0..40 {
+        room.join(EVE);
+        room.leave(EVE);
+        room.pass(SECOND);
+        let code = room.code().unwrap();
+        if shown.last() != Some(&code) {
+            shown.push(code);
+        }
+    }
+    assert_eq!(shown.len(), 3, "one every twenty seconds");
+    // However slow he is, what he has read costs him nothing.
+    for old in &shown[..2] {
+        room.say(BOB, old, true);
+        assert_eq!((room.open, room.tries), (false, Some(TRIES)));
+    }
+    // She waits now, and was there before this code was.
+    room.join(EVE);
+    room.pass(STAYS);
+    assert_ne!(room.code().as_ref(), shown.last());
     room.read(BOB, true);
     assert!(room.open);
     room.whole();
@@ -785,6 +892,12 @@ fn a_code_opens_a_meeting_that_was_closed_because_it_was_still() {
     assert_eq!((room.told, room.tries), (Some(Hold::Left), Some(TRIES)));
     room.read(ANN, true);
     assert!(!room.open);
+    // Nobody there has rung, so nobody is turned away; and nothing sounds when they go.
+    room.read(BOB, false);
+    assert_eq!((room.told, room.tries), (Some(Hold::Left), Some(TRIES)));
+    let chimes = room.chimes.len();
+    room.leave(ANN);
+    assert_eq!((room.told, room.chimes.len()), (Some(Hold::Left), chimes));
     room.read(BOB, true);
     assert!(room.open);
     room.whole();
@@ -1022,7 +1135,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => who().prop_map(Step::Sit),
         1 => (who(), any::<bool>()).prop_map(|(who, here)| Step::Move(who, here)),
         4 => (who(), any::<bool>(), any::<bool>()).prop_map(|(who, right, let_in)| Step::Say(who, right, let_in)),
-        1 => (who(), 1..4u8).prop_map(|(who, ago)| Step::Recall(who, ago)),
+        2 => (who(), 1..4u8).prop_map(|(who, ago)| Step::Recall(who, ago)),
         4 => ms(8_000),
         2 => ms(120_000),
         1 => ms(7_200_000),
@@ -1104,6 +1217,8 @@ fn what_is_wrong_is_found() {
         Fault::Blind,
         Fault::Nostalgic,
         Fault::Patient,
+        Fault::Strict,
+        Fault::Polite,
     ] {
         let mut runner = TestRunner::new(config());
         let found = (0..config().cases).any(|_| {

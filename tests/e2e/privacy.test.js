@@ -212,6 +212,8 @@ test('who sits in the room lets in by the code on the wall, and nobody else does
   await until('Ben is asked', async () => (await plate(ben))?.title === 'Ann is at the door', { within: WITHIN });
   assert.match((await plate(ben)).text, /^The code on the room’s screen lets them in\.$/);
   assert.equal(await plate(ann), null, 'she is not');
+  // His camera could show her the wall.
+  await until('Ben sends no picture', async () => (await ann.person('Ben'))?.media.video === false, { within: WITHIN });
   assert.match(await banner(ann), /until somebody in the room lets you in/, 'her own words stay');
 
   // Ann has it, from whomever: it is of no use to her, whatever her page says and however often.
@@ -258,6 +260,7 @@ test('who sits in the room lets in by the code on the wall, and nobody else does
   await ann.sees(DEVICE, { within: WITHIN });
   await hearsSpeech(ann, DEVICE.name);
   await device.exchanges('Ann');
+  await ann.sees(ben, { within: WITHIN });
   await until('nobody is asked any more', async () => (await plate(ben)) === null, { within: WITHIN });
   const open = await codeOnWall(device, ben.page);
   assert.equal(open.code, null, open.text);

@@ -544,6 +544,126 @@ test('who sits in the room is sent no sound, and no description is touched', asy
   assert.deepEqual(scene.look().filter((line) => /pc3|again/.test(line)), []);
 });
 
+/** A page in the room of a device, and Anna, to both of whom it has a link. */
+async function companion({ hold, name = 'Atrium', here = true } = {}) {
+  const scene = new Scene();
+  const page = session(scene);
+  page.setTracks({ audio: null, video: track('video') });
+  page.join({ ...wish, media: { audio: false, video: true }, here, place: 'Atrium' });
+  scene.socket.open();
+  const rooms = { atrium: member('atrium', { kind: 'device', name }) };
+  const media = (more) => ({ audio: false, video: false, ...more });
+  /** The room says that it waits, or no longer. */
+  const says = (more, id = 'atrium') => scene.hear({ t: 'member', ev: 'changed', owner: 'atrium', member: { ...rooms[id], media: media(more) } });
+  await scene.hear(welcome(), room([
+    { ...rooms.atrium, media: media(hold) }, member('anna'), member('me', { name: 'Ada', here, media: media({ video: true }) }),
+  ], [{ link: 'l1', peer: 'atrium', gen: 1, offerer: false }, { link: 'l2', peer: 'anna', gen: 1, offerer: true }]));
+  await scene.hear({ t: 'offer', link: 'l1', gen: 1, from: 'atrium', sdp: 'theirs' }, { t: 'answer', link: 'l2', gen: 1, from: 'anna', sdp: 'theirs' });
+  const sent = () => scene.connections.map((pc) => pc.transceivers[1].sender.track?.name ?? null);
+  return { scene, page, rooms, says, sent };
+}
+
+const ASKING = { hold: 'asking', tries: 3 };
+const said = (scene) => scene.look().filter((line) => /^→ (me|again)/.test(line));
+
+test('who sits in front of a screen that shows a code sends nobody a picture of it', async () => {
+  const { scene, page, says, sent } = await companion({ hold: ASKING });
+  assert.deepEqual(sent(), [null, null], 'not even the first');
+  assert.deepEqual(said(scene), ['→ me {"media":{"audio":false,"video":false}}']);
+  assert.equal(page.covered, true);
+  // Another camera that is chosen meanwhile waits as well, and so does whoever comes.
+  page.setTracks({ audio: null, video: track('video', 'other') });
+  page.setMedia({ audio: false, video: true });
+  await scene.hear({ t: 'member', ev: 'joined', owner: 'atrium', member: member('bob') },
+    { t: 'link', ev: 'begin', link: 'l3', peer: 'bob', gen: 1, offerer: true });
+  assert.deepEqual(sent(), [null, null, null]);
+  // The wall shows no code to those who were turned away, and may to whoever comes next.
+  await says({ hold: 'turned_away' });
+  assert.deepEqual(sent(), [null, null, null]);
+  assert.deepEqual(said(scene), []);
+  // It comes back by itself, and goes again whenever the room waits.
+  await says({});
+  assert.deepEqual(sent(), ['other', 'other', 'other']);
+  assert.deepEqual(said(scene), ['→ me {"media":{"audio":false,"video":true}}']);
+  await says({ hold: 'idle' });
+  assert.deepEqual(sent(), ['other', 'other', 'other']);
+  await says({ hold: 'left', tries: 3 });
+  assert.deepEqual(sent(), [null, null, null]);
+  page.setHere(false);
+  await settle();
+  assert.deepEqual(sent(), ['other', 'other', 'other'], 'it is somewhere else');
+  page.setHere(true);
+  await settle();
+  assert.deepEqual(sent(), [null, null, null]);
+  assert.equal(scene.connections.length, 3, 'and no description is touched');
+  assert.deepEqual(scene.told.filter(({ type }) => type === 'covered').map(({ covered }) => covered), [true, false, true, false, true]);
+});
+
+test('a camera that is off stays off when the code is gone, and a return says what is sent', async () => {
+  const { scene, page, says, rooms } = await companion({ hold: ASKING });
+  said(scene);
+  page.setMedia({ audio: false, video: false });
+  await says({});
+  assert.deepEqual(said(scene), []);
+  page.setMedia({ audio: false, video: true });
+  assert.deepEqual(said(scene), ['→ me {"media":{"audio":false,"video":true}}']);
+  scene.socket.lose();
+  await scene.clock.advance(1_000);
+  scene.socket.open();
+  const held = { ...rooms.atrium, media: { audio: false, video: false, ...ASKING } };
+  const self = member('me', { name: 'Ada', here: true, media: { audio: false, video: true } });
+  await scene.hear(welcome({ resumed: true }), room([held, self]));
+  assert.deepEqual(said(scene), ['→ me {"media":{"audio":false,"video":false}}']);
+});
+
+test('of several rooms it is one’s own that matters', async () => {
+  const { scene, says, sent, rooms } = await companion();
+  rooms.cellar = member('cellar', { kind: 'device', name: 'Cellar' });
+  await scene.hear({ t: 'member', ev: 'joined', owner: 'atrium', member: { ...rooms.cellar, media: { audio: false, video: false, ...ASKING } } });
+  assert.deepEqual(sent(), ['video', 'video']);
+  await says(ASKING);
+  assert.deepEqual(sent(), [null, null]);
+  // Where none has the name that is known, it may be any.
+  const other = await companion({ name: 'Lobby', hold: ASKING });
+  assert.deepEqual(other.sent(), [null, null]);
+  // Who is somewhere else has no screen before its camera.
+  const away = await companion({ here: false, hold: ASKING });
+  assert.deepEqual(away.sent(), ['video', 'video']);
+});
+
+test('who was at the door before it sat down is not heard until somebody else is waited for', async () => {
+  const { scene, page, says } = await companion({ here: false });
+  const called = () => page.people[0].called;
+  page.setHere(true);
+  await says(ASKING);
+  assert.equal(called(), false, 'it sat there when it began');
+  page.setHere(false);
+  page.setHere(true);
+  assert.equal(called(), true, 'and not for a moment');
+  await says({ hold: 'asking', tries: 2 });
+  assert.equal(called(), true);
+  await says({ hold: 'turned_away' });
+  assert.equal(called(), false);
+  page.setHere(false);
+  await says({ hold: 'turned_away' });
+  page.setHere(true);
+  await says(ASKING);
+  assert.equal(called(), false, 'this is another time');
+  // A session that goes on is still that member, and a new one is another.
+  page.setHere(false);
+  page.setHere(true);
+  const back = async (resumed) => {
+    scene.socket.lose();
+    await scene.clock.advance(1_000);
+    scene.socket.open();
+    const atrium = member('atrium', { kind: 'device', name: 'Atrium', media: { audio: false, video: false, ...ASKING } });
+    await scene.hear(welcome({ resumed }), room([atrium, member('me', { name: 'Ada', here: true })]));
+    return called();
+  };
+  assert.equal(await back(true), true);
+  assert.equal(await back(false), false);
+});
+
 test('a device that is muted is not silent to a page that is hidden', async () => {
   const { scene, page, anna } = await live();
   page.show(page.people[0].key, 360);

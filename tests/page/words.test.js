@@ -26,7 +26,7 @@ function everySentence() {
   for (const paused of ['network', 'machine', 'other']) {
     for (const muted of [false, true]) said.push(words.ofTile({ name: 'Anna', state: 'live', why: null, failures: 0, seconds: 9, paused, muted }));
   }
-  said.push(words.ofPause(false), words.ofPause(true));
+  said.push(words.ofPause(false), words.ofPause(true), words.ofPause(true, 'code'));
   for (const hold of HOLDS) said.push(words.ofHold('Atrium', hold), words.ofClosed(hold));
   for (const why of ['denied', 'system', 'missing', 'failed', 'full', 'replaced', 'refused', 'lost']) said.push(words.ofNoScreen(why));
   for (const why of ['left', 'turned_away', 'replaced', 'removed', null]) said.push(words.ofEnd(why));
@@ -170,6 +170,11 @@ test('who sits in the room reads who is at the door, and how to let them in', ()
   assert.match(bell(['Anna'], { hold: 'do_not_disturb' }).text, /^Do not disturb is on\. The code/);
   assert.equal(bell(['Anna'], { hold: 'left' }).away, null);
   assert.match(bell(['Anna'], { tries: 0 }).text, /somebody at the device/);
+  // Who was at the door is not heard, whatever the code: what helps is said, and nothing offered.
+  const called = bell(['Anna'], { called: true });
+  assert.match(called.text, /Leave, and join again by scanning its screen\.$/);
+  assert.ok(called.text.length <= 170, called.text);
+  assert.equal(called.away, null);
   assert.deepEqual([2, 1].map((tries) => words.ofCode('wrong', tries)), ['That is not the code. Two tries are left.', 'That is not the code. One try is left.']);
 });
 

@@ -513,19 +513,39 @@ fn a_server_that_stops_says_so_to_everybody() {
 }
 
 #[test]
-fn nobody_but_a_device_says_that_it_keeps_its_door_closed() {
-    let held = Media {
+fn nobody_but_a_device_that_is_trusted_says_that_it_keeps_its_door_closed() {
+    let media = Media {
         hold: Some(Hold::Left),
         tries: Some(3),
         ..Media::default()
     };
-    for (kind, hold) in [(Kind::Device, Some(Hold::Left)), (Kind::Browser, None)] {
-        let mut play = Play::new(settings());
-        play.join("ann");
-        play.open("bob");
-        play.say("bob", hello("bob", kind));
+    let (own, token, guest) = (0, 1, 2);
+    for (kind, how, is_believed) in [
+        (Kind::Device, own, true),
+        (Kind::Device, token, true),
+        (Kind::Device, guest, false),
+        (Kind::Browser, own, false),
+        (Kind::Browser, token, false),
+        (Kind::Browser, guest, false),
+    ] {
+        let hold = is_believed.then_some(Hold::Left);
+        let mut play = Play::new(Settings {
+            tokens: vec!["token-of-the-lobby".into()],
+            ..with_pin()
+        });
+        if how == own {
+            play.open_trusted("bob");
+        } else {
+            play.open("bob");
+        }
+        let hello = hello_with("bob", |hello| {
+            hello.kind = kind;
+            hello.token = (how == token).then(|| "token-of-the-lobby".parse().unwrap());
+        });
+        play.say("bob", hello);
         let join = Join {
-            media: held,
+            media,
+            pin: (how == guest).then(|| "123456".into()),
             ..enter()
         };
         play.say("bob", Client::Join(join));
@@ -533,10 +553,11 @@ fn nobody_but_a_device_says_that_it_keeps_its_door_closed() {
         assert_eq!(play.media_of("bob").hold, hold);
         assert_eq!(play.media_of("bob").tries, tries);
         let me = Me {
-            media: Some(held),
+            media: Some(media),
             ..Me::default()
         };
         play.say("bob", Client::Me(me));
         assert_eq!(play.media_of("bob").hold, hold);
+        assert_eq!(play.media_of("bob").tries, tries);
     }
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use gstreamer as gst;
-use gstreamer::prelude::MulDiv;
 
 /// What somebody who has just come waits, of whose network nothing is known.
 pub(super) const FIRST: Duration = Duration::from_millis(100);
@@ -127,11 +126,10 @@ fn again(ages: &[Duration]) -> Option<Duration> {
 #[derive(Debug, Clone, Default)]
 pub struct Shift(Arc<Mutex<Shifted>>);
 
-/// In samples at [`RATE`].
 #[derive(Debug, Default)]
 struct Shifted {
-    wanted: i64,
-    applied: i64,
+    wanted: gst::ClockTime,
+    applied: gst::ClockTime,
     /// Sound has passed since the last look.
     sounds: bool,
 }
@@ -142,33 +140,29 @@ pub(super) const RATE: u64 = 48_000;
 impl Shift {
     /// Wants another from here on. Where no sound goes along, it is so at once.
     pub(super) fn want(&self, wait: Duration) {
-        let samples = wait.as_millis() * u128::from(RATE) / 1000;
         let mut it = self.lock();
-        it.wanted = i64::try_from(samples).unwrap_or(i64::MAX);
+        it.wanted = gst::ClockTime::try_from(wait).unwrap_or_default();
         if !std::mem::take(&mut it.sounds) {
             it.applied = it.wanted;
         }
     }
 
-    /// Sound goes along: by how many samples more it is to be shifted than it is.
-    pub(super) fn remaining(&self) -> i64 {
+    /// Sound goes along: by how much it is to be shifted.
+    pub(super) fn wanted(&self) -> gst::ClockTime {
         let mut it = self.lock();
         it.sounds = true;
-        it.wanted - it.applied
+        it.wanted
     }
 
-    /// It is shifted by so many samples more, or fewer.
-    pub(super) fn add(&self, samples: i64) {
-        self.lock().applied += samples;
+    /// Sound is shifted by so much at present.
+    pub(super) fn is(&self, applied: gst::ClockTime) {
+        self.lock().applied = applied;
     }
 
     /// As it is.
     #[must_use]
     pub fn applied(&self) -> gst::ClockTime {
-        let samples = u64::try_from(self.lock().applied).unwrap_or(0);
-        gst::ClockTime::SECOND
-            .mul_div_round(samples, RATE)
-            .unwrap_or_default()
+        self.lock().applied
     }
 
     /// Has a buffer mixed so much later.
@@ -305,24 +299,17 @@ mod tests {
 
     #[test]
     fn a_shift_without_sound_is_so_at_once_and_with_sound_when_that_has_gone_along() {
+        let at = gst::ClockTime::from_mseconds;
         let shift = Shift::default();
         shift.want(ms(100));
-        assert_eq!(shift.applied(), gst::ClockTime::from_mseconds(100));
-        assert_eq!(shift.remaining(), 0);
+        assert_eq!((shift.wanted(), shift.applied()), (at(100), at(100)));
         shift.want(ms(40));
-        assert_eq!(shift.applied(), gst::ClockTime::from_mseconds(100));
-        assert_eq!(shift.remaining(), -60 * 48);
-        shift.add(-30 * 48);
-        assert_eq!(shift.applied(), gst::ClockTime::from_mseconds(70));
+        assert_eq!((shift.wanted(), shift.applied()), (at(40), at(100)));
+        shift.is(at(70));
         shift.want(ms(40));
-        assert_eq!(shift.remaining(), -30 * 48);
+        assert_eq!(shift.applied(), at(70));
         shift.want(ms(40));
-        shift.want(ms(40));
-        assert_eq!(
-            shift.applied(),
-            gst::ClockTime::from_mseconds(40),
-            "it paused"
-        );
+        assert_eq!(shift.applied(), at(40), "it paused");
     }
 
     proptest! {

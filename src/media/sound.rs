@@ -32,6 +32,9 @@ const PAUSE: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// which nobody sends in a call.
 const LONGEST_PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(60);
 
+/// By so many samples it may be too early or too late before that is put right, 10 ms.
+const OFF: usize = 480;
+
 /// Of sound that is heard only every so-manieth piece is made longer or shorter, which is a tenth of
 /// the time at most.
 const CUT_EVERY: u32 = 4;
@@ -95,8 +98,12 @@ pub(super) struct Sound {
     shift: Shift,
     /// So many pieces have passed since the last was made longer or shorter.
     uncut: u32,
-    /// Where what was last handed on ends.
+    /// It is made longer or shorter until it is where it is wanted.
+    corrects: bool,
+    /// Where what came last ends.
     end: Option<gst::ClockTime>,
+    /// Where what was last handed on ends, on the mixer's time.
+    placed: Option<gst::ClockTime>,
 }
 
 impl Sound {
@@ -108,7 +115,9 @@ impl Sound {
             pausing,
             shift,
             uncut: 0,
+            corrects: false,
             end: None,
+            placed: None,
         }
     }
 
@@ -132,8 +141,8 @@ impl Sound {
     pub(super) fn shape(&mut self, mut buffer: gst::Buffer) -> gst::Buffer {
         let frames = u32::try_from(buffer.size() / 2).unwrap_or(u32::MAX);
         let length = length_of(buffer.size());
-        let pause = pause(buffer.pts(), self.end);
-        if pause.is_some() {
+        let gap = Gap::between(self.end, buffer.pts());
+        if gap != Gap::None {
             self.ramp.restart();
             // Or else the mixer takes it for the same stream for another second, and puts it where the
             // last one ended.
@@ -150,42 +159,50 @@ impl Sound {
         {
             self.ramp.apply(&mut bytes);
         }
-        self.move_later(buffer, pause)
+        self.place(buffer, gap)
     }
 
-    /// Has it mixed as much later as is wanted by now: after a pause at once, as far as that pause
-    /// allows, and else by making pieces longer or shorter, one here and one there.
-    fn move_later(&mut self, mut buffer: gst::Buffer, pause: Option<i64>) -> gst::Buffer {
-        let left = self.shift.remaining();
-        if let Some(pause) = pause {
-            self.shift.add(left.max(-pause));
-            self.uncut = 0;
-        }
-        // It begins where the last one ended, whatever becomes of its own end.
-        self.shift.apply(&mut buffer);
-        self.uncut = self.uncut.saturating_add(1);
-        if pause.is_some() {
-            return buffer;
-        }
-        let Some(cut) = self.cut(&buffer, left) else {
+    /// Has it begin where the last piece ended, on the mixer's time: as much later than it came as is
+    /// wanted. The sender's clock is another one, and what is wanted changes. After a pause it is put
+    /// right at once, as far as that pause allows, and else by making pieces longer or shorter, one here
+    /// and one there.
+    ///
+    /// The mixer itself would let it run up to 40 ms ahead or behind and then jump.
+    fn place(&mut self, mut buffer: gst::Buffer, gap: Gap) -> gst::Buffer {
+        let Some(came) = buffer.pts() else {
             return buffer;
         };
-        self.shift
-            .add(left.signum() * i64::try_from(cut.by).unwrap_or(0));
-        self.uncut = if cut.silent { CUT_EVERY } else { 0 };
-        let bytes: Vec<u8> = cut.samples.iter().flat_map(|it| it.to_le_bytes()).collect();
-        let length = length_of(bytes.len());
-        let mut other = gst::Buffer::from_mut_slice(bytes);
-        let about = other.make_mut();
-        about.set_pts(buffer.pts());
+        let wanted = came + self.shift.wanted();
+        let begins = match (gap, self.placed) {
+            (Gap::None, Some(end)) => end,
+            (Gap::Pause, Some(end)) => wanted.max(end),
+            _ => wanted,
+        };
+        self.shift.is(begins.saturating_sub(came));
+        let left = samples_of(wanted) - samples_of(begins);
+        self.uncut = self.uncut.saturating_add(1);
+        if gap != Gap::None {
+            self.uncut = 0;
+            self.corrects = false;
+        } else if let Some(cut) = self.cut(&buffer, left) {
+            self.uncut = if cut.silent { CUT_EVERY } else { 0 };
+            let bytes: Vec<u8> = cut.samples.iter().flat_map(|it| it.to_le_bytes()).collect();
+            let mut other = gst::Buffer::from_mut_slice(bytes);
+            other.make_mut().set_flags(buffer.flags());
+            buffer = other;
+        }
+        let length = length_of(buffer.size());
+        self.placed = Some(begins + length);
+        let about = buffer.make_mut();
+        about.set_pts(begins);
         about.set_duration(length);
-        about.set_flags(buffer.flags());
-        other
+        buffer
     }
 
-    fn cut(&self, buffer: &gst::Buffer, left: i64) -> Option<stretch::Cut> {
+    fn cut(&mut self, buffer: &gst::Buffer, left: i64) -> Option<stretch::Cut> {
         let most = usize::try_from(left.unsigned_abs()).unwrap_or(usize::MAX);
-        if most < stretch::SHORTEST {
+        self.corrects = most >= OFF || (self.corrects && most >= stretch::SHORTEST);
+        if !self.corrects {
             return None;
         }
         // Less than a period may be left over; that is not cut by force.
@@ -206,22 +223,33 @@ impl Sound {
     }
 }
 
-/// How many samples of silence are before what comes at `pts`. None where it goes on.
-fn pause(pts: Option<gst::ClockTime>, end: Option<gst::ClockTime>) -> Option<i64> {
-    let (Some(pts), Some(end)) = (pts, end) else {
-        return Some(i64::MAX);
-    };
-    if pts.absdiff(end) < PAUSE {
-        return None;
+/// What is between a piece and the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    None,
+    /// Silence that was not sent.
+    Pause,
+    /// Time begins anew, or for the first time: nothing of before is in the way.
+    Anew,
+}
+
+impl Gap {
+    fn between(end: Option<gst::ClockTime>, pts: Option<gst::ClockTime>) -> Self {
+        match (end, pts) {
+            (Some(end), Some(pts)) if pts.absdiff(end) < PAUSE => Self::None,
+            (Some(end), Some(pts)) if pts > end => Self::Pause,
+            _ => Self::Anew,
+        }
     }
-    let samples = pts.checked_sub(end).and_then(|silence| {
-        let samples = silence
-            .nseconds()
-            .mul_div_floor(RATE, gst::ClockTime::SECOND.nseconds())?;
-        i64::try_from(samples).ok()
-    });
-    // Where time begins anew, nothing of before is in the way.
-    Some(samples.unwrap_or(i64::MAX))
+}
+
+fn samples_of(time: gst::ClockTime) -> i64 {
+    let samples = time
+        .nseconds()
+        .mul_div_round(RATE, gst::ClockTime::SECOND.nseconds());
+    samples
+        .and_then(|it| i64::try_from(it).ok())
+        .unwrap_or(i64::MAX)
 }
 
 /// How long so many bytes of sound are.

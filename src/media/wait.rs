@@ -31,7 +31,7 @@ impl Wait {
         packets: gst::ClockTime::from_mseconds(120),
         upstream: gst::ClockTime::from_mseconds(15),
         mix: gst::ClockTime::from_mseconds(40),
-        device: gst::ClockTime::from_mseconds(60),
+        device: gst::ClockTime::from_mseconds(75),
         follows: true,
     };
 

@@ -383,9 +383,14 @@ fn an_unreadable_file_is_named() {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     set(dir.path(), 0o755);
-    // The program must be where another user can start it.
+    // The program must be where another user can start it. It is copied by another process: what
+    // this one had open for writing, a child of another test's would have, and nobody could start it.
     let program = dir.path().join("roomd");
-    fs::copy(env!("CARGO_BIN_EXE_roomd"), &program).unwrap();
+    let copied = Process::new("cp")
+        .arg(env!("CARGO_BIN_EXE_roomd"))
+        .arg(&program)
+        .status();
+    assert!(copied.unwrap().success());
     set(&program, 0o755);
     let pin = dir.path().join("pin");
     fs::write(&pin, "482911\n").unwrap();

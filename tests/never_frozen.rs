@@ -19,8 +19,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use roomd::{
     media::{
-        Board, Choose, Command, Event, LinkStats, Media, OpenLink, Picture, Settings,
-        source::Device,
+        Board, Choose, Command, Event, LinkStats, Media, Network, OpenLink, Picture, Settings,
+        Wait, source::Device,
     },
     pipeline::Kind,
     protocol::{Codec, Generation, LinkId, MemberId, Reason},
@@ -105,21 +105,23 @@ async fn one_whose_packets_are_late_waits_for_them_alone_and_not_for_ever() {
         let waits = |stage: &Stage, member: usize| stage.stats(member).sound_delay.unwrap().wait_ms;
         stage
             .until("both are known to be in time", |stage| {
-                waits(stage, 0) < 80.0 && waits(stage, member) < 80.0
+                waits(stage, 0) < 40.0 && waits(stage, member) < 40.0
             })
             .await;
         let before = waits(&stage, 0);
-        let held = stage.hold(member, Duration::from_millis(150));
+        let held = stage.hold(member, Duration::from_millis(100));
         held.store(true, Relaxed);
         stage
-            .until("it waits for itself", |stage| waits(stage, member) >= 100.0)
+            .until("it waits for itself", |stage| waits(stage, member) >= 60.0)
             .await;
         let (late, steady) = (waits(&stage, member), waits(&stage, 0));
         let known = stage.stats(member);
         let together = known.picture_delay.unwrap().wait_ms;
         held.store(false, Relaxed);
         stage
-            .until("it waits no longer", |stage| waits(stage, member) < 60.0)
+            .until("it waits no longer", |stage| {
+                waits(stage, member) < late - 20.0
+            })
             .await;
         println!("late {late} ms, its pictures {together} ms, the other {steady} ms");
         stage.end(&[
@@ -835,7 +837,10 @@ fn settings(screen: Device) -> Settings {
         encoders: recipes(&catalogue),
         ladder: ladder(vec![tier(180, 30, 500)]),
         audio_kbps: 32,
-        network: network(),
+        network: Network {
+            wait: Wait::FOLLOWING,
+            ..network()
+        },
         linger: Duration::from_secs(1),
     }
 }

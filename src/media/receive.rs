@@ -318,12 +318,13 @@ impl Receiver {
             Which::Pictures => {
                 *lock(&self.video) = Some(pad.downgrade());
                 self.count_pictures(pad);
-                self.watch_ages(pad, |arrivals| &arrivals.picture_ages);
+                self.watch_ages(pad, true, |arrivals| &arrivals.picture_ages);
                 let (outlet, shift) = (self.outlets.pictures.clone(), self.outlets.shift.clone());
                 picture_end(arrivals, gate, outlet, shift, time)
             }
             Which::Sounds(pausing) => {
-                self.watch_ages(pad, |arrivals| &arrivals.sound_ages);
+                // What is behind a lost one is late, and nothing but waiting helps.
+                self.watch_ages(pad, false, |arrivals| &arrivals.sound_ages);
                 let outlet = self.outlets.sound.clone();
                 // What nobody is to hear is not decoded either.
                 pad.add_probe(PACKETS, move |_, _| {
@@ -374,7 +375,9 @@ impl Receiver {
 
     /// Looks how old packets leave the jitter buffer, and counts what it says is lost, which decoders
     /// make up for.
-    fn watch_ages(&self, pad: &gst::Pad, ages: fn(&Arrivals) -> &Ages) {
+    ///
+    /// Where a picture was lost, those behind it may be late: what waited `in_vain` is no lateness.
+    fn watch_ages(&self, pad: &gst::Pad, in_vain: bool, ages: fn(&Arrivals) -> &Ages) {
         let (arrivals, time) = (Arc::clone(&self.arrivals), self.time);
         let kinds = PACKETS | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(kinds, move |_, info| {
@@ -383,7 +386,9 @@ impl Receiver {
                 let about = event.structure();
                 if about.is_some_and(|about| about.name() == "GstRTPPacketLost") {
                     arrivals.given_up.fetch_add(1, Relaxed);
-                    ages(&arrivals).gave_up(now());
+                    if in_vain {
+                        ages(&arrivals).gave_up(now());
+                    }
                 }
             } else {
                 ages(&arrivals).leaves_buffer(now(), pts(info));
@@ -446,10 +451,12 @@ impl Stream {
 }
 
 /// Has a jitter buffer hold what is behind a packet of sound that is missing until it is mixed by one
-/// who waits so long beyond the others. Such a packet is not sent again; it may have been overtaken.
+/// who waits so long beyond the others, and no less than is usual: what comes later than that makes
+/// GStreamer's jitter buffer begin a new time.
 fn hold(buffer: &gst::Element, wait: Wait, more: Duration, piece: Duration) {
     let mixed = Duration::from(wait.until_mixed()) + more;
-    let held = mixed.saturating_sub(piece + AFTER_HELD).as_millis();
+    let held = mixed.saturating_sub(piece + AFTER_HELD);
+    let held = held.max(wait.for_packets()).as_millis();
     let held = u32::try_from(held).unwrap_or(u32::MAX);
     if buffer.property::<u32>("latency") != held {
         buffer.set_property("latency", held);

@@ -35,6 +35,9 @@ const LONGEST_PIECE: gst::ClockTime = gst::ClockTime::from_mseconds(60);
 /// By so many samples it may be too early or too late before that is put right, 10 ms.
 const OFF: usize = 480;
 
+/// No piece is placed by more than this before it came.
+const EARLIEST: gst::ClockTime = gst::ClockTime::from_mseconds(20);
+
 /// Of sound that is heard only every so-manieth piece is made longer or shorter, which is a tenth of
 /// the time at most.
 const CUT_EVERY: u32 = 4;
@@ -174,7 +177,8 @@ impl Sound {
         };
         let wanted = came + self.shift.wanted();
         let begins = match (gap, self.placed) {
-            (Gap::None, Some(end)) => end,
+            // Earlier than it came it would miss its mix.
+            (Gap::None, Some(end)) if end + EARLIEST >= came => end,
             (Gap::Pause, Some(end)) => wanted.max(end),
             _ => wanted,
         };

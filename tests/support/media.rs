@@ -523,7 +523,7 @@ pub fn network() -> Network {
     Network {
         wait: Wait {
             packets: gst::ClockTime::from_mseconds(100),
-            ..Wait::FOLLOWING
+            ..Wait::LONG
         },
         udp_ports: None,
         ice_tcp: false,

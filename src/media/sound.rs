@@ -1,5 +1,5 @@
 //! What becomes of a member's decoded sound before it is mixed: it is measured, it gets its volume,
-//! and where it pauses its ends are made smooth.
+//! where it pauses its ends are made smooth, and it gets its place on the mixer's time.
 //!
 //! An Opus encoder that finds silence sends (nearly) nothing: discontinuous transmission. With the
 //! first packet of one or two bytes it says that there is nothing more to come for now (RFC 6716,

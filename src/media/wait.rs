@@ -25,8 +25,8 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// For each as its network needs it: what everybody waits is for a good one, and for a machine
-    /// that may be busy.
+    /// For each as its network needs it: what everybody waits is for a good one. What is spare for a
+    /// busy machine follows nothing.
     pub const FOLLOWING: Self = Self {
         packets: gst::ClockTime::from_mseconds(120),
         upstream: gst::ClockTime::from_mseconds(15),

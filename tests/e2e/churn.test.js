@@ -1,4 +1,4 @@
-// Two hundred joins and leaves: what is left of them in the device is nothing.
+// Two hundred joins and leaves, and more where those are not enough to tell: nothing is left of them in the device.
 
 import assert from 'node:assert/strict';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -11,7 +11,9 @@ import { chromium, Member, Roomd, until } from './support.js';
 import { usage } from './usage.js';
 
 const PIPELINES = fileURLToPath(new URL('../../pipelines', import.meta.url));
-const JOINS = 200;
+/** What leaks grows in each hundred; memory that is free and in pieces has grown in one now and then (decision 021). */
+const JOINS = 100;
+const MOST_ROUNDS = 4;
 /** From here on everything has been used that is used again. */
 const WARM = 20;
 const MOST_MB = 3;
@@ -90,22 +92,23 @@ admit = "auto"
 
   const begun = Date.now();
   let warm;
-  let half;
-  for (let count = 1; count <= JOINS; count += 1) {
-    await comeAndGo();
-    if (count === WARM) {
-      // Once its link is taken down, and before encoders and camera close, ten seconds after it.
-      await until('the last link is taken down', async () => (await device.status()).media.closing === 0, { within: SETTLED_MS });
-      warm = usage(pid);
+  const after = [];
+  const added = () => after.at(-1).ownMb - after.at(-2).ownMb;
+  while (after.length < 2 || (added() >= MOST_MB && after.length < MOST_ROUNDS)) {
+    for (let count = 1; count <= JOINS; count += 1) {
+      await comeAndGo();
+      if (!warm && count === WARM) {
+        // Once its link is taken down, and before encoders and camera close, ten seconds after it.
+        await until('the last link is taken down', async () => (await device.status()).media.closing === 0, { within: SETTLED_MS });
+        warm = usage(pid);
+      }
     }
-    if (count === JOINS / 2) half = { ...await settled(warm), ownMb: await memory() };
+    after.push({ ...await settled(warm), ownMb: await memory() });
   }
-  const last = { ...await settled(warm), ownMb: await memory() };
-  t.diagnostic(`${JOINS} joins in ${Math.round((Date.now() - begun) / 1000)} s`);
-  for (const [when, { mb, ownMb, threads, descriptors }] of [[WARM, warm], [JOINS / 2, half], [JOINS, last]]) {
+  t.diagnostic(`${after.length * JOINS} joins in ${Math.round((Date.now() - begun) / 1000)} s`);
+  for (const [when, { mb, ownMb, threads, descriptors }] of [[WARM, warm], ...after.map((it, at) => [(at + 1) * JOINS, it])]) {
     t.diagnostic(`after ${when}: ${mb.toFixed(1)} MB, ${ownMb.toFixed(1)} of it its own, ${threads} threads, ${descriptors} descriptors`);
   }
-  const added = last.ownMb - half.ownMb;
-  assert.ok(added < MOST_MB, `joins ${JOINS / 2 + 1} to ${JOINS} have added ${added.toFixed(1)} MB`);
+  assert.ok(added() < MOST_MB, `each ${JOINS} joins have added more than ${MOST_MB} MB, the last ${added().toFixed(1)}`);
   assert.deepEqual(ann.errors, []);
 });

@@ -275,9 +275,9 @@ pub struct Wall {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Wait {
     /// Each member as long as its network needs.
+    #[default]
     Auto,
     /// So that a network may lose packets and a machine may be busy.
-    #[default]
     Long,
     /// So that people hear each other soon.
     Short,

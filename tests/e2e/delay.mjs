@@ -15,7 +15,7 @@ const { values: options } = parseArgs({
   options: {
     count: { type: 'string', default: '40' },
     minutes: { type: 'string', default: '5' },
-    wait: { type: 'string', default: 'auto' },
+    wait: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
 });

@@ -32,8 +32,9 @@ export async function read(picture) {
 
 /**
  * The code of the door as it stands on the wall: four large digits, alone in a line at its left.
- * Nothing else knows it. Of one size the reader of letters takes one in four hundred for another, or
- * for none, and always the same, so that it is asked for more than one size and two have to agree.
+ * Nothing else knows it. Of one size the reader of letters takes one in four hundred for another, and
+ * one in two hundred for none, and always the same: it is asked for more than one size, and two have
+ * to agree.
  * @param {import('./device.js').Device} device
  * @param {import('puppeteer-core').Page} page of any browser
  */

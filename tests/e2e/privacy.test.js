@@ -243,6 +243,7 @@ test('who sits in the room lets in by the code on the wall, and nobody else does
   await until('Ben reads that it was wrong', async () => (await plate(ben))?.said === 'That is not the code. Two tries are left.', { within: WITHIN });
   assert.equal((await device.status()).privacy.open, false);
   // Ann is turned away, and reads so at the door.
+  assert.equal(await readCode(device, ben.page), code, 'the wall shows the same');
   await type(ben, code, '#bell-away');
   await until('Ann is at the door of the page', () => ann.page.evaluate(() => document.body.dataset.at === 'door' && /cannot have you in/.test(document.querySelector('#door-words').textContent)), { within: WITHIN });
   assert.equal((await device.status()).privacy.open, false);

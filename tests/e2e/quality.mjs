@@ -23,7 +23,7 @@ const { values: options } = parseArgs({
     /** In percent, each way. */
     loss: { type: 'string', default: '0,5,15' },
     /** As in the device's configuration. */
-    wait: { type: 'string', default: 'auto' },
+    wait: { type: 'string' },
     /** A Python that has PESQ. */
     python: { type: 'string', default: 'python3' },
     inside: { type: 'boolean', default: false },

@@ -64,6 +64,11 @@ export class FakeServer {
     await new Promise((resolve) => this.#http.close(resolve));
   }
 
+  /** How many are in the room, or expected back. */
+  get size() {
+    return this.#members.length;
+  }
+
   /** The same again on the same port; kept links may find each other. */
   async restart() {
     this.#adoptUntil = Date.now() + this.settings.adoptMs;

@@ -12,6 +12,9 @@ const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 /** How long a server may be away in the slow test, which is left out where it would only cost time. */
 const LONG_MS = Number(process.env.E2E_AWAY_MS ?? 0);
 
+/** How long a server expects somebody back (`hub::Settings::grace`), and time to notice it. */
+const GONE_MS = 40_000;
+
 let server;
 let browser;
 let pin;
@@ -32,6 +35,9 @@ afterEach(async () => {
   const errors = members.flatMap(({ name, errors: found }) => found.map((error) => `${name}: ${error}`));
   await Promise.all(members.map((member) => member.close().catch(() => {})));
   members = [];
+  // A page that is closed may take its farewell with it. It is expected back then, and would be a
+  // second member of its name in the next test.
+  await until('everybody is gone', async () => (await server.status()).server.members === 0, { within: GONE_MS, every: 20 });
   // A refused connection while the server is away is written to the console by the browser itself.
   const ours = errors.filter((error) => !/WebSocket connection to|ERR_CONNECTION|can’t establish a connection|net::ERR/.test(error));
   assert.deepEqual(ours, []);

@@ -167,6 +167,7 @@ export async function serve() {
     url: server.url,
     at: '',
     pin: async () => server.settings.pin,
+    status: async () => ({ server: { members: server.size } }),
     kill: () => server.kill(),
     run: () => server.restart(),
     stop: () => server.kill().catch(() => {}),

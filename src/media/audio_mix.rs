@@ -260,9 +260,11 @@ impl Shared {
         ];
         pipeline.add_many(&all)?;
         gst::Element::link_many(&all)?;
-        let end = all.last().and_then(|exit| exit.static_pad("sink"));
-        if let (Some(path), Some(end)) = (&self.settings.path, end) {
-            path.watch_mix(&end);
+        if let Some(end) = all.last().and_then(|exit| exit.static_pad("sink")) {
+            play_silence(&end);
+            if let Some(path) = &self.settings.path {
+                path.watch_mix(&end);
+            }
         }
 
         let tell = Arc::clone(&self.settings.tell);
@@ -317,6 +319,22 @@ impl Shared {
 /// What is mixed.
 fn format() -> Result<gst::Caps, glib::BoolError> {
     "audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2".parse()
+}
+
+/// Makes silence sound like any other.
+///
+/// A mixer marks what nobody says as a gap, and GStreamer's audio sinks do not play a gap: they wait
+/// until it is over (`gst_audio_base_sink_render`, 1.22). The card has nothing then of what is behind
+/// it, and the first word is missed for as long as the card holds.
+fn play_silence(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::BUFFER, |_, info| {
+        if let Some(buffer) = info.buffer_mut()
+            && buffer.flags().contains(gst::BufferFlags::GAP)
+        {
+            buffer.make_mut().unset_flags(gst::BufferFlags::GAP);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Gives a member's entrance a piece of silence to begin with.
@@ -465,6 +483,49 @@ mod tests {
         // Whoever is put back starts it again.
         mix.add(7).unwrap();
         assert!(mix.is_running() && mix.pipeline().is_some());
+        assert!(mix.close(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn silence_is_played_and_is_no_gap() {
+        gst::init().unwrap();
+        let settings = Settings {
+            wait: Wait::of(gst::ClockTime::from_mseconds(20)),
+            path: None,
+            speaker: Arc::new(|| Err(NOTHING.to_owned())),
+            tell: Arc::new(|_| {}),
+        };
+        let tap = Tap::default();
+        let mix = AudioMix::tapped(&Timebase::new(), settings, tap.clone());
+        mix.add(7).unwrap();
+        let is_gap = |buffer: &gst::BufferRef| buffer.flags().contains(gst::BufferFlags::GAP);
+        let (tell, marked) = std::sync::mpsc::channel();
+        let pipeline = mix.pipeline().unwrap();
+        let mixer = pipeline.iterate_elements().into_iter().flatten();
+        let mixer = mixer
+            .filter(|it| it.factory().is_some_and(|it| it.name() == "audiomixer"))
+            .last()
+            .unwrap();
+        let exit = mixer.static_pad("src").unwrap();
+        exit.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let _ = tell.send(is_gap(info.buffer().unwrap()));
+            gst::PadProbeReturn::Ok
+        });
+        // What the mixer marks is what is tested here.
+        let patience = Duration::from_secs(20);
+        while !marked.recv_timeout(patience).unwrap() {}
+        let (tell, played) = std::sync::mpsc::sync_channel(10);
+        let taken = tap.take(
+            || false,
+            move |sample| tell.try_send(sample.clone()).is_ok(),
+        );
+        assert!(taken);
+        for _ in 0..10 {
+            let sample = played.recv_timeout(patience).unwrap();
+            let buffer = sample.buffer().unwrap();
+            assert!(!is_gap(buffer));
+            assert!(buffer.map_readable().unwrap().iter().all(|it| *it == 0));
+        }
         assert!(mix.close(Duration::from_secs(20)));
     }
 

@@ -20,7 +20,7 @@ pub(super) const FIRST: Duration = Duration::from_millis(100);
 pub(super) const MOST: Duration = Duration::from_millis(240);
 
 /// Beyond the latest that came: the next may be a little later.
-const SPARE: Duration = Duration::from_millis(20);
+pub(super) const SPARE: Duration = Duration::from_millis(10);
 
 /// Waits are rounded up to so much, so that not every look is a change.
 const STEP: Duration = Duration::from_millis(10);
@@ -53,6 +53,8 @@ pub(super) struct Playout {
     common: Duration,
     wait: Duration,
     since: Option<Instant>,
+    /// When sound was put off that would have been missed.
+    put_off: Option<Instant>,
     seen: VecDeque<(Instant, Seen)>,
 }
 
@@ -63,12 +65,18 @@ impl Playout {
             common,
             wait: FIRST,
             since: None,
+            put_off: None,
             seen: VecDeque::new(),
         }
     }
 
     /// Takes what was seen since the last look, about a second ago, and returns how long to wait.
-    pub(super) fn look(&mut self, now: Instant, seen: Seen) -> Duration {
+    /// What would have been missed waits for so long already, which goes on until more is known.
+    pub(super) fn look(&mut self, now: Instant, seen: Seen, put_off: Option<Duration>) -> Duration {
+        if let Some(wait) = put_off {
+            self.put_off = Some(now);
+            self.wait = self.wait.max(in_steps(wait));
+        }
         let Some(since) = self.since else {
             // In the first second decoders are opened, and keys have just been made.
             self.since = (seen != Seen::default()).then_some(now);
@@ -81,7 +89,8 @@ impl Playout {
             return self.wait;
         };
         let is_less = needed.is_zero() || needed + WORTH <= self.wait;
-        if needed > self.wait || (is_less && now >= since + LEARNING) {
+        let known = self.put_off.unwrap_or(since) + LEARNING;
+        if needed > self.wait || (is_less && now >= known) {
             self.wait = needed;
         }
         self.wait
@@ -101,12 +110,14 @@ impl Playout {
         let sound = again(&ages(SOUND, |seen| seen.sound));
         let pictures = again(&ages(PICTURES, |seen| seen.pictures));
         let latest = sound.max(pictures)? + SPARE;
-        let steps = latest
-            .saturating_sub(self.common)
-            .as_millis()
-            .div_ceil(STEP.as_millis());
-        Some((STEP * u32::try_from(steps).unwrap_or(u32::MAX)).min(MOST))
+        Some(in_steps(latest.saturating_sub(self.common)))
     }
+}
+
+/// What anybody may wait, and no less than this.
+fn in_steps(wait: Duration) -> Duration {
+    let steps = wait.as_millis().div_ceil(STEP.as_millis());
+    (STEP * u32::try_from(steps).unwrap_or(u32::MAX)).min(MOST)
 }
 
 /// The worst that has happened again. What happened once has been missed already, and waiting for it
@@ -132,6 +143,8 @@ struct Shifted {
     applied: gst::ClockTime,
     /// Sound has passed since the last look.
     sounds: bool,
+    /// The longest that sound was put off since the last look.
+    put_off: Option<gst::ClockTime>,
 }
 
 /// Samples of sound in a second.
@@ -152,6 +165,18 @@ impl Shift {
         let mut it = self.lock();
         it.sounds = true;
         it.wanted
+    }
+
+    /// Sound came so late that it is shifted by so much from here on, or else it would be missed.
+    pub(super) fn put_off(&self, wait: gst::ClockTime) {
+        let mut it = self.lock();
+        it.wanted = it.wanted.max(wait);
+        it.put_off = it.put_off.max(Some(wait));
+    }
+
+    /// The longest that sound was put off since this was last asked.
+    pub(super) fn take_put_off(&self) -> Option<Duration> {
+        self.lock().put_off.take().map(Duration::from)
     }
 
     /// Sound is shifted by so much at present.
@@ -190,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    const COMMON: Duration = Duration::from_millis(70);
+    const COMMON: Duration = Duration::from_millis(60);
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -216,7 +241,7 @@ mod tests {
                 sound: sound.map(ms),
                 pictures: pictures.map(ms),
             };
-            self.playout.look(self.now, seen)
+            self.playout.look(self.now, seen, None)
         }
 
         fn seconds(&mut self, count: u64, sound: u64, pictures: u64) -> Duration {
@@ -295,6 +320,37 @@ mod tests {
         call.second(Some(30), None);
         call.second(Some(30), None);
         assert_eq!(call.second(Some(30), None), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_put_off_waits_on_until_more_is_known() {
+        let mut call = Call::new();
+        call.seconds(10, 30, 10);
+        let seen = Seen {
+            sound: Some(ms(140)),
+            pictures: Some(ms(10)),
+        };
+        call.now += Duration::from_secs(1);
+        let wait = call.playout.look(call.now, seen, Some(ms(74)));
+        assert_eq!(wait, ms(80), "it was once, and waits already");
+        assert_eq!(call.seconds(4, 30, 10), ms(80));
+        assert_eq!(call.second(Some(30), Some(10)), Duration::ZERO);
+        let wait = call.playout.look(call.now, seen, Some(ms(900)));
+        assert_eq!(wait, MOST);
+        // And where it goes on, it stays.
+        assert_eq!(call.seconds(8, 140, 10), ms(90));
+    }
+
+    #[test]
+    fn a_shift_that_is_put_off_is_wanted_at_once_and_told_once() {
+        let shift = Shift::default();
+        let at = gst::ClockTime::from_mseconds;
+        shift.want(ms(40));
+        shift.put_off(at(90));
+        shift.put_off(at(70));
+        assert_eq!(shift.wanted(), at(90));
+        assert_eq!(shift.take_put_off(), Some(ms(90)));
+        assert_eq!(shift.take_put_off(), None);
     }
 
     #[test]

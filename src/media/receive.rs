@@ -245,7 +245,8 @@ impl Receiver {
             sound: self.arrivals.sound_ages.take_worst(),
             pictures: self.arrivals.picture_ages.take_worst(),
         };
-        let wait = lock(playout).look(now, seen);
+        let put_off = self.outlets.shift.take_put_off();
+        let wait = lock(playout).look(now, seen, put_off);
         self.outlets.shift.want(wait);
         for stream in lock(&self.streams).iter() {
             if let Some(buffer) = stream.buffer.as_ref().and_then(glib::WeakRef::upgrade) {
@@ -335,7 +336,8 @@ impl Receiver {
                     }
                 });
                 let (volume, shift) = (self.outlets.volume.clone(), self.outlets.shift.clone());
-                let sound = Sound::new(volume, pausing, shift);
+                let mixed = self.wait.follows.then(|| self.wait.until_mixed());
+                let sound = Sound::new(volume, pausing, shift, mixed);
                 sound_end(arrivals, gate, self.outlets.sound.clone(), sound, time)
             }
         };
@@ -642,16 +644,16 @@ fn sound_end(
             return;
         }
         arrivals.sounds.fetch_add(1, Relaxed);
+        let now = time.running(engine::now());
         if let Some(piece) = sample.buffer() {
             if sound.tells_age() {
-                let now = time.running(engine::now());
                 arrivals.sound_ages.decoded(now, piece.pts());
             }
             let length = piece.duration().map_or(0, gst::ClockTime::mseconds);
             arrivals.piece_ms.store(length, Relaxed);
             sound.measure(piece, &arrivals.loudness);
         }
-        hand_on(sample, &outlet, |piece| sound.shape(piece));
+        hand_on(sample, &outlet, |piece| sound.shape(piece, now));
     })
 }
 

@@ -494,7 +494,7 @@ mod tests {
     fn the_shipped_card_holds_what_there_is_time_for() {
         let shipped = include_str!("../../pipelines/speaker/alsa.toml");
         assert_eq!(held_beyond(shipped), gst::ClockTime::ZERO);
-        for wait in [Wait::FOLLOWING, Wait::SHORT] {
+        for wait in [Wait::FOLLOWING, Wait::LONG, Wait::SHORT] {
             // What its clock may be apart from ours, and one period.
             assert!(wait.device >= HELD + gst::ClockTime::from_mseconds(20 + 10));
         }

@@ -6,9 +6,12 @@
 //! section 2.1.9; RFC 7587, section 3.1.3), and the mixer fills what follows with silence. What is
 //! cut off there is the noise of a room, and its edges would be heard.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use gstreamer as gst;
@@ -16,7 +19,7 @@ use gstreamer::prelude::*;
 
 use super::{
     loudness::{Loudness, Meter},
-    playout::{RATE, Shift},
+    playout::{MOST, RATE, SPARE, Shift},
     stretch::{self, Where},
     volume::{Control, Ramp},
 };
@@ -99,6 +102,8 @@ pub(super) struct Sound {
     volume: Control,
     pausing: Pausing,
     shift: Shift,
+    /// How long after its time sound is mixed, where what is later may be put off.
+    mixed: Option<gst::ClockTime>,
     /// So many pieces have passed since the last was made longer or shorter.
     uncut: u32,
     /// It is made longer or shorter until it is where it is wanted.
@@ -110,13 +115,19 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    pub(super) fn new(volume: Control, pausing: Pausing, shift: Shift) -> Self {
+    pub(super) fn new(
+        volume: Control,
+        pausing: Pausing,
+        shift: Shift,
+        mixed: Option<gst::ClockTime>,
+    ) -> Self {
         Self {
             meter: Meter::default(),
             ramp: Ramp::default(),
             volume,
             pausing,
             shift,
+            mixed,
             uncut: 0,
             corrects: false,
             end: None,
@@ -140,18 +151,21 @@ impl Sound {
         }
     }
 
-    /// Makes it as loud as it is to be.
-    pub(super) fn shape(&mut self, mut buffer: gst::Buffer) -> gst::Buffer {
+    /// Makes it as loud as it is to be, and gives it its place. It is this running time.
+    pub(super) fn shape(&mut self, mut buffer: gst::Buffer, now: gst::ClockTime) -> gst::Buffer {
+        let Some(came) = buffer.pts() else {
+            return buffer;
+        };
         let frames = u32::try_from(buffer.size() / 2).unwrap_or(u32::MAX);
-        let length = length_of(buffer.size());
-        let gap = Gap::between(self.end, buffer.pts());
-        if gap != Gap::None {
+        let gap = Gap::between(self.end, came);
+        let place = self.place(came, gap, now);
+        if place.gap != Gap::None {
             self.ramp.restart();
             // Or else the mixer takes it for the same stream for another second, and puts it where the
             // last one ended.
             buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
         }
-        self.end = buffer.pts().map(|pts| pts + length);
+        self.end = Some(came + length_of(buffer.size()));
         if self.pausing.begins() {
             self.ramp.go_to(0.0, frames);
         } else {
@@ -162,19 +176,19 @@ impl Sound {
         {
             self.ramp.apply(&mut bytes);
         }
-        self.place(buffer, gap)
+        self.put(buffer, &place)
     }
 
-    /// Has it begin where the last piece ended, on the mixer's time: as much later than it came as is
+    /// It begins where the last piece ended, on the mixer's time: as much later than it came as is
     /// wanted. The sender's clock is another one, and what is wanted changes. After a pause it is put
     /// right at once, as far as that pause allows, and else by making pieces longer or shorter, one here
     /// and one there.
     ///
+    /// What comes too late for all that is put off, and so is everything behind it: its beginning would
+    /// be missed, and, if it is the sender that is late, so would each that follows.
+    ///
     /// The mixer itself would let it run up to 40 ms ahead or behind and then jump.
-    fn place(&mut self, mut buffer: gst::Buffer, gap: Gap) -> gst::Buffer {
-        let Some(came) = buffer.pts() else {
-            return buffer;
-        };
+    fn place(&self, came: gst::ClockTime, gap: Gap, now: gst::ClockTime) -> Place {
         let wanted = came + self.shift.wanted();
         let begins = match (gap, self.placed) {
             // Earlier than it came it would miss its mix.
@@ -182,6 +196,45 @@ impl Sound {
             (Gap::Pause, Some(end)) => wanted.max(end),
             _ => wanted,
         };
+        match self.put_off(came, begins, now) {
+            Some(later) => {
+                self.shift.put_off(later.saturating_sub(came));
+                Place {
+                    begins: later,
+                    wanted: later,
+                    gap: Gap::Late,
+                }
+            }
+            None => Place {
+                begins,
+                wanted,
+                gap,
+            },
+        }
+    }
+
+    /// Where something begins that would have been missed had it begun there.
+    fn put_off(
+        &self,
+        came: gst::ClockTime,
+        begins: gst::ClockTime,
+        now: gst::ClockTime,
+    ) -> Option<gst::ClockTime> {
+        let missed = now.saturating_sub(self.mixed?);
+        if begins >= missed || !self.tells_age() {
+            return None;
+        }
+        let later = missed + time(SPARE);
+        (later <= came + time(MOST)).then_some(later)
+    }
+
+    fn put(&mut self, mut buffer: gst::Buffer, place: &Place) -> gst::Buffer {
+        let &Place {
+            begins,
+            wanted,
+            gap,
+        } = place;
+        let came = buffer.pts().unwrap_or(begins);
         self.shift.is(begins.saturating_sub(came));
         let left = samples_of(wanted) - samples_of(begins);
         self.uncut = self.uncut.saturating_add(1);
@@ -227,6 +280,14 @@ impl Sound {
     }
 }
 
+/// Where a piece begins, on the mixer's time.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    begins: gst::ClockTime,
+    wanted: gst::ClockTime,
+    gap: Gap,
+}
+
 /// What is between a piece and the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gap {
@@ -235,16 +296,22 @@ enum Gap {
     Pause,
     /// Time begins anew, or for the first time: nothing of before is in the way.
     Anew,
+    /// Silence in place of what is put off.
+    Late,
 }
 
 impl Gap {
-    fn between(end: Option<gst::ClockTime>, pts: Option<gst::ClockTime>) -> Self {
-        match (end, pts) {
-            (Some(end), Some(pts)) if pts.absdiff(end) < PAUSE => Self::None,
-            (Some(end), Some(pts)) if pts > end => Self::Pause,
+    fn between(end: Option<gst::ClockTime>, came: gst::ClockTime) -> Self {
+        match end {
+            Some(end) if came.absdiff(end) < PAUSE => Self::None,
+            Some(end) if came > end => Self::Pause,
             _ => Self::Anew,
         }
     }
+}
+
+fn time(duration: Duration) -> gst::ClockTime {
+    gst::ClockTime::try_from(duration).unwrap_or_default()
 }
 
 fn samples_of(time: gst::ClockTime) -> i64 {

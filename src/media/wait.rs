@@ -7,6 +7,11 @@ use gstreamer as gst;
 
 use super::playout::MOST;
 
+/// What a loudspeaker needs: 60 ms that the card holds, one period, that by which its clock may be
+/// apart before GStreamer's sink puts it right, and a little for threads. With less, the beginning of
+/// each period is lost for as long as the clock stays there.
+const DEVICE: gst::ClockTime = gst::ClockTime::from_mseconds(60 + 10 + 20 + 10);
+
 /// A wait, by what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
@@ -17,10 +22,7 @@ pub struct Wait {
     pub upstream: gst::ClockTime,
     /// For the mixes: the difference between one machine's scheduling and another's.
     pub mix: gst::ClockTime,
-    /// From the mix to the loudspeaker: 60 ms that the card holds, one period, and that by which its
-    /// clock may be apart before GStreamer's sink puts it right, 20 ms and for a while more. With
-    /// less, the beginning of each period is lost for as long as the clock stays there. The screen
-    /// waits as long.
+    /// From the mix to the loudspeaker and the screen.
     pub device: gst::ClockTime,
     /// Whether each member waits for as much more as its network needs.
     pub follows: bool,
@@ -32,8 +34,8 @@ impl Wait {
     pub const FOLLOWING: Self = Self {
         packets: gst::ClockTime::from_mseconds(120),
         upstream: gst::ClockTime::from_mseconds(15),
-        mix: gst::ClockTime::from_mseconds(40),
-        device: gst::ClockTime::from_mseconds(110),
+        mix: gst::ClockTime::from_mseconds(30),
+        device: DEVICE,
         follows: true,
     };
 
@@ -41,9 +43,9 @@ impl Wait {
     /// mix, one click in fifty arrivals was measured.
     pub const LONG: Self = Self {
         packets: gst::ClockTime::from_mseconds(120),
-        upstream: gst::ClockTime::from_mseconds(180),
+        upstream: gst::ClockTime::from_mseconds(160),
         mix: gst::ClockTime::from_mseconds(40),
-        device: gst::ClockTime::from_mseconds(80),
+        device: DEVICE,
         follows: false,
     };
 
@@ -53,7 +55,7 @@ impl Wait {
         packets: gst::ClockTime::from_mseconds(60),
         upstream: gst::ClockTime::from_mseconds(40),
         mix: gst::ClockTime::from_mseconds(20),
-        device: gst::ClockTime::from_mseconds(100),
+        device: DEVICE,
         follows: false,
     };
 

@@ -581,11 +581,12 @@ fn an_encoder_that_is_good_for_nothing_is_told_why() {
         ),
         (
             &["x264enc", "h264parse", "breakmydata"],
-            // Behind what the parser would throw away.
+            // Behind what the parser would throw away. Its pictures are as long as threads make them,
+            // so that what is broken is one time a picture and another time what says how to read it.
             &format!("{X264} ! {BASELINE} ! breakmydata probability=0.02 seed=7 skip=4000"),
             "h264",
             EVENT,
-            "what it makes cannot be used: ",
+            "what it makes cannot be used: |the keyframe that was asked for is none to begin with: ",
         ),
         (
             &["vp8enc", "videobalance"],
@@ -624,7 +625,8 @@ fn an_encoder_that_is_good_for_nothing_is_told_why() {
         match attempt(&odd.file, PATIENCE) {
             Answer::Outcome(Outcome::Fails { why: said }) if !why.is_empty() => {
                 eprintln!("{said}");
-                assert!(said.starts_with(why), "{launch}: {said}");
+                let is_known = why.split('|').any(|why| said.starts_with(why));
+                assert!(is_known, "{launch}: {said}");
             }
             Answer::Outcome(Outcome::Works { .. }) if why.is_empty() => {}
             other => panic!("{launch}: {other:?}"),

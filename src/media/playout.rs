@@ -3,7 +3,8 @@
 //! Everybody waits for as long as [`super::Wait`] says. Who sends through a network that makes
 //! packets late waits longer, alone, and no longer than is needed: the others do not wait along.
 //! What is needed is what was late of late, as in the adaptive playout of Ramjee et al. (INFOCOM
-//! 1994). Decided by ages alone; time is an argument.
+//! 1994). Sound that would be missed meanwhile is put off at once ([`super::sound`]), and that counts too.
+//! Decided by ages alone; time is an argument.
 
 use std::{
     collections::VecDeque,

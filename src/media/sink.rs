@@ -17,6 +17,7 @@ use gstreamer_app::AppSrc;
 
 use super::Timebase;
 use super::launch::launch;
+use super::paced;
 use super::source::{Device, Notice, Pick};
 use super::tap::Tap;
 
@@ -307,13 +308,18 @@ impl Worker {
             Medium::Video => &["videoconvert"],
             Medium::Audio => &["audioconvert", "audioresample"],
         };
-        let mut chain = vec![source.clone().upcast::<gst::Element>(), queue];
+        let mut chain = vec![source.clone().upcast::<gst::Element>(), queue.clone()];
         for factory in converters {
             chain.push(gst::ElementFactory::make(factory).build().map_err(words)?);
         }
-        chain.push(bin.upcast());
+        chain.push(bin.clone().upcast());
         pipeline.add_many(&chain).map_err(words)?;
         gst::Element::link_many(&chain).map_err(words)?;
+        if self.medium == Medium::Audio
+            && let Some(pad) = queue.static_pad("src")
+        {
+            paced::play(&pad, &bin);
+        }
         if pipeline.set_state(gst::State::Playing).is_ok() {
             return Ok(pipeline);
         }

@@ -23,7 +23,7 @@ use gstreamer_app::AppSink;
 
 use super::echo::{Canceller, Cancelling, Processing};
 use super::launch::{LaunchError, launch};
-use super::{Passthrough, Timebase};
+use super::{Passthrough, Timebase, paced};
 use crate::pipeline::File;
 use timeline::{Timeline, Turn};
 
@@ -550,7 +550,7 @@ impl Worker {
                 .passthrough
                 .tap(&launched)
                 .map_err(|error| error.to_string())?,
-            None => launched,
+            None => paced::record(launched).map_err(|error| error.to_string())?,
         };
         open_device(bin)
     }

@@ -8,9 +8,9 @@ use gstreamer as gst;
 use super::playout::MOST;
 
 /// What a loudspeaker needs: 60 ms that the card holds, one period, that by which its clock may be
-/// apart before GStreamer's sink puts it right, and a little for threads. With less, the beginning of
-/// each period is lost for as long as the clock stays there.
-const DEVICE: gst::ClockTime = gst::ClockTime::from_mseconds(60 + 10 + 20 + 10);
+/// apart before it is put right ([`super::skew`]), and a little for threads. With less, the beginning
+/// of each period is lost for as long as the clock stays there.
+const DEVICE: gst::ClockTime = gst::ClockTime::from_mseconds(60 + 10 + 10 + 10);
 
 /// A wait, by what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
